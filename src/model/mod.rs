@@ -1,0 +1,1 @@
+//! The model: weights, forward pass, keys and values. The only room that names candle.

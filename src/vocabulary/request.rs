@@ -1,0 +1,40 @@
+//! What a task asks of a model.
+
+use std::sync::Arc;
+
+use super::outcome::Gold;
+
+/// One question to a language model. Contexts are shared: the choices of a document continue the same one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// The log-probability of `continuation` after `context`.
+    Loglikelihood { context: Arc<str>, continuation: String },
+    /// Greedy text after `context`, cut before the first of `until`, of at most `max_new_tokens` tokens.
+    GenerateUntil { context: Arc<str>, until: Arc<[String]>, max_new_tokens: usize },
+}
+
+impl Request {
+    /// The text that the model reads before it scores or writes anything.
+    pub fn context(&self) -> &str {
+        match self {
+            Request::Loglikelihood { context, .. } | Request::GenerateUntil { context, .. } => context,
+        }
+    }
+}
+
+/// All requests of one document, in the order in which its metrics read the responses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentRequests {
+    /// The task's name.
+    pub task: Arc<str>,
+    /// See [`Document::doc_id`](super::Document::doc_id).
+    pub doc_id: usize,
+    /// See [`Document::row`](super::Document::row).
+    pub row: usize,
+    /// What the task holds to be right.
+    pub gold: Gold,
+    /// The requests themselves.
+    pub requests: Vec<Request>,
+    /// Choices as the task names them, without the delimiter before them; empty for generation.
+    pub choices: Vec<String>,
+}
