@@ -6,5 +6,11 @@
 //! task file -> documents -> requests -> tokens -> plan -> forward passes -> responses -> outcomes -> estimates -> run -> reports
 //! ```
 
+pub mod builtin;
+pub mod dataset;
 pub mod model;
+pub mod prompt;
+pub mod python;
+pub mod task;
+pub mod tokenizer;
 pub mod vocabulary;

@@ -1,1 +1,4 @@
-//! One integration-test binary.
+//! One integration-test binary: whole commands, goldens, invariants of the house.
+
+mod golden;
+mod material;

@@ -12,6 +12,6 @@ pub struct Document {
     pub doc_id: usize,
     /// Position in the split's file, from 0.
     pub row: usize,
-    /// The row's columns, with the task's derived ones.
+    /// The row's columns.
     pub columns: Row,
 }

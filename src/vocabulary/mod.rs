@@ -11,5 +11,5 @@ pub use document::{Document, Row};
 pub use estimate::Estimate;
 pub use fingerprint::Fingerprint;
 pub use outcome::{Gold, Outcome};
-pub use request::{DocumentRequests, Request};
+pub use request::{DocumentRequests, Request, View};
 pub use response::Response;

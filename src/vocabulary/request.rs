@@ -1,5 +1,6 @@
 //! What a task asks of a model.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::outcome::Gold;
@@ -37,4 +38,15 @@ pub struct DocumentRequests {
     pub requests: Vec<Request>,
     /// Choices as the task names them, without the delimiter before them; empty for generation.
     pub choices: Vec<String>,
+    /// What each of the task's metrics looks at, in their order.
+    pub views: Vec<View>,
+}
+
+/// The part of a document that one metric sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The choices, and their requests, by position.
+    pub choices: Range<usize>,
+    /// What is right among them.
+    pub gold: Gold,
 }

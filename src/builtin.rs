@@ -1,0 +1,91 @@
+//! Files that ship inside the binary. A file of the same path below the working folder wins.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rust_embed::Embed;
+
+#[derive(Embed)]
+#[folder = "tasks"]
+#[prefix = "tasks/"]
+struct Tasks;
+
+#[derive(Embed)]
+#[folder = "datasets"]
+#[prefix = "datasets/"]
+struct Datasets;
+
+#[derive(Embed)]
+#[folder = "sample_model"]
+#[prefix = "sample_model/"]
+struct SampleModel;
+
+#[derive(Embed)]
+#[folder = "results"]
+#[prefix = "results/"]
+#[allow(dead_code)]
+struct Results;
+
+fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
+    let get = match path.split('/').next()? {
+        "tasks" => Tasks::get,
+        "datasets" => Datasets::get,
+        "sample_model" => SampleModel::get,
+        "results" => Results::get,
+        _ => return None,
+    };
+    get(path).map(|file| file.data)
+}
+
+/// The bytes of `path` (with `/`, relative), from the working folder or else from the binary; `None` where neither has it.
+///
+/// # Errors
+/// The working folder's file is there and cannot be read.
+pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
+            Ok(embedded(path))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// The paths of all files directly in `folder`, of the working folder and of the binary, sorted.
+pub fn list(folder: &str) -> Vec<String> {
+    let inside = |path: &str| path.strip_prefix(folder).is_some_and(|rest| !rest[1..].contains('/'));
+    let mut paths: BTreeSet<String> = Tasks::iter()
+        .chain(Datasets::iter())
+        .chain(SampleModel::iter())
+        .filter(|path| inside(path))
+        .map(Cow::into_owned)
+        .collect();
+    if let Ok(entries) = std::fs::read_dir(folder) {
+        for entry in entries.flatten().filter(|e| e.path().is_file()) {
+            paths.insert(format!("{folder}/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    paths.into_iter().collect()
+}
+
+/// A folder on disk that holds all files of `folder`: the working folder's where it has one, or else copies from the binary
+/// below `scratch`, for what must be mapped from a file.
+///
+/// # Errors
+/// `scratch` cannot be written.
+pub fn on_disk(folder: &str, scratch: &Path) -> io::Result<PathBuf> {
+    let here = PathBuf::from(folder);
+    if here.is_dir() {
+        return Ok(here);
+    }
+    let target = scratch.join(folder);
+    std::fs::create_dir_all(&target)?;
+    for path in list(folder) {
+        if let Some(bytes) = embedded(&path) {
+            std::fs::write(scratch.join(&path), bytes)?;
+        }
+    }
+    Ok(target)
+}

@@ -1,0 +1,387 @@
+//! The words: contexts, continuations, and what is right.
+//!
+//! Joining follows lm-evaluation-harness 0.4 (`fewshot_context`, `build_qa_turn`, `construct_requests`), whose prompts for the
+//! leaderboard's tasks are those of the older harness, byte for byte.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::shots::{ShotPool, Shots};
+use super::{PromptError, columns, hint};
+use crate::python::{literal::literal_eval, text};
+use crate::task::{Choices, Columns, OutputType, Rendering, Task, TemplateError};
+use crate::vocabulary::{DocumentRequests, Gold, Request, Row, View};
+
+/// Builds the requests of a task's documents.
+pub struct Builder<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// The evaluated split's name.
+    pub split: &'a str,
+    /// Its shots.
+    pub pool: &'a ShotPool,
+}
+
+/// Names a row in errors.
+#[derive(Clone, Copy)]
+struct RowRef<'a> {
+    task: &'a Task,
+    split: &'a str,
+    row: usize,
+}
+
+impl RowRef<'_> {
+    fn template(self, source: TemplateError) -> PromptError {
+        PromptError::Template {
+            task: self.task.name.clone(),
+            row: self.row,
+            split: self.split.into(),
+            hint: hint(&source),
+            source,
+        }
+    }
+
+    fn fault(self, what: impl Into<String>, hint: &'static str) -> PromptError {
+        PromptError::Document {
+            task: self.task.name.clone(),
+            row: self.row,
+            split: self.split.into(),
+            what: what.into(),
+            hint,
+        }
+    }
+}
+
+/// A row, rendered.
+struct Rendered {
+    text: Value,
+    target: Value,
+    choices: Option<Vec<String>>,
+}
+
+impl Builder<'_> {
+    /// The requests of the document at `row`.
+    pub fn document(
+        &self,
+        doc_id: usize,
+        row: usize,
+        columns_of_row: &Row,
+        shots: &Shots,
+    ) -> Result<DocumentRequests, PromptError> {
+        let task = self.task;
+        let at = RowRef { task, split: self.split, row };
+        let columns = columns(task, columns_of_row);
+        let rendered = render(&task.rendering, &columns, at)?;
+
+        let mut head = match &task.description {
+            Some(description) => printed(&description.value(&columns).map_err(|e| at.template(e))?),
+            None => String::new(),
+        };
+        for &shot in shots {
+            head.push_str(&self.shot(shot)?);
+        }
+        let prefix = self.prefix(&columns, at)?;
+
+        let (requests, target) = match task.output_type {
+            OutputType::MultipleChoice => {
+                let choices = rendered.choices.as_deref().unwrap_or_default();
+                if choices.is_empty() {
+                    return Err(
+                        at.fault("the document has no choices", "check `doc_to_choice` in the task file")
+                    );
+                }
+                let delimiter = &task.rendering.target_delimiter;
+                match &rendered.text {
+                    // A number instead of a question: the choices are contexts, and the target continues each of them.
+                    Value::Number(_) => {
+                        let continuation = format!("{delimiter}{}", printed(&rendered.target));
+                        let requests = choices.iter().map(|choice| Request::Loglikelihood {
+                            context: ask(&head, choice, prefix.as_deref(), "").into(),
+                            continuation: continuation.clone(),
+                        });
+                        (requests.collect(), &rendered.text)
+                    }
+                    question => {
+                        let context = ask(&head, &self.question(question, at)?, prefix.as_deref(), delimiter);
+                        let context: Arc<str> = context.into();
+                        let requests = choices.iter().map(|choice| Request::Loglikelihood {
+                            context: context.clone(),
+                            continuation: format!("{delimiter}{choice}"),
+                        });
+                        (requests.collect(), &rendered.target)
+                    }
+                }
+            }
+            OutputType::Loglikelihood => {
+                let delimiter = &task.rendering.target_delimiter;
+                let context =
+                    ask(&head, &self.question(&rendered.text, at)?, prefix.as_deref(), delimiter).into();
+                let continuation = printed(&rendered.target);
+                (vec![Request::Loglikelihood { context, continuation }], &rendered.target)
+            }
+            OutputType::GenerateUntil => {
+                let delimiter = &task.rendering.target_delimiter;
+                let context =
+                    ask(&head, &self.question(&rendered.text, at)?, prefix.as_deref(), delimiter).into();
+                let until = task.generation.until.clone().into();
+                let max_new_tokens = task.generation.max_new_tokens;
+                (vec![Request::GenerateUntil { context, until, max_new_tokens }], &rendered.target)
+            }
+        };
+        if let Some(i) = requests.iter().position(
+            |r| matches!(r, Request::Loglikelihood { continuation, .. } if text::strip(continuation).is_empty()),
+        ) {
+            let hint = "a choice must have text: mend the row, or the task file's `doc_to_choice` and `doc_to_target`";
+            return Err(at.fault(format!("continuation {i} is empty"), hint));
+        }
+
+        let declared = match &task.doc_to_gold {
+            Some(template) => {
+                read_back(template.value(&columns).map_err(|e| at.template(e))?, rendered.choices.is_some())
+            }
+            None => target.clone(),
+        };
+        let choices = rendered.choices.unwrap_or_default();
+        let gold = gold(&declared, &choices, task.output_type, at)?;
+        let views = self.views(&columns, &choices, &gold, at)?;
+        Ok(DocumentRequests { task: task.name.clone(), doc_id, row, gold, requests, choices, views })
+    }
+
+    /// A shot's text, with the delimiter after it.
+    fn shot(&self, row: usize) -> Result<Arc<str>, PromptError> {
+        self.pool.text(row, || {
+            let at = RowRef { task: self.task, split: &self.pool.split, row };
+            let columns = columns(self.task, &self.pool.rows[row]);
+            let rendering = &self.task.fewshot.rendering;
+            let shot = render(rendering, &columns, at)?;
+            let choices = shot.choices.as_deref().unwrap_or_default();
+            let answer = match &shot.target {
+                Value::Number(n) if !choices.is_empty() && !shot.text.is_number() => n
+                    .as_u64()
+                    .and_then(|i| choices.get(i as usize))
+                    .cloned()
+                    .ok_or_else(|| label(n, choices, at))?,
+                Value::Array(several) => several.first().map(printed).unwrap_or_default(),
+                other => printed(other),
+            };
+            let question = match &shot.text {
+                Value::Number(n) => n
+                    .as_u64()
+                    .and_then(|i| choices.get(i as usize))
+                    .cloned()
+                    .ok_or_else(|| label(n, choices, at))?,
+                text => self.question(text, at)?,
+            };
+            let prefix = self.prefix(&columns, at)?;
+            let answer = match &prefix {
+                Some(prefix) => delimited(prefix, &answer, " "),
+                None => answer,
+            };
+            Ok(match answer.is_empty() {
+                true => question,
+                false => {
+                    format!("{question}{}{answer}{}", rendering.target_delimiter, rendering.fewshot_delimiter)
+                }
+            })
+        })
+    }
+
+    fn question(&self, value: &Value, at: RowRef<'_>) -> Result<String, PromptError> {
+        match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(n) => Ok(n.to_string()),
+            _ => Err(at.fault(
+                "the question is no text",
+                "`doc_to_text` must name a column of text or be a template",
+            )),
+        }
+    }
+
+    fn prefix(&self, columns: &Columns, at: RowRef<'_>) -> Result<Option<String>, PromptError> {
+        let Some(template) = &self.task.gen_prefix else { return Ok(None) };
+        let prefix = printed(&template.value(columns).map_err(|e| at.template(e))?);
+        Ok((!prefix.is_empty()).then_some(prefix))
+    }
+
+    /// What each metric sees of the document.
+    fn views(
+        &self,
+        columns: &Columns,
+        choices: &[String],
+        gold_of_document: &Gold,
+        at: RowRef<'_>,
+    ) -> Result<Vec<View>, PromptError> {
+        let metrics = &self.task.metrics;
+        let mut views = Vec::with_capacity(metrics.len());
+        for metric in metrics {
+            let range = match &metric.choices {
+                None => 0..choices.len(),
+                Some(template) => {
+                    let text = template.render(columns).map_err(|e| at.template(e))?;
+                    range(&text, choices.len()).ok_or_else(|| {
+                        at.fault(
+                            format!(
+                                "metric `{}`: choices are `{text}`, expected [from, to] within 0..{}",
+                                metric.name,
+                                choices.len()
+                            ),
+                            "`choices` of a metric is a template that prints two numbers",
+                        )
+                    })?
+                }
+            };
+            let seen = &choices[range.clone()];
+            let gold = match &metric.gold {
+                Some(template) => {
+                    let value =
+                        read_back(template.value(columns).map_err(|e| at.template(e))?, !choices.is_empty());
+                    gold(&value, seen, self.task.output_type, at)?
+                }
+                None => gold_of_document.clone(),
+            };
+            if let (Gold::Index(i), OutputType::MultipleChoice) = (&gold, self.task.output_type)
+                && *i >= seen.len()
+            {
+                return Err(label(&(*i).into(), seen, at));
+            }
+            views.push(View { choices: range, gold });
+        }
+        Ok(views)
+    }
+}
+
+fn range(text: &str, choices: usize) -> Option<Range<usize>> {
+    let Value::Array(bounds) = literal_eval(text)? else { return None };
+    let [from, to] = bounds.as_slice() else { return None };
+    let range = from.as_u64()? as usize..to.as_u64()? as usize;
+    (range.start < range.end && range.end <= choices).then_some(range)
+}
+
+fn label(n: &serde_json::Number, choices: &[String], at: RowRef<'_>) -> PromptError {
+    at.fault(
+        format!("label {n} is out of range, the document has {} choices", choices.len()),
+        "mend the row, or the task file's `doc_to_target`: labels count from 0",
+    )
+}
+
+fn render(rendering: &Rendering, columns: &Columns, at: RowRef<'_>) -> Result<Rendered, PromptError> {
+    let choices = match &rendering.doc_to_choice {
+        None => None,
+        Some(Choices::Fixed(choices)) => Some(choices.clone()),
+        Some(Choices::Template(template)) => {
+            let value = match template.value(columns).map_err(|e| at.template(e))? {
+                Value::String(text) => literal_eval(&text).unwrap_or(Value::String(text)),
+                value => value,
+            };
+            let Value::Array(items) = value else {
+                let hint = "`doc_to_choice` must name a column with a list, or be a template that prints one";
+                return Err(at.fault("the choices are no list", hint));
+            };
+            Some(items.iter().map(printed).collect())
+        }
+    };
+    let has_choices = choices.is_some();
+    let text = match rendering.doc_to_text.value(columns).map_err(|e| at.template(e))? {
+        Value::String(text) if has_choices && text::is_digits(&text) => {
+            literal_eval(&text).unwrap_or(Value::String(text))
+        }
+        value => value,
+    };
+    let target = match &rendering.doc_to_target {
+        Some(template) if columns.row().contains_key(template.source()) => {
+            columns.row()[template.source()].clone()
+        }
+        Some(template) => read_back(template.value(columns).map_err(|e| at.template(e))?, has_choices),
+        None => Value::Null,
+    };
+    Ok(Rendered { text, target, choices })
+}
+
+/// A rendered target as the harness reads it: digits are a number where there are choices, brackets are a list.
+fn read_back(value: Value, has_choices: bool) -> Value {
+    match value {
+        Value::String(text) if has_choices && text::is_digits(&text) => {
+            text.parse::<u64>().map_or(Value::String(text), Value::from)
+        }
+        Value::String(text) if text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
+            literal_eval(&text).unwrap_or(Value::String(text))
+        }
+        value => value,
+    }
+}
+
+/// What is right, as the metrics take it.
+fn gold(value: &Value, choices: &[String], output: OutputType, at: RowRef<'_>) -> Result<Gold, PromptError> {
+    let no_target = "check the row and the task file's `doc_to_target`";
+    match (output, value) {
+        (_, Value::Null) => Err(at.fault("the target is empty", no_target)),
+        (OutputType::MultipleChoice, Value::Bool(b)) => Ok(Gold::Index(usize::from(*b))),
+        (OutputType::MultipleChoice, Value::Number(n)) => {
+            let index = n.as_u64().map(|i| i as usize).filter(|i| *i < choices.len());
+            index.map(Gold::Index).ok_or_else(|| label(n, choices, at))
+        }
+        (OutputType::MultipleChoice, Value::String(answer)) => {
+            let index = choices.iter().position(|choice| choice == answer);
+            let what =
+                || format!("the target `{answer}` is none of the document's {} choices", choices.len());
+            index.map(Gold::Index).ok_or_else(|| at.fault(what(), no_target))
+        }
+        (OutputType::MultipleChoice, Value::Array(items)) => {
+            let labels = items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
+            labels
+                .map(Gold::Labels)
+                .ok_or_else(|| at.fault("the target is a list, but not of whole numbers", no_target))
+        }
+        (OutputType::GenerateUntil, Value::Number(n)) if !choices.is_empty() => {
+            let choice = n.as_u64().and_then(|i| choices.get(i as usize));
+            choice.map(|c| Gold::Answer(c.clone())).ok_or_else(|| label(n, choices, at))
+        }
+        (_, Value::Array(items)) => Ok(Gold::Answers(items.iter().map(printed).collect())),
+        (_, other) => Ok(Gold::Answer(printed(other))),
+    }
+}
+
+/// `head` and the question, with what the answer begins with.
+fn ask(head: &str, question: &str, prefix: Option<&str>, delimiter: &str) -> String {
+    let mut context = String::with_capacity(head.len() + question.len() + prefix.map_or(0, str::len) + 1);
+    context.push_str(head);
+    context.push_str(question);
+    if let Some(prefix) = prefix {
+        if needs_delimiter(question, prefix) {
+            context.push_str(delimiter);
+        }
+        context.push_str(prefix);
+    }
+    context
+}
+
+fn needs_delimiter(before: &str, after: &str) -> bool {
+    let ends = before.chars().next_back().is_none_or(text::is_space);
+    let begins = after.chars().next().is_none_or(text::is_space);
+    !ends && !begins
+}
+
+fn delimited(prefix: &str, suffix: &str, delimiter: &str) -> String {
+    match (prefix.is_empty(), suffix.is_empty()) {
+        (true, _) => suffix.to_string(),
+        (_, true) => prefix.to_string(),
+        _ if needs_delimiter(prefix, suffix) => format!("{prefix}{delimiter}{suffix}"),
+        _ => format!("{prefix}{suffix}"),
+    }
+}
+
+/// A value as Python's `str` would put it into a prompt.
+fn printed(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Bool(b) => if *b { "True" } else { "False" }.to_string(),
+        Value::Number(n) => match n.as_f64() {
+            Some(float) if n.is_f64() => crate::python::literal::repr_float(float),
+            _ => n.to_string(),
+        },
+        other => other.to_string(),
+    }
+}

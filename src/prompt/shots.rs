@@ -1,0 +1,96 @@
+//! Few-shot examples: the rows they come from, and the draw.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{PromptError, PromptOptions};
+use crate::python::random::PythonRandom;
+use crate::task::{Sampler, Task};
+use crate::vocabulary::Row;
+
+/// Row numbers of a document's shots, in prompt order.
+pub type Shots = Vec<usize>;
+
+/// Rows to draw from, each rendered at most once.
+pub struct ShotPool {
+    /// The split's name.
+    pub split: String,
+    /// Its rows.
+    pub rows: Arc<Vec<Row>>,
+    rendered: Vec<OnceLock<Arc<str>>>,
+}
+
+/// Shots a document gets: the task's number, or the command line's unless the task insists on none (as 0.4 has it).
+pub fn count(task: &Task, options: &PromptOptions) -> usize {
+    match (task.fewshot.count, options.num_fewshot) {
+        (Some(0), _) => 0,
+        (_, Some(asked)) => asked,
+        (declared, None) => declared.unwrap_or(0),
+    }
+}
+
+impl ShotPool {
+    /// A pool over a split.
+    pub fn new(split: &str, rows: Arc<Vec<Row>>) -> Self {
+        let rendered = rows.iter().map(|_| OnceLock::new()).collect();
+        Self { split: split.to_string(), rows, rendered }
+    }
+
+    /// A pool that nothing is drawn from.
+    pub fn empty() -> Self {
+        Self::new("", Arc::new(Vec::new()))
+    }
+
+    /// The shot's text, rendered by `render` if this is the first document that shows it.
+    pub fn text(
+        &self,
+        row: usize,
+        render: impl FnOnce() -> Result<String, PromptError>,
+    ) -> Result<Arc<str>, PromptError> {
+        if let Some(text) = self.rendered[row].get() {
+            return Ok(text.clone());
+        }
+        let text: Arc<str> = render()?.into();
+        Ok(self.rendered[row].get_or_init(|| text).clone())
+    }
+
+    /// Draws `n` shots for `document`.
+    ///
+    /// Where shots come from the evaluated split itself, one more is drawn and the document is left out. 0.4 compares the
+    /// declared names, so this is also the case where neither is declared.
+    pub fn draw(
+        &self,
+        task: &Task,
+        random: &mut PythonRandom,
+        n: usize,
+        document: &Row,
+    ) -> Result<Shots, PromptError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let too_few = || PromptError::TooFewShots {
+            task: task.name.clone(),
+            wanted: n,
+            split: self.split.clone(),
+            found: self.rows.len(),
+        };
+        let same_split = task.splits.fewshot == task.splits.test;
+        let differs = |row: &usize| !same_split || self.rows[*row] != *document;
+        let shots: Shots = match task.fewshot.sampler {
+            Sampler::FirstN => (0..self.rows.len()).filter(differs).take(n).collect(),
+            Sampler::Random => {
+                let drawn =
+                    random.sample(self.rows.len(), n + usize::from(same_split)).ok_or_else(too_few)?;
+                let kept: Shots = drawn.into_iter().filter(differs).take(n).collect();
+                if kept.len() == n {
+                    kept
+                } else {
+                    // The split holds the document more than once: 0.4 draws again from what differs.
+                    let others: Shots = (0..self.rows.len()).filter(differs).collect();
+                    let drawn = random.sample(others.len(), n).ok_or_else(too_few)?;
+                    drawn.into_iter().map(|i| others[i]).collect()
+                }
+            }
+        };
+        if shots.len() < n { Err(too_few()) } else { Ok(shots) }
+    }
+}

@@ -1,0 +1,277 @@
+//! Python literals: `str(value)` as a template prints it, and `ast.literal_eval` as the harness reads it back.
+
+use serde_json::{Map, Number, Value};
+
+/// `repr(text)`: single quotes, unless the text has one and no double quote.
+pub fn repr_str(text: &str, out: &mut String) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if (c as u32) < 0x20 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+}
+
+/// `repr(number)`: floats always show a point or an exponent.
+pub fn repr_float(x: f64) -> String {
+    if x.is_nan() {
+        return "nan".into();
+    }
+    if x.is_infinite() {
+        return if x > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    let exponent = if x == 0.0 { 0 } else { x.abs().log10().floor() as i32 };
+    if (-4..16).contains(&exponent) {
+        let plain = format!("{x}");
+        if plain.contains('.') { plain } else { plain + ".0" }
+    } else {
+        let scientific = format!("{x:e}");
+        let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        let (sign, digits) = match power.strip_prefix('-') {
+            Some(digits) => ('-', digits),
+            None => ('+', power),
+        };
+        format!("{mantissa}e{sign}{digits:0>2}")
+    }
+}
+
+/// `ast.literal_eval(source)` for strings, numbers, `True`, `False`, `None`, lists, tuples and dicts with string keys.
+///
+/// `None` where `source` is no such literal.
+pub fn literal_eval(source: &str) -> Option<Value> {
+    let mut reader = Reader { rest: source.trim(), depth: 0 };
+    let value = reader.value()?;
+    reader.space();
+    reader.rest.is_empty().then_some(value)
+}
+
+/// Nesting beyond this is no dataset's, and would exhaust the stack.
+const MAX_DEPTH: usize = 64;
+
+struct Reader<'a> {
+    rest: &'a str,
+    depth: usize,
+}
+
+impl Reader<'_> {
+    fn space(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        self.space();
+        match self.rest.strip_prefix(token) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn value(&mut self) -> Option<Value> {
+        self.space();
+        match self.rest.chars().next()? {
+            '[' => self.nested("[", "]").map(Value::Array),
+            '(' => self.nested("(", ")").map(Value::Array),
+            '{' => self.dict(),
+            '\'' | '"' => {
+                let mut text = self.string()?;
+                // Adjacent strings are one, as in Python.
+                loop {
+                    self.space();
+                    match self.rest.chars().next() {
+                        Some('\'' | '"') => text.push_str(&self.string()?),
+                        _ => return Some(Value::String(text)),
+                    }
+                }
+            }
+            _ => self.word(),
+        }
+    }
+
+    fn nested(&mut self, open: &str, close: &str) -> Option<Vec<Value>> {
+        self.eat(open);
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return None;
+        }
+        let mut items = Vec::new();
+        loop {
+            if self.eat(close) {
+                self.depth -= 1;
+                return Some(items);
+            }
+            items.push(self.value()?);
+            if !self.eat(",")
+                && !{
+                    self.space();
+                    self.rest.starts_with(close)
+                }
+            {
+                return None;
+            }
+        }
+    }
+
+    fn dict(&mut self) -> Option<Value> {
+        self.eat("{");
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return None;
+        }
+        let mut map = Map::new();
+        loop {
+            if self.eat("}") {
+                self.depth -= 1;
+                return Some(Value::Object(map));
+            }
+            let Value::String(key) = self.value()? else { return None };
+            if !self.eat(":") {
+                return None;
+            }
+            let value = self.value()?;
+            map.insert(key, value);
+            if !self.eat(",")
+                && !{
+                    self.space();
+                    self.rest.starts_with('}')
+                }
+            {
+                return None;
+            }
+        }
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let mut chars = self.rest.char_indices();
+        let (_, quote) = chars.next()?;
+        let mut text = String::new();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                c if c == quote => {
+                    self.rest = &self.rest[at + 1..];
+                    return Some(text);
+                }
+                '\n' => return None,
+                '\\' => match chars.next()?.1 {
+                    'n' => text.push('\n'),
+                    'r' => text.push('\r'),
+                    't' => text.push('\t'),
+                    '0' => text.push('\0'),
+                    'a' => text.push('\u{7}'),
+                    'b' => text.push('\u{8}'),
+                    'f' => text.push('\u{c}'),
+                    'v' => text.push('\u{b}'),
+                    '\n' => {}
+                    'x' => text.push(code_point(&mut chars, 2)?),
+                    'u' => text.push(code_point(&mut chars, 4)?),
+                    'U' => text.push(code_point(&mut chars, 8)?),
+                    c @ ('\\' | '\'' | '"') => text.push(c),
+                    // Python keeps an unknown escape as it stands.
+                    c => {
+                        text.push('\\');
+                        text.push(c);
+                    }
+                },
+                c => text.push(c),
+            }
+        }
+        None
+    }
+
+    fn word(&mut self) -> Option<Value> {
+        let end = self.rest.find([',', ']', ')', '}', ':', ' ', '\n', '\t']).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        match word {
+            "True" => Some(Value::Bool(true)),
+            "False" => Some(Value::Bool(false)),
+            "None" => Some(Value::Null),
+            _ => {
+                let digits = word.replace('_', "");
+                if let Ok(int) = digits.parse::<i64>() {
+                    return Some(Value::Number(int.into()));
+                }
+                if !digits.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
+                    return None;
+                }
+                digits.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number)
+            }
+        }
+    }
+}
+
+fn code_point(chars: &mut std::str::CharIndices<'_>, digits: usize) -> Option<char> {
+    let mut code = 0;
+    for _ in 0..digits {
+        code = code * 16 + chars.next()?.1.to_digit(16)?;
+    }
+    char::from_u32(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reads_what_python_writes() {
+        for (source, expected) in [
+            ("['a', \"b's\", 'c\\n\\'\"']", json!(["a", "b's", "c\n'\""])),
+            ("(1, -2, 3.5, 1e3)", json!([1, -2, 3.5, 1000.0])),
+            ("{'text': ['x'], 'n': None, 'yes': True}", json!({"text": ["x"], "n": null, "yes": true})),
+            ("[]", json!([])),
+            (" [1, 2,] ", json!([1, 2])),
+            ("'a' 'b'", json!("ab")),
+            ("'\\x41\\u00e9'", json!("Aé")),
+        ] {
+            assert_eq!(literal_eval(source), Some(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_literal() {
+        for source in
+            ["", "hello", "[1, 2", "[1 2]", "'open", "[a]", "nan", "1 2", "{1: 2}", &"[".repeat(1000)]
+        {
+            assert_eq!(literal_eval(source), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn repr_is_read_back() {
+        for text in ["plain", "it's", "a \"quote\"", "both ' and \"", "line\nfeed\ttab\\", "\u{1}é☃"] {
+            let mut source = String::new();
+            repr_str(text, &mut source);
+            assert_eq!(literal_eval(&source), Some(Value::String(text.into())), "{source}");
+        }
+    }
+
+    #[test]
+    fn floats_are_written_as_python_does() {
+        for (x, expected) in [
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e16, "1e+16"),
+            (1e15, "1000000000000000.0"),
+            (1.5e-7, "1.5e-07"),
+            (0.0001, "0.0001"),
+            (-0.0, "-0.0"),
+            (1e100, "1e+100"),
+        ] {
+            assert_eq!(repr_float(x), expected);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Reading a mapping key by key, so that what nobody asked for is an error.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::template::{Template, TemplateError, closest};
+use super::yaml::{Key, Node, Place, Yaml, YamlError};
+
+/// A task file that is YAML but no task.
+#[derive(Debug, Error, Diagnostic)]
+pub enum SchemaError {
+    /// See [`YamlError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Yaml(#[from] YamlError),
+    /// See [`TemplateError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Template(#[from] TemplateError),
+    /// A key that no task has.
+    #[error("{place}: unknown key `{name}` in {what}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    UnknownKey {
+        /// Where the key stands.
+        place: Place,
+        /// The key.
+        name: String,
+        /// The mapping it stands in.
+        what: &'static str,
+        /// What was probably meant.
+        hint: String,
+    },
+    /// A value of the wrong kind.
+    #[error("{place}: `{key}` is {found}, expected {expected}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    WrongValue {
+        /// Where the value stands.
+        place: Place,
+        /// Its key.
+        key: String,
+        /// What stands there.
+        found: String,
+        /// What could stand there.
+        expected: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A key that must be there.
+    #[error("{place}: {what} has no `{key}`")]
+    #[diagnostic(code(assay::input), help("add `{key}: {example}`"))]
+    MissingKey {
+        /// Where the mapping stands.
+        place: Place,
+        /// What the mapping is.
+        what: &'static str,
+        /// The key.
+        key: &'static str,
+        /// A value that it may have.
+        example: &'static str,
+    },
+    /// Something of lm-evaluation-harness that `assay` does not do.
+    #[error("{place}: `{key}` is not supported: {why}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    Unsupported {
+        /// Where it stands.
+        place: Place,
+        /// The key.
+        key: String,
+        /// Why not.
+        why: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+}
+
+/// A mapping whose keys are taken one after the other.
+pub struct Fields {
+    what: &'static str,
+    place: Place,
+    entries: Vec<(Key, Node)>,
+    known: Vec<&'static str>,
+}
+
+impl Fields {
+    /// The mapping at `node`, called `what` in errors.
+    pub fn new(node: Node, what: &'static str) -> Result<Self, SchemaError> {
+        match node.yaml {
+            Yaml::Map(entries) => Ok(Self { what, place: node.place, entries, known: Vec::new() }),
+            other => Err(SchemaError::WrongValue {
+                place: node.place,
+                key: what.to_string(),
+                found: other.kind().to_string(),
+                expected: "a mapping of keys to values".into(),
+                hint: "write `key: value` lines".into(),
+            }),
+        }
+    }
+
+    /// Where the mapping begins.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The value of `key`, if it is there and not null.
+    pub fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.known.push(key);
+        let at = self.entries.iter().position(|(k, _)| k.name == key)?;
+        let node = self.entries.remove(at).1;
+        (node.yaml != Yaml::Null).then_some(node)
+    }
+
+    /// A key that is understood and needs nothing done.
+    pub fn ignore(&mut self, key: &'static str) {
+        self.take(key);
+    }
+
+    /// A key that must not be there, whatever its value but null or false.
+    pub fn refuse(
+        &mut self,
+        key: &'static str,
+        why: &'static str,
+        hint: &'static str,
+    ) -> Result<(), SchemaError> {
+        match self.take(key) {
+            Some(node) if node.yaml != Yaml::Bool(false) => {
+                Err(SchemaError::Unsupported { place: node.place, key: key.into(), why, hint })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Text.
+    pub fn text(&mut self, key: &'static str) -> Result<Option<String>, SchemaError> {
+        self.take(key).map(|node| text_of(&node, key)).transpose()
+    }
+
+    /// Text that must be there.
+    pub fn required_text(&mut self, key: &'static str, example: &'static str) -> Result<String, SchemaError> {
+        let missing = SchemaError::MissingKey { place: self.place.clone(), what: self.what, key, example };
+        self.text(key)?.ok_or(missing)
+    }
+
+    /// A list of texts, or one text.
+    pub fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>, SchemaError> {
+        self.take(key)
+            .map(|node| match &node.yaml {
+                Yaml::List(items) => items.iter().map(|item| text_of(item, key)).collect(),
+                _ => text_of(&node, key).map(|text| vec![text]),
+            })
+            .transpose()
+    }
+
+    /// A whole number that is not negative.
+    pub fn count(&mut self, key: &'static str) -> Result<Option<usize>, SchemaError> {
+        self.take(key)
+            .map(|node| match node.yaml {
+                Yaml::Int(i) if i >= 0 => Ok(i as usize),
+                _ => Err(wrong(&node, key, "a whole number of at least 0")),
+            })
+            .transpose()
+    }
+
+    /// A boolean.
+    pub fn flag(&mut self, key: &'static str) -> Result<Option<bool>, SchemaError> {
+        self.take(key)
+            .map(|node| match node.yaml {
+                Yaml::Bool(b) => Ok(b),
+                _ => Err(wrong(&node, key, "true or false")),
+            })
+            .transpose()
+    }
+
+    /// A template. Numbers are templates that print themselves.
+    pub fn template(&mut self, key: &'static str) -> Result<Option<Template>, SchemaError> {
+        self.take(key).map(|node| template_of(&node, key)).transpose()
+    }
+
+    /// The rest of the mapping, for keys that are data.
+    pub fn rest(&mut self) -> Vec<(Key, Node)> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// An error for the first key that nobody took.
+    pub fn finish(self) -> Result<(), SchemaError> {
+        let Some((key, _)) = self.entries.into_iter().find(|(k, _)| !self.known.contains(&k.name.as_str()))
+        else {
+            return Ok(());
+        };
+        let hint = match closest(&key.name, self.known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the keys of {} are {}", self.what, self.known.join(", ")),
+        };
+        Err(SchemaError::UnknownKey { place: key.place, name: key.name, what: self.what, hint })
+    }
+}
+
+/// An error for a value of the wrong kind.
+pub fn wrong(node: &Node, key: &str, expected: &str) -> SchemaError {
+    if let Yaml::Function(name) = &node.yaml {
+        return SchemaError::Unsupported {
+            place: node.place.clone(),
+            key: format!("{key}: !function {name}"),
+            why: "task files are data, and no Python is run",
+            hint: "write it as a template: they have filters such as `regex_replace`",
+        };
+    }
+    let found = match &node.yaml {
+        Yaml::Int(i) => i.to_string(),
+        Yaml::Text(text) if text.len() < 40 => format!("`{text}`"),
+        other => other.kind().to_string(),
+    };
+    SchemaError::WrongValue {
+        place: node.place.clone(),
+        key: key.to_string(),
+        found,
+        expected: expected.to_string(),
+        hint: "the README lists the keys of a task file and what they take".into(),
+    }
+}
+
+/// A scalar as text.
+pub fn text_of(node: &Node, key: &str) -> Result<String, SchemaError> {
+    match &node.yaml {
+        Yaml::Text(text) => Ok(text.clone()),
+        Yaml::Int(i) => Ok(i.to_string()),
+        Yaml::Float(x) => Ok(crate::python::literal::repr_float(*x)),
+        _ => Err(wrong(node, key, "text")),
+    }
+}
+
+/// A scalar as a template.
+pub fn template_of(node: &Node, key: &str) -> Result<Template, SchemaError> {
+    Ok(Template::new(&text_of(node, key)?, &node.place, node.block)?)
+}

@@ -1,0 +1,422 @@
+//! Finding task files, following their includes, and choosing tasks by name.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use miette::Diagnostic;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::fields::{SchemaError, text_of, wrong};
+use super::schema::{Task, read_task};
+use super::suite::{Suite, read_suite};
+use super::template::{Columns, Template, closest};
+use super::yaml::{self, Key, Node, Place, Yaml};
+use crate::builtin;
+use crate::vocabulary::Fingerprint;
+
+/// Task files cannot be found, read or understood.
+#[derive(Debug, Error, Diagnostic)]
+pub enum TaskError {
+    /// A file's content.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Schema(#[from] SchemaError),
+    /// A file or folder cannot be read.
+    #[error("{path}: cannot be read: {source}")]
+    #[diagnostic(code(assay::input), help("check that the path exists and is readable"))]
+    Unreadable {
+        /// The path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No task of this name.
+    #[error("unknown task `{name}`")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What was probably meant.
+        hint: String,
+    },
+    /// Two files declare one name.
+    #[error("{place}: `{name}` is declared here and at {other}")]
+    #[diagnostic(code(assay::input), help("give one of them another name"))]
+    Twice {
+        /// The second declaration.
+        place: Place,
+        /// The name.
+        name: String,
+        /// The first.
+        other: Place,
+    },
+    /// An include that includes itself.
+    #[error("{place}: the includes of this file run in a circle")]
+    #[diagnostic(code(assay::input), help("a file must not include itself, directly or through others"))]
+    Circle {
+        /// The include.
+        place: Place,
+    },
+    /// A path that cannot be text.
+    #[error("{path}: no UTF-8 text")]
+    #[diagnostic(code(assay::input), help("save the file as UTF-8"))]
+    NotText {
+        /// The file.
+        path: String,
+    },
+}
+
+impl From<super::template::TemplateError> for TaskError {
+    fn from(error: super::template::TemplateError) -> Self {
+        TaskError::Schema(error.into())
+    }
+}
+
+/// What one task file declares, not yet compiled.
+#[derive(Clone)]
+struct Declaration {
+    node: Node,
+    constants: Map<String, Value>,
+    fingerprint: Fingerprint,
+    tags: Vec<String>,
+    included: bool,
+}
+
+/// All task files, by the names they declare.
+pub struct TaskIndex {
+    tasks: BTreeMap<String, Declaration>,
+    order: Vec<String>,
+    groups: BTreeMap<String, Vec<String>>,
+    suites: Vec<Suite>,
+}
+
+/// Tasks that were chosen.
+#[derive(Debug)]
+pub struct Selection {
+    /// Each task once, in the order asked for.
+    pub tasks: Vec<Task>,
+    /// The suites that all of the chosen tasks were chosen by.
+    pub suite: Option<Suite>,
+}
+
+const BUILTIN_FOLDER: &str = "tasks/leaderboard_v1";
+
+impl TaskIndex {
+    /// Reads the built-in task files and those below `include`, which win over built-in ones of the same name.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be read or is no YAML; a name declared twice.
+    pub fn load(include: &[PathBuf]) -> Result<Self, TaskError> {
+        let mut index =
+            Self { tasks: BTreeMap::new(), order: Vec::new(), groups: BTreeMap::new(), suites: Vec::new() };
+        for path in builtin::list(BUILTIN_FOLDER).into_iter().filter(|path| is_yaml(Path::new(path))) {
+            index.add(Path::new(&path), false)?;
+        }
+        for folder in include {
+            let mut files = Vec::new();
+            walk(folder, &mut files)?;
+            files.sort();
+            for file in files {
+                index.add(&file, true)?;
+            }
+        }
+        Ok(index)
+    }
+
+    fn add(&mut self, path: &Path, included: bool) -> Result<(), TaskError> {
+        let mut sources = Vec::new();
+        let node = read_with_includes(path, included, &mut sources, &mut Vec::new())?;
+        if get(&node, "suite").is_some() {
+            self.suites.push(read_suite(node)?);
+            return Ok(());
+        }
+        let Some(name) = get(&node, "task") else { return Ok(()) };
+        if let (Yaml::List(members), Some(group)) = (&name.yaml, get(&node, "group")) {
+            let members = members
+                .iter()
+                .map(|member| match &member.yaml {
+                    Yaml::Text(name) => Ok(name.clone()),
+                    _ => Err(wrong(member, "task", "a task's name")),
+                })
+                .collect::<Result<_, _>>()?;
+            self.groups.insert(text_of(group, "group")?, members);
+            return Ok(());
+        }
+        let fingerprint = Fingerprint::of(&sources);
+        for (constants, node) in expand(node)? {
+            let declared = get(&node, "task").ok_or_else(|| wrong(&node, "task", "a name"))?;
+            let name = text_of(declared, "task")?;
+            let place = declared.place.clone();
+            let mut tags = Vec::new();
+            for key in ["tag", "group"] {
+                match get(&node, key).map(|tag| &tag.yaml) {
+                    Some(Yaml::Text(tag)) => tags.push(tag.clone()),
+                    Some(Yaml::List(list)) => {
+                        for tag in list {
+                            tags.push(text_of(tag, key)?);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            let declaration =
+                Declaration { node, constants, fingerprint: fingerprint.clone(), tags, included };
+            match self.tasks.get(&name) {
+                Some(other) if other.included == included => {
+                    return Err(TaskError::Twice { place, name, other: other.node.place.clone() });
+                }
+                Some(_) => {}
+                None => self.order.push(name.clone()),
+            }
+            self.tasks.insert(name, declaration);
+        }
+        Ok(())
+    }
+
+    /// All names that can be asked for: suites and their aliases, groups and tags, tasks.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for suite in &self.suites {
+            names.extend(suite.aliases.iter().cloned());
+            names.push(suite.name.clone());
+        }
+        names.extend(self.groups.keys().cloned());
+        names.extend(self.tags());
+        names.extend(self.order.iter().cloned());
+        names
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let all = self.order.iter().flat_map(|name| self.tasks[name].tags.iter());
+        all.filter(|tag| seen.insert((*tag).clone())).cloned().collect()
+    }
+
+    /// The suites.
+    pub fn suites(&self) -> &[Suite] {
+        &self.suites
+    }
+
+    /// The names of all tasks with their tags, in the order of their files.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.order.iter().map(|name| (name.as_str(), self.tasks[name].tags.as_slice()))
+    }
+
+    /// The tasks that `wanted` stands for: a suite, its alias, a group, a tag, a task, or a pattern with `*`.
+    ///
+    /// # Errors
+    /// An unknown name; a task file that does not compile.
+    pub fn select(&self, wanted: &[String]) -> Result<Selection, TaskError> {
+        let mut names: Vec<String> = Vec::new();
+        let mut suites: Vec<&Suite> = Vec::new();
+        for name in wanted {
+            if let Some(suite) = self.suites.iter().find(|s| s.name == *name || s.aliases.contains(name)) {
+                for column in &suite.columns {
+                    names.extend(self.members(&column.tasks, 0)?);
+                }
+                suites.push(suite);
+            } else {
+                names.extend(self.members(name, 0)?);
+            }
+        }
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        let tasks = names.iter().map(|name| self.compile(name)).collect::<Result<Vec<_>, _>>()?;
+        let suite = (suites.len() == 1 && wanted.len() == 1).then(|| suites[0].clone());
+        Ok(Selection { tasks, suite })
+    }
+
+    /// The task names that a task, tag, group or pattern stands for.
+    pub fn members(&self, name: &str, depth: usize) -> Result<Vec<String>, TaskError> {
+        if self.tasks.contains_key(name) {
+            return Ok(vec![name.to_string()]);
+        }
+        if let Some(members) = self.groups.get(name).filter(|_| depth < 8) {
+            let mut names = Vec::new();
+            for member in members {
+                names.extend(self.members(member, depth + 1)?);
+            }
+            return Ok(names);
+        }
+        let matching = |accept: &dyn Fn(&str) -> bool| -> Vec<String> {
+            self.order.iter().filter(|name| accept(name)).cloned().collect()
+        };
+        let found = if name.contains('*') {
+            matching(&|task| matches_pattern(name, task))
+        } else {
+            matching(&|task| self.tasks[task].tags.iter().any(|tag| tag == name))
+        };
+        if found.is_empty() {
+            let names = self.names();
+            let hint = match closest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`? `assay tasks` lists all"),
+                None => "`assay tasks` lists all; `--include DIR` adds your own".to_string(),
+            };
+            return Err(TaskError::Unknown { name: name.to_string(), hint });
+        }
+        Ok(found)
+    }
+
+    fn compile(&self, name: &str) -> Result<Task, TaskError> {
+        let Some(declaration) = self.tasks.get(name) else {
+            return Err(TaskError::Unknown { name: name.into(), hint: "`assay tasks` lists all".into() });
+        };
+        let Declaration { node, constants, fingerprint, .. } = declaration.clone();
+        Ok(read_task(node, constants, fingerprint)?)
+    }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TaskError> {
+    let unreadable = |source| TaskError::Unreadable { path: folder.display().to_string(), source };
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else if is_yaml(&path) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_source(path: &Path, included: bool) -> Result<String, TaskError> {
+    let shown = path.display().to_string();
+    let unreadable = |source| TaskError::Unreadable { path: shown.clone(), source };
+    let bytes = if included {
+        std::fs::read(path).map_err(unreadable)?
+    } else {
+        let missing = || unreadable(std::io::Error::from(std::io::ErrorKind::NotFound));
+        builtin::read(&shown).map_err(unreadable)?.ok_or_else(missing)?.into_owned()
+    };
+    String::from_utf8(bytes).map_err(|_| TaskError::NotText { path: shown })
+}
+
+/// The file's mapping over those it includes; all sources are appended to `sources`.
+fn read_with_includes(
+    path: &Path,
+    included: bool,
+    sources: &mut Vec<u8>,
+    open: &mut Vec<PathBuf>,
+) -> Result<Node, TaskError> {
+    let source = read_source(path, included)?;
+    sources.extend_from_slice(source.as_bytes());
+    let mut node = yaml::parse(&source, Arc::from(path)).map_err(SchemaError::from)?;
+    let Some(include) = get(&node, "include").cloned() else { return Ok(node) };
+    open.push(path.to_path_buf());
+    let targets = match include.yaml {
+        Yaml::List(items) => items,
+        _ => vec![include],
+    };
+    let mut inherited: Vec<(Key, Node)> = Vec::new();
+    for target in targets {
+        let file = path.parent().unwrap_or(Path::new("")).join(text_of(&target, "include")?);
+        if open.contains(&file) {
+            return Err(TaskError::Circle { place: target.place });
+        }
+        let base = read_with_includes(&file, included, sources, open)?;
+        if let Yaml::Map(entries) = base.yaml {
+            // A later include wins over an earlier one.
+            inherited.retain(|(key, _)| !entries.iter().any(|(k, _)| k.name == key.name));
+            inherited.extend(entries);
+        }
+    }
+    open.pop();
+    if let Yaml::Map(entries) = &mut node.yaml {
+        inherited.retain(|(key, _)| !entries.iter().any(|(k, _)| k.name == key.name));
+        entries.extend(inherited);
+    }
+    Ok(node)
+}
+
+fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+    match &node.yaml {
+        Yaml::Map(entries) => {
+            entries.iter().find(|(k, _)| k.name == key).map(|(_, v)| v).filter(|v| v.yaml != Yaml::Null)
+        }
+        _ => None,
+    }
+}
+
+/// One mapping for each combination of `for_each`'s values, with its names and datasets filled in.
+fn expand(node: Node) -> Result<Vec<(Map<String, Value>, Node)>, TaskError> {
+    let Some(each) = get(&node, "for_each") else { return Ok(vec![(Map::new(), node)]) };
+    let Yaml::Map(variables) = &each.yaml else {
+        return Err(wrong(each, "for_each", "a mapping of names to lists").into());
+    };
+    let mut combinations = vec![Map::new()];
+    for (name, values) in variables {
+        let Yaml::List(items) = &values.yaml else {
+            return Err(wrong(values, &name.name, "a list of values").into());
+        };
+        combinations = combinations
+            .iter()
+            .flat_map(|combination| {
+                items.iter().map(|item| {
+                    let mut combination = combination.clone();
+                    combination.insert(name.name.clone(), item.to_json());
+                    combination
+                })
+            })
+            .collect();
+    }
+    combinations
+        .into_iter()
+        .map(|constants| {
+            let columns = Columns::new(constants.clone());
+            let mut node = node.clone();
+            if let Yaml::Map(entries) = &mut node.yaml {
+                for (key, value) in entries.iter_mut() {
+                    if let ("task" | "task_alias" | "dataset_path" | "dataset_name", Yaml::Text(text)) =
+                        (key.name.as_str(), &value.yaml)
+                    {
+                        let filled = Template::new(text, &value.place, value.block)?.render(&columns)?;
+                        value.yaml = Yaml::Text(filled);
+                    }
+                }
+            }
+            Ok((constants, node))
+        })
+        .collect()
+}
+
+/// Shell-style `*`.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    for (i, part) in parts.iter().enumerate() {
+        if i + 1 == parts.len() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_pattern;
+
+    #[test]
+    fn patterns_are_shell_style() {
+        for (pattern, name, expected) in [
+            ("group-*", "group-a", true),
+            ("*", "x", true),
+            ("a*c", "abc", true),
+            ("a*c", "abd", false),
+            ("*b*", "abc", true),
+            ("a*b*", "ac", false),
+        ] {
+            assert_eq!(matches_pattern(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Tasks as files: their schema, the loader, the templates.
+
+mod fields;
+mod loader;
+mod schema;
+mod suite;
+mod template;
+mod yaml;
+
+pub use fields::SchemaError;
+pub use loader::{Selection, TaskError, TaskIndex};
+pub use schema::{
+    Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
+    Rendering, Sampler, Splits, Task,
+};
+pub use suite::{Column, Suite};
+pub use template::{Columns, Template, TemplateError, closest};
+pub use yaml::{Node, Place, Yaml, parse as parse_yaml};

@@ -1,0 +1,457 @@
+//! Jinja templates that print what Jinja2 prints.
+//!
+//! lm-evaluation-harness renders with `Environment(undefined=StrictUndefined, keep_trailing_newline=True)` and a
+//! `regex_replace` filter. Values are printed as Python's `str` does, since a rendered list is read back with
+//! `ast.literal_eval`.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use miette::Diagnostic;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use serde_json::Value as Json;
+use thiserror::Error;
+
+use super::yaml::Place;
+use crate::python::{literal, regex::PythonRegex, text};
+use crate::vocabulary::Row;
+
+/// A template that does not compile, or that a document's columns do not fill.
+#[derive(Debug, Error, Diagnostic)]
+#[diagnostic(code(assay::input))]
+pub enum TemplateError {
+    /// The source is no template.
+    #[error("{place}: bad template: {what}")]
+    #[diagnostic(help(
+        "templates are Jinja as in lm-evaluation-harness: `{{{{column}}}}`, `{{% if .. %}}`, filters and Python's string methods"
+    ))]
+    Syntax {
+        /// Where the template, or its faulty line, stands.
+        place: Place,
+        /// The fault.
+        what: String,
+    },
+    /// A column that the document does not have.
+    #[error("{place}: unknown column `{name}` in the template; the columns are {columns}")]
+    #[diagnostic(help("{hint}"))]
+    UnknownColumn {
+        /// Where the template stands.
+        place: Place,
+        /// The name used.
+        name: String,
+        /// The names there are.
+        columns: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Any other failure to render.
+    #[error("{place}: the template failed: {what}")]
+    #[diagnostic(help(
+        "the template compiles, but not on this document: look at the row's values with `assay tasks NAME`"
+    ))]
+    Render {
+        /// Where the template stands.
+        place: Place,
+        /// The fault.
+        what: String,
+    },
+}
+
+/// A document's columns as templates see them.
+#[derive(Debug, Clone)]
+pub struct Columns {
+    row: Arc<Row>,
+    value: Value,
+}
+
+impl Columns {
+    /// Takes a row; the conversion happens once, however many templates read it.
+    pub fn new(row: Row) -> Self {
+        let value = Value::from(Serde(&row));
+        Self { row: Arc::new(row), value }
+    }
+
+    /// The row itself.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+}
+
+/// A compiled template, or a column's name.
+#[derive(Clone)]
+pub struct Template {
+    environment: Arc<Environment<'static>>,
+    source: Arc<str>,
+    place: Place,
+    block: bool,
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Template({:?} at {})", self.source, self.place)
+    }
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+const NAME: &str = "template";
+
+/// Steps after which a template is held to be endless. A prompt takes some hundreds.
+const FUEL: u64 = 1_000_000;
+
+/// Characters that one rendered text may have: more than any model's context holds.
+const MAX_RENDERED: usize = 16 << 20;
+
+impl Template {
+    /// Compiles `source`, which stands at `place` (on the line after it when it is a block scalar).
+    ///
+    /// # Errors
+    /// [`TemplateError::Syntax`].
+    pub fn new(source: &str, place: &Place, block: bool) -> Result<Self, TemplateError> {
+        let mut environment = base_environment().clone();
+        environment
+            .add_template_owned(NAME, source.to_string())
+            .map_err(|e| TemplateError::Syntax { place: line_of(place, block, &e), what: one_line(&e) })?;
+        Ok(Self { environment: Arc::new(environment), source: source.into(), place: place.clone(), block })
+    }
+
+    /// The text that was compiled.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The template filled with `columns`.
+    ///
+    /// # Errors
+    /// A column that is not there, or any failure of a filter or method.
+    pub fn render(&self, columns: &Columns) -> Result<String, TemplateError> {
+        // Text without braces is its own rendering: most delimiters and descriptions.
+        if !self.source.contains('{') {
+            return Ok(self.source.to_string());
+        }
+        let template = self.environment.get_template(NAME).map_err(|e| self.failure(&e, columns))?;
+        let text = template.render(columns.value.clone()).map_err(|e| self.failure(&e, columns))?;
+        if text.len() > MAX_RENDERED {
+            return Err(TemplateError::Render {
+                place: self.place.clone(),
+                what: format!("it rendered {} bytes, at most {MAX_RENDERED} are allowed", text.len()),
+            });
+        }
+        Ok(text)
+    }
+
+    /// The column of that name where there is one, as it stands in the row; otherwise the rendered text.
+    ///
+    /// lm-evaluation-harness: `doc[field] if field in features else apply_template(field, doc)`.
+    pub fn value(&self, columns: &Columns) -> Result<Json, TemplateError> {
+        match columns.row.get(&*self.source) {
+            Some(value) => Ok(value.clone()),
+            None => self.render(columns).map(Json::String),
+        }
+    }
+
+    fn failure(&self, error: &Error, columns: &Columns) -> TemplateError {
+        let place = line_of(&self.place, self.block, error);
+        if error.kind() == ErrorKind::UndefinedError
+            && let Ok(template) = self.environment.get_template(NAME)
+        {
+            let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
+            let mut unknown: Vec<String> = template
+                .undeclared_variables(false)
+                .into_iter()
+                .filter(|name| !columns.row.contains_key(name) && !globals.contains(&name.as_str()))
+                .collect();
+            unknown.sort();
+            if let Some(name) = unknown.into_iter().next() {
+                let names: Vec<&str> = columns.row.keys().map(String::as_str).collect();
+                let hint = match closest(&name, names.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "`assay tasks NAME` shows the columns of a task's dataset".to_string(),
+                };
+                return TemplateError::UnknownColumn { place, name, columns: names.join(", "), hint };
+            }
+        }
+        TemplateError::Render { place, what: one_line(error) }
+    }
+}
+
+/// The name among `known` that `name` was most likely meant to be.
+pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+fn line_of(place: &Place, block: bool, error: &Error) -> Place {
+    let line = error.line().unwrap_or(1);
+    match (block, line) {
+        (true, line) => Place { line: place.line + line, column: 1, ..place.clone() },
+        (false, _) => {
+            let column = error.range().map_or(0, |range| range.start);
+            Place { column: place.column + column, ..place.clone() }
+        }
+    }
+}
+
+fn one_line(error: &Error) -> String {
+    let detail = error.detail().map(str::to_string).unwrap_or_else(|| error.kind().to_string());
+    let snippet = error
+        .range()
+        .and_then(|range| error.template_source().and_then(|source| source.get(range)))
+        .map(|code| format!(" (at `{code}`)"))
+        .unwrap_or_default();
+    format!("{detail}{snippet}").replace('\n', " ")
+}
+
+fn base_environment() -> &'static Environment<'static> {
+    static BASE: OnceLock<Environment<'static>> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_debug(true);
+        environment.set_fuel(Some(FUEL));
+        environment.set_formatter(print_as_python);
+        environment.set_unknown_method_callback(python_method);
+        environment.add_filter("regex_replace", regex_replace);
+        environment.add_filter("regex_search", regex_search);
+        environment.add_filter("strip", |value: &str| text::strip(value).to_string());
+        environment
+    })
+}
+
+fn print_as_python(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+    let mut text = String::new();
+    python_str(value, false, 0, &mut text)?;
+    out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the output cannot be written"))
+}
+
+/// `str(value)`, or `repr(value)` where `nested`.
+fn python_str(value: &Value, nested: bool, depth: usize, out: &mut String) -> Result<(), Error> {
+    if depth > 32 || out.len() > MAX_RENDERED {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the value is too deep or too long to print"));
+    }
+    match value.kind() {
+        ValueKind::None => out.push_str("None"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::Number if value.is_integer() => {
+            let _ = write!(out, "{value}");
+        }
+        ValueKind::Number => {
+            let float = f64::try_from(value.clone())?;
+            out.push_str(&literal::repr_float(float));
+        }
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            if nested { literal::repr_str(text, out) } else { out.push_str(text) }
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            out.push('[');
+            for (i, item) in value.try_iter()?.enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                python_str(&item, true, depth + 1, out)?;
+            }
+            out.push(']');
+        }
+        ValueKind::Map => {
+            out.push('{');
+            for (i, key) in value.try_iter()?.enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                python_str(&key, true, depth + 1, out)?;
+                out.push_str(": ");
+                python_str(&value.get_item(&key)?, true, depth + 1, out)?;
+            }
+            out.push('}');
+        }
+        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
+        _ => {
+            let _ = write!(out, "{value}");
+        }
+    }
+    Ok(())
+}
+
+fn compile(pattern: &str) -> Result<PythonRegex, Error> {
+    PythonRegex::new(pattern).map_err(|e| {
+        Error::new(ErrorKind::InvalidOperation, format!("bad regular expression `{pattern}`: {e}"))
+    })
+}
+
+/// `re.sub(pattern, replacement, value, count)`, the harness's own filter.
+fn regex_replace(
+    value: &str,
+    pattern: &str,
+    replacement: Option<&str>,
+    count: Option<usize>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let named: Option<String> = kwargs.get("repl")?;
+    let count = count.or(kwargs.get("count")?).unwrap_or(0);
+    kwargs.assert_all_used()?;
+    let replacement = replacement.map(str::to_string).or(named).ok_or_else(|| {
+        Error::new(ErrorKind::MissingArgument, "regex_replace takes a pattern and a replacement")
+    })?;
+    compile(pattern)?.sub(value, &replacement, count).map_err(|e| Error::new(ErrorKind::InvalidOperation, e))
+}
+
+/// The first match's first group (the match itself where the pattern has none), stripped; `none` where nothing matches.
+fn regex_search(value: &str, pattern: &str) -> Result<Option<String>, Error> {
+    compile(pattern)?.search(value).map_err(|e| Error::new(ErrorKind::InvalidOperation, e))
+}
+
+/// Python's methods that the compatibility layer lacks, or that see white space as Rust does.
+fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    let argument = |i: usize| args.get(i).and_then(Value::as_str);
+    if let Some(receiver) = value.as_str() {
+        match (method, args.len()) {
+            ("strip", 0) => return Ok(text::strip(receiver).into()),
+            ("lstrip", 0) => return Ok(text::lstrip(receiver).into()),
+            ("rstrip", 0) => return Ok(text::rstrip(receiver).into()),
+            ("index", 1) => {
+                let found = argument(0).and_then(|needle| receiver.find(needle));
+                return match found {
+                    Some(at) => Ok(receiver[..at].chars().count().into()),
+                    None => Err(Error::new(ErrorKind::InvalidOperation, "substring not found")),
+                };
+            }
+            ("removeprefix", 1) => {
+                let prefix = argument(0).unwrap_or_default();
+                return Ok(receiver.strip_prefix(prefix).unwrap_or(receiver).into());
+            }
+            ("removesuffix", 1) => {
+                let suffix = argument(0).unwrap_or_default();
+                return Ok(receiver.strip_suffix(suffix).unwrap_or(receiver).into());
+            }
+            ("partition", 1) => {
+                let needle = argument(0).unwrap_or_default();
+                let parts = match receiver.split_once(needle) {
+                    Some((before, after)) => [before, needle, after],
+                    None => [receiver, "", ""],
+                };
+                return Ok(parts.map(Value::from).to_vec().into());
+            }
+            ("rpartition", 1) => {
+                let needle = argument(0).unwrap_or_default();
+                let parts = match receiver.rsplit_once(needle) {
+                    Some((before, after)) => [before, needle, after],
+                    None => ["", "", receiver],
+                };
+                return Ok(parts.map(Value::from).to_vec().into());
+            }
+            ("zfill", 1) => {
+                let width = args[0].as_usize().unwrap_or(0);
+                let (sign, digits) = match receiver.strip_prefix(['-', '+']) {
+                    Some(digits) => (&receiver[..1], digits),
+                    None => ("", receiver),
+                };
+                let zeros = width.min(10_000).saturating_sub(receiver.chars().count());
+                return Ok(format!("{sign}{}{digits}", "0".repeat(zeros)).into());
+            }
+            _ => {}
+        }
+    } else if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
+        && method == "index"
+        && args.len() == 1
+    {
+        return match value.try_iter()?.position(|item| item == args[0]) {
+            Some(at) => Ok(at.into()),
+            None => {
+                let mut wanted = String::new();
+                python_str(&args[0], true, 0, &mut wanted)?;
+                Err(Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in the list")))
+            }
+        };
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn template(source: &str) -> Result<Template, TemplateError> {
+        let place = Place { path: std::path::Path::new("t.yaml").into(), line: 3, column: 14 };
+        Template::new(source, &place, false)
+    }
+
+    fn render(source: &str, row: Json) -> Result<String, TemplateError> {
+        let Json::Object(row) = row else { unreachable!("rows are objects") };
+        template(source)?.render(&Columns::new(row))
+    }
+
+    #[test]
+    fn prints_what_jinja2_prints() {
+        // jinja2.Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(..).render(..)
+        for (source, row, expected) in [
+            ("{{a}} {{b}} {{c}} {{d}}", json!({"a": true, "b": null, "c": 1.0, "d": 7}), "True None 1.0 7"),
+            ("{{x}}", json!({"x": ["it's", "a\n\"b\"", 2]}), "[\"it's\", 'a\\n\"b\"', 2]"),
+            ("{{x}}", json!({"x": {"k": [1.5, false]}}), "{'k': [1.5, False]}"),
+            ("Question: {{q}}\nAnswer:\n", json!({"q": "why?"}), "Question: why?\nAnswer:\n"),
+            ("{{q.strip().capitalize()}}", json!({"q": "\u{1f} hELLO World "}), "Hello world"),
+            ("{{x.index('b')}}", json!({"x": ["a", "b"]}), "1"),
+            ("{{'ABCDE'.find(k) if k in 'ABCDE' else (k|int) - 1}}", json!({"k": "3"}), "2"),
+            ("{{x + y}}", json!({"x": ["a"], "y": ["b"]}), "['a', 'b']"),
+            ("{{t | regex_replace('\\[.*?\\]', '')}}", json!({"t": "a [x] b"}), "a  b"),
+            (
+                "{% for c in cs %}{{loop.index}}. {{c}}\n{% endfor %}",
+                json!({"cs": ["a", "b"]}),
+                "1. a\n2. b\n",
+            ),
+            ("{{ {'1': 'A'}.get(k, k) }}", json!({"k": "1"}), "A"),
+            ("{{'%s' if false else t.split('_', 1)[1]}}", json!({"t": "a_b_c"}), "b_c"),
+            ("<{{h}}>", json!({"h": "<&>"}), "<<&>>"),
+        ] {
+            assert_eq!(render(source, row).unwrap(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_column_is_named_with_a_guess() {
+        let error = render("{{questoin}}", json!({"question": "q", "answer": "a"})).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "t.yaml:3:16: unknown column `questoin` in the template; the columns are question, answer"
+        );
+        assert_eq!(error.help().unwrap().to_string(), "did you mean `question`?");
+    }
+
+    #[test]
+    fn a_bad_template_says_where() {
+        assert!(template("{{ a").unwrap_err().to_string().starts_with("t.yaml:3:"));
+        assert!(render("{{ a | nothing }}", json!({"a": 1})).unwrap_err().to_string().contains("nothing"));
+        assert!(render("{{ a.b.c }}", json!({"a": {"b": {}}})).is_err(), "undefined attributes are errors");
+    }
+
+    #[test]
+    fn endless_templates_end() {
+        let source = "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}";
+        assert!(render(source, json!({})).is_err());
+    }
+
+    #[test]
+    fn a_column_name_is_the_column() {
+        let row = Row::from_iter([("endings".to_string(), json!(["a", "b"]))]);
+        assert_eq!(template("endings").unwrap().value(&Columns::new(row)).unwrap(), json!(["a", "b"]));
+    }
+}

@@ -1,0 +1,418 @@
+//! YAML as PyYAML reads it, with the place of every value.
+//!
+//! Task files are written for PyYAML, so plain scalars follow YAML 1.1 as its safe loader resolves them: `yes` is a boolean,
+//! `010` is eight, `1e5` is a string.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use miette::Diagnostic;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use thiserror::Error;
+
+/// Where something stands in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named.
+    pub path: Arc<Path>,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.path.display(), self.line, self.column)
+    }
+}
+
+/// A YAML value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Yaml {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true`, `yes`, `on` and their opposites.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a point.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping with string keys, in the file's order.
+    Map(Vec<(Key, Node)>),
+    /// `!function module.name`: Python code, which `assay` does not run.
+    Function(String),
+}
+
+impl Yaml {
+    /// What the value is, for error messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Yaml::Null => "nothing",
+            Yaml::Bool(_) => "a boolean",
+            Yaml::Int(_) => "a whole number",
+            Yaml::Float(_) => "a number",
+            Yaml::Text(_) => "text",
+            Yaml::List(_) => "a list",
+            Yaml::Map(_) => "a mapping",
+            Yaml::Function(_) => "a Python function",
+        }
+    }
+}
+
+/// A mapping's key and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
+    /// The key's text.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub yaml: Yaml,
+    /// Where its first character stands.
+    pub place: Place,
+    /// Whether it is a block scalar (`|` or `>`), whose text begins on the next line.
+    pub block: bool,
+}
+
+impl Node {
+    /// The value as JSON, for records and for data given in a task file. A function becomes its name.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match &self.yaml {
+            Yaml::Null => Value::Null,
+            Yaml::Bool(b) => Value::Bool(*b),
+            Yaml::Int(i) => Value::from(*i),
+            Yaml::Float(x) => Value::from(*x),
+            Yaml::Text(text) => Value::from(text.as_str()),
+            Yaml::Function(name) => Value::from(format!("!function {name}")),
+            Yaml::List(items) => items.iter().map(Node::to_json).collect(),
+            Yaml::Map(entries) => {
+                Value::Object(entries.iter().map(|(k, v)| (k.name.clone(), v.to_json())).collect())
+            }
+        }
+    }
+}
+
+/// A file that is no YAML, or uses what task files do not.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{place}: {what}")]
+#[diagnostic(
+    code(assay::input),
+    help(
+        "task files are YAML as PyYAML's safe loader reads it: check the indentation and the quotes around `{{{{`"
+    )
+)]
+pub struct YamlError {
+    place: Place,
+    what: String,
+}
+
+/// Aliases may repeat a value; more nodes than this is an attack or an accident.
+const MAX_NODES: usize = 1_000_000;
+const MAX_DEPTH: usize = 64;
+
+/// Reads one YAML document.
+///
+/// # Errors
+/// Bad syntax, unknown tags, keys that are no text, more than one document.
+pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
+    let mut builder = Builder { path, anchors: HashMap::new(), nodes: 0 };
+    let mut events = Parser::new_from_str(source);
+    let start = builder.place_at(1, 1);
+    let mut root = None;
+    while let Some(event) = events.next_event() {
+        let (event, span) = event.map_err(|e| builder.scan_error(&e))?;
+        match event {
+            Event::StreamStart
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::StreamEnd
+            | Event::Nothing => {}
+            event if root.is_none() => root = Some(builder.node(event, span, &mut events, 0)?),
+            _ => return Err(builder.error(span, "expected one YAML document, found a second")),
+        }
+    }
+    Ok(root.unwrap_or(Node { yaml: Yaml::Null, place: start, block: false }))
+}
+
+struct Builder {
+    path: Arc<Path>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+type Events<'a> = Parser<'a, saphyr_parser::StrInput<'a>>;
+
+impl Builder {
+    fn place_at(&self, line: usize, column: usize) -> Place {
+        Place { path: self.path.clone(), line, column }
+    }
+
+    fn place(&self, span: Span) -> Place {
+        self.place_at(span.start.line(), span.start.col() + 1)
+    }
+
+    fn error(&self, span: Span, what: impl Into<String>) -> YamlError {
+        YamlError { place: self.place(span), what: what.into() }
+    }
+
+    fn scan_error(&self, error: &saphyr_parser::ScanError) -> YamlError {
+        let marker = error.marker();
+        YamlError { place: self.place_at(marker.line(), marker.col() + 1), what: error.info().to_lowercase() }
+    }
+
+    fn next<'a>(&self, events: &mut Events<'a>) -> Result<(Event<'a>, Span), YamlError> {
+        match events.next_event() {
+            Some(event) => event.map_err(|e| self.scan_error(&e)),
+            None => {
+                Err(YamlError { place: self.place_at(1, 1), what: "the document ends in its middle".into() })
+            }
+        }
+    }
+
+    fn node(
+        &mut self,
+        event: Event<'_>,
+        span: Span,
+        events: &mut Events<'_>,
+        depth: usize,
+    ) -> Result<Node, YamlError> {
+        self.nodes += 1;
+        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
+            return Err(
+                self.error(span, format!("nested deeper than {MAX_DEPTH} or larger than {MAX_NODES} values"))
+            );
+        }
+        let place = self.place(span);
+        let (yaml, anchor, block) = match event {
+            Event::Alias(id) => {
+                let node = self.anchors.get(&id).cloned().ok_or_else(|| self.error(span, "unknown alias"))?;
+                self.nodes += size(&node);
+                return Ok(Node { place, ..node });
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                (self.scalar(&text, style, tag.as_deref(), span)?, anchor, block)
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    let (event, span) = self.next(events)?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break (Yaml::List(items), anchor, false);
+                    }
+                    items.push(self.node(event, span, events, depth + 1)?);
+                }
+            }
+            Event::MappingStart(anchor, _) => (self.mapping(events, depth)?, anchor, false),
+            _ => return Err(self.error(span, "unexpected end of a collection")),
+        };
+        let node = Node { yaml, place, block };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn mapping(&mut self, events: &mut Events<'_>, depth: usize) -> Result<Yaml, YamlError> {
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        let mut merged: Vec<(Key, Node)> = Vec::new();
+        loop {
+            let (event, span) = self.next(events)?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let key = self.node(event, span, events, depth + 1)?;
+            let name = match &key.yaml {
+                Yaml::Text(text) => text.clone(),
+                Yaml::Int(i) => i.to_string(),
+                Yaml::Bool(b) => if *b { "True" } else { "False" }.to_string(),
+                other => return Err(self.error(span, format!("expected a key, found {}", other.kind()))),
+            };
+            let (event, value_span) = self.next(events)?;
+            let value = self.node(event, value_span, events, depth + 1)?;
+            if name == "<<" {
+                match value.yaml {
+                    Yaml::Map(inner) => merged.extend(inner),
+                    Yaml::List(list) => {
+                        for item in list {
+                            if let Yaml::Map(inner) = item.yaml {
+                                merged.extend(inner);
+                            }
+                        }
+                    }
+                    other => {
+                        return Err(
+                            self.error(value_span, format!("`<<` merges mappings, found {}", other.kind()))
+                        );
+                    }
+                }
+            } else if entries.iter().any(|(k, _)| k.name == name) {
+                return Err(self.error(span, format!("key `{name}` stands twice in one mapping")));
+            } else {
+                entries.push((Key { name, place: key.place }, value));
+            }
+        }
+        for (key, value) in merged {
+            if !entries.iter().any(|(k, _)| k.name == key.name) {
+                entries.push((key, value));
+            }
+        }
+        Ok(Yaml::Map(entries))
+    }
+
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<Yaml, YamlError> {
+        match tag {
+            Some(tag) if tag.suffix == "function" => Ok(Yaml::Function(text.to_string())),
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(Yaml::Text(text.to_string())),
+            Some(tag) if tag.is_yaml_core_schema() => Ok(resolve(text)),
+            Some(tag) => Err(self.error(span, format!("unknown tag `!{}`", tag.suffix))),
+            None if style == ScalarStyle::Plain => Ok(resolve(text)),
+            None => Ok(Yaml::Text(text.to_string())),
+        }
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.yaml {
+        Yaml::List(items) => items.iter().map(size).sum(),
+        Yaml::Map(entries) => entries.iter().map(|(_, v)| size(v)).sum(),
+        _ => 0,
+    }
+}
+
+/// PyYAML's implicit resolvers for a plain scalar.
+fn resolve(text: &str) -> Yaml {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Yaml::Null,
+        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Yaml::Bool(true),
+        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Yaml::Bool(false),
+        _ => {}
+    }
+    if let Some(int) = resolve_int(text) {
+        return Yaml::Int(int);
+    }
+    match resolve_float(text) {
+        Some(x) => Yaml::Float(x),
+        None => Yaml::Text(text.to_string()),
+    }
+}
+
+fn resolve_int(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let plain = digits.replace('_', "");
+    let value = if let Some(binary) = plain.strip_prefix("0b") {
+        i64::from_str_radix(binary, 2).ok()?
+    } else if let Some(hex) = plain.strip_prefix("0x") {
+        i64::from_str_radix(hex, 16).ok()?
+    } else if plain.len() > 1 && plain.starts_with('0') {
+        i64::from_str_radix(&plain, 8).ok()?
+    } else {
+        plain.parse().ok()?
+    };
+    Some(if negative { -value } else { value })
+}
+
+fn resolve_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    match unsigned {
+        ".inf" | ".Inf" | ".INF" => {
+            return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
+        }
+        ".nan" | ".NaN" | ".NAN" => return Some(f64::NAN),
+        _ => {}
+    }
+    // PyYAML wants a point, and a sign in the exponent.
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((m, e)) => (m, Some(e)),
+        None => (unsigned, None),
+    };
+    let signed = exponent.is_none_or(|e| e.len() > 1 && e.starts_with(['-', '+']));
+    let numeric = mantissa.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'_');
+    if !signed || !numeric || mantissa.matches('.').count() != 1 || mantissa == "." {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(source: &str) -> Result<Node, YamlError> {
+        parse(source, Path::new("x.yaml").into())
+    }
+
+    #[test]
+    fn scalars_are_pyyamls() {
+        // yaml.safe_load of the same text
+        let node = read(
+            "a: yes\nb: 010\nc: 1e5\nd: 1.0e+5\ne: \"no\"\nf: ~\ng: 0x1F\nh: 1_000\ni: .5\nj: off\nk: 3.\nl: y\nm: -7",
+        );
+        assert_eq!(
+            node.unwrap().to_json(),
+            json!({"a": true, "b": 8, "c": "1e5", "d": 100000.0, "e": "no", "f": null, "g": 31, "h": 1000, "i": 0.5,
+                "j": false, "k": 3.0, "l": "y", "m": -7})
+        );
+    }
+
+    #[test]
+    fn anchors_merges_and_functions() {
+        let node = read(
+            "base: &b {x: 1, y: 2}\nchild:\n  <<: *b\n  y: 3\nf: !function utils.go\ntext: |\n  a\n  b\n",
+        );
+        assert_eq!(
+            node.unwrap().to_json(),
+            json!({"base": {"x": 1, "y": 2}, "child": {"y": 3, "x": 1}, "f": "!function utils.go", "text": "a\nb\n"})
+        );
+    }
+
+    #[test]
+    fn errors_say_where() {
+        for (source, place) in [
+            ("a: 1\nb: [1, 2", "x.yaml:3:1"),
+            ("a: 1\na: 2", "x.yaml:2:1: key `a` stands twice"),
+            ("a: !new 1", "x.yaml:1:4: unknown tag `!new`"),
+            ("a: 1\n---\nb: 2", "x.yaml:3"),
+        ] {
+            let error = read(source).unwrap_err().to_string();
+            assert!(error.starts_with(place), "{source:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn aliases_cannot_explode() {
+        let mut source = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..9 {
+            let previous = format!("*a{}", i - 1);
+            source += &format!("a{i}: &a{i} [{}]\n", [previous.as_str(); 10].join(", "));
+        }
+        assert!(read(&source).unwrap_err().to_string().contains("larger than"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Loading a tokenizer and the few facts about it that scoring needs.
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::vocabulary::Fingerprint;
+
+/// A tokenizer cannot be had or cannot encode.
+#[derive(Debug, Error, Diagnostic)]
+#[diagnostic(code(assay::input))]
+pub enum TokenizerError {
+    /// No file.
+    #[error("{path}: cannot be read: {source}")]
+    #[diagnostic(help("give a tokenizer.json with --tokenizer FILE"))]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is no tokenizer.
+    #[error("{path}: no tokenizer: {what}")]
+    #[diagnostic(help(
+        "a tokenizer is the `tokenizer.json` that Hugging Face's fast tokenizers write; slow ones must be converted first"
+    ))]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+    /// A text that the tokenizer refuses.
+    #[error("the tokenizer cannot encode a text of {bytes} bytes: {what}")]
+    #[diagnostic(help("the tokenizer may be damaged: compare it with the model's own"))]
+    Encode {
+        /// Length of the text.
+        bytes: usize,
+        /// The fault.
+        what: String,
+    },
+    /// A token that the vocabulary does not have.
+    #[error("the tokenizer cannot decode {tokens} tokens: {what}")]
+    #[diagnostic(help("the tokenizer may not be this model's: compare their vocabulary sizes"))]
+    Decode {
+        /// Tokens.
+        tokens: usize,
+        /// The fault.
+        what: String,
+    },
+    /// An empty context, and nothing to put in its place.
+    #[error("a context is empty, and {path} does not say which token ends a text")]
+    #[diagnostic(help(
+        "put the model's tokenizer_config.json beside the tokenizer: its `eos_token` stands for an empty context"
+    ))]
+    NoEndOfText {
+        /// The tokenizer's file.
+        path: String,
+    },
+}
+
+/// A tokenizer and where it came from.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Its file.
+    pub path: PathBuf,
+    /// Hash of its file.
+    pub fingerprint: Fingerprint,
+    /// The token that ends a text, if the files say it.
+    pub end_of_text: Option<u32>,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`, and the end-of-text token from the `tokenizer_config.json` beside it.
+    ///
+    /// # Errors
+    /// A file that is missing or is no tokenizer.
+    pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
+        let shown = path.display().to_string();
+        let bytes = std::fs::read(path)
+            .map_err(|source| TokenizerError::Unreadable { path: shown.clone(), source })?;
+        let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| TokenizerError::Corrupt {
+            path: shown,
+            what: e.to_string().replace('\n', " ").to_lowercase(),
+        })?;
+        let mut tokenizer = Self::new(inner, path.to_path_buf(), Fingerprint::of(&bytes));
+        tokenizer.end_of_text = tokenizer.configured_end_of_text();
+        Ok(tokenizer)
+    }
+
+    /// Wraps a tokenizer that was made elsewhere, from a GGUF file's metadata for instance.
+    pub fn new(mut inner: tokenizers::Tokenizer, path: PathBuf, fingerprint: Fingerprint) -> Self {
+        // A file may carry the settings of some past use; scoring never cuts or pads.
+        let _ = inner.with_truncation(None);
+        inner.with_padding(None);
+        Self { inner, path, fingerprint, end_of_text: None }
+    }
+
+    fn configured_end_of_text(&self) -> Option<u32> {
+        let config = std::fs::read(self.path.with_file_name("tokenizer_config.json")).ok()?;
+        let config: Value = serde_json::from_slice(&config).ok()?;
+        let token = match config.get("eos_token")? {
+            Value::String(token) => token.as_str(),
+            Value::Object(token) => token.get("content")?.as_str()?,
+            _ => return None,
+        };
+        self.inner.token_to_id(token)
+    }
+
+    /// Tokens of `text`, without special ones around it.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(|e| TokenizerError::Encode { bytes: text.len(), what: e.to_string() })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Text of `tokens`, without the special ones among them.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
+        self.inner
+            .decode(tokens, true)
+            .map_err(|e| TokenizerError::Decode { tokens: tokens.len(), what: e.to_string() })
+    }
+
+    /// Largest token id and one: what an embedding must have.
+    pub fn vocabulary_size(&self) -> usize {
+        let largest = self.inner.get_vocab(true).into_values().max();
+        largest.map_or(0, |id| id as usize + 1)
+    }
+}

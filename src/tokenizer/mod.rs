@@ -1,0 +1,7 @@
+//! Text to tokens, exactly as Hugging Face's tokenizers do it.
+
+mod load;
+mod pair;
+
+pub use load::{Tokenizer, TokenizerError};
+pub use pair::{TokenRequest, encode_requests};
