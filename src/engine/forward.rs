@@ -1,0 +1,64 @@
+//! The one thing that the engine asks of a model.
+
+use std::ops::ControlFlow;
+
+use crate::model::{ForwardError, KvCache, Model, Row, Segment, SegmentId};
+
+/// Computes passes over segments of tokens and keeps their keys and values.
+pub trait Forward {
+    /// Computes `segments` in one pass; `read` gets the logits of each wanted row, in order.
+    ///
+    /// # Errors
+    /// The model's; no segment of the pass is then kept.
+    fn pass(
+        &mut self,
+        segments: &[Segment],
+        wanted: &[Row],
+        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> Result<(), ForwardError>;
+
+    /// Forgets a segment's keys and values.
+    fn release(&mut self, id: SegmentId);
+
+    /// Positions that the model was made for.
+    fn max_length(&self) -> usize;
+
+    /// Tokens that end a text.
+    fn end_of_text(&self) -> &[u32];
+}
+
+/// A loaded model with its keys and values.
+pub struct Loaded<'a> {
+    model: &'a Model,
+    kv: KvCache,
+}
+
+impl<'a> Loaded<'a> {
+    /// A model with nothing computed yet.
+    pub fn new(model: &'a Model) -> Self {
+        Self { model, kv: model.kv_cache() }
+    }
+}
+
+impl Forward for Loaded<'_> {
+    fn pass(
+        &mut self,
+        segments: &[Segment],
+        wanted: &[Row],
+        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> Result<(), ForwardError> {
+        self.model.forward(segments, wanted, &mut self.kv, read)
+    }
+
+    fn release(&mut self, id: SegmentId) {
+        self.kv.release(id);
+    }
+
+    fn max_length(&self) -> usize {
+        self.model.facts().max_length
+    }
+
+    fn end_of_text(&self) -> &[u32] {
+        &self.model.facts().eos_token_ids
+    }
+}

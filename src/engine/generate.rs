@@ -1,0 +1,87 @@
+//! Greedy texts in the making.
+
+use std::sync::Arc;
+
+use crate::model::SegmentId;
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+/// A text that is being generated.
+pub struct Decode {
+    /// The request.
+    pub request: usize,
+    /// The tree's node that the prompt ends with.
+    pub leaf: usize,
+    /// Under this name its own keys and values are kept.
+    pub id: SegmentId,
+    /// The last token written, to be fed next.
+    pub next: u32,
+    tokens: Vec<u32>,
+    until: Arc<[String]>,
+    max_new_tokens: usize,
+    finished: bool,
+}
+
+/// What a new token did to a text.
+pub enum Step {
+    /// It goes on.
+    Continues,
+    /// It is finished.
+    Finished {
+        /// Cut before the first stop string.
+        text: String,
+        /// Tokens written.
+        num_tokens: usize,
+    },
+}
+
+impl Decode {
+    /// A text of which nothing is written.
+    pub fn new(request: usize, leaf: usize, id: SegmentId, until: Arc<[String]>, max_new_tokens: usize) -> Self {
+        Self { request, leaf, id, next: 0, tokens: Vec::new(), until, max_new_tokens, finished: false }
+    }
+
+    /// Writes a token.
+    ///
+    /// # Errors
+    /// The tokens cannot be decoded.
+    pub fn push(&mut self, token: u32, end_of_text: &[u32], tokenizer: &Tokenizer) -> Result<Step, TokenizerError> {
+        self.tokens.push(token);
+        self.next = token;
+        let text = tokenizer.decode(&self.tokens)?;
+        let stop = first_stop(&text, &self.until);
+        let ended = end_of_text.contains(&token);
+        if stop.is_none() && !ended && self.tokens.len() < self.max_new_tokens {
+            return Ok(Step::Continues);
+        }
+        self.finished = true;
+        let text = text[..stop.unwrap_or(text.len())].to_string();
+        Ok(Step::Finished { text, num_tokens: self.tokens.len() })
+    }
+
+    /// Whether the text is complete.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Tokens of it whose keys and values are kept: all but the last, which was not fed.
+    pub fn kept(&self) -> usize {
+        self.tokens.len() - 1
+    }
+}
+
+/// Where the first of the stop strings begins.
+fn first_stop(text: &str, until: &[String]) -> Option<usize> {
+    until.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_stop;
+
+    #[test]
+    fn the_earliest_stop_wins() {
+        let until = ["b".to_string(), "ab".to_string(), String::new()];
+        assert_eq!(first_stop("xxab", &until), Some(2));
+        assert_eq!(first_stop("xx", &until), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! Answers requests: plans all of them as one tree of tokens, computes each node once, reads the scores off.
+//!
+//! A later fast path replaces [`Forward`] and nothing else.
+
+mod forward;
+mod generate;
+mod run;
+mod schedule;
+mod score;
+mod sequence;
+mod tree;
+
+pub use forward::{Forward, Loaded};
+pub use run::{Answer, Engine, EngineError, Work};
+pub use score::{LogSoftmax, log_softmax};
+pub use sequence::{Sequence, Truncation};
+pub use tree::TokenTree;

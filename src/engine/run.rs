@@ -1,0 +1,181 @@
+//! Passing over the tree until every request is answered.
+
+use std::ops::ControlFlow;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::forward::Forward;
+use super::generate::Step;
+use super::schedule::{Pass, Reader, Schedule, Score};
+use super::score::log_softmax;
+use crate::model::ForwardError;
+use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError};
+use crate::vocabulary::Response;
+
+/// Requests cannot be answered.
+#[derive(Debug, Error, Diagnostic)]
+pub enum EngineError {
+    /// The model.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Forward(#[from] ForwardError),
+    /// The tokenizer, while a text is generated.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A request that no truncation makes fit.
+    #[error("request {request} leaves no room for its context: the model holds {max_length} positions")]
+    #[diagnostic(code(assay::input), help("the continuation, or the longest answer that the task allows, is longer than the model's context: use a model with a longer one"))]
+    TooLong {
+        /// Index of the request.
+        request: usize,
+        /// Positions.
+        max_length: usize,
+    },
+    /// A continuation without tokens.
+    #[error("the continuation of request {request} has no tokens of its own")]
+    #[diagnostic(code(assay::input), help("the tokenizer melts the continuation into the context: begin it with a space, see `target_delimiter`"))]
+    NoTokens {
+        /// Index of the request.
+        request: usize,
+    },
+}
+
+/// An answered request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Index of the request.
+    pub request: usize,
+    /// The answer.
+    pub response: Response,
+}
+
+/// What a run cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Distinct prefixes of the requests, in tokens.
+    pub tokens_planned: usize,
+    /// Rows that went through the model for prompts and continuations.
+    pub tokens_computed: usize,
+    /// Rows that went through the model for generated tokens.
+    pub tokens_generated: usize,
+    /// Tokens whose keys and values were kept at once, at most.
+    pub peak_live_kv_tokens: usize,
+    /// Requests cut to the model's context.
+    pub truncated: usize,
+}
+
+impl Work {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Work) {
+        self.tokens_planned += other.tokens_planned;
+        self.tokens_computed += other.tokens_computed;
+        self.tokens_generated += other.tokens_generated;
+        self.peak_live_kv_tokens = self.peak_live_kv_tokens.max(other.peak_live_kv_tokens);
+        self.truncated += other.truncated;
+    }
+}
+
+/// Answers requests with a model.
+pub struct Engine<'a> {
+    forward: &'a mut dyn Forward,
+    tokenizer: &'a Tokenizer,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine over a model and its tokenizer.
+    pub fn new(forward: &'a mut dyn Forward, tokenizer: &'a Tokenizer) -> Self {
+        Self { forward, tokenizer }
+    }
+
+    /// Answers all requests, in an order of its own. `answered` may break off; what was answered by then stays so.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn answer(
+        &mut self,
+        requests: &[TokenRequest],
+        answered: &mut dyn FnMut(Answer) -> ControlFlow<()>,
+    ) -> Result<Work, EngineError> {
+        let mut schedule = Schedule::new(requests, self.forward.max_length())?;
+        let outcome = self.walk(&mut schedule, answered);
+        schedule.release_all(self.forward);
+        outcome?;
+        Ok(schedule.work)
+    }
+
+    fn walk(
+        &mut self,
+        schedule: &mut Schedule<'_>,
+        answered: &mut dyn FnMut(Answer) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        while let Some(pass) = schedule.next_pass() {
+            let mut answers = Vec::new();
+            self.compute(schedule, &pass, &mut answers)?;
+            schedule.release_finished(self.forward);
+            for answer in answers {
+                if answered(answer).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn compute(
+        &mut self,
+        schedule: &mut Schedule<'_>,
+        pass: &Pass,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), EngineError> {
+        // For each wanted row: the token that greedy decoding takes, and the scores of those who read the row.
+        let mut rows: Vec<(u32, Vec<Score>)> = Vec::with_capacity(pass.wanted.len());
+        self.forward.pass(&pass.segments, &pass.wanted, &mut |index, logits| {
+            let row = log_softmax(logits);
+            let scores = match &pass.readers[index] {
+                Reader::Decode(_) => Vec::new(),
+                Reader::Node { node, reads } => schedule
+                    .targets(*node, reads.clone())
+                    .map(|target| Score {
+                        log_probability: row.log_probability(logits[target as usize]),
+                        is_greedy: row.argmax == target,
+                    })
+                    .collect(),
+            };
+            rows.push((row.argmax, scores));
+            ControlFlow::Continue(())
+        })?;
+        schedule.computed(&pass.segments);
+        for (reader, (token, scores)) in pass.readers.iter().zip(rows) {
+            match reader {
+                Reader::Decode(index) => {
+                    let decode = &mut schedule.decodes[*index];
+                    let step = decode.push(token, self.forward.end_of_text(), self.tokenizer)?;
+                    answers.extend(finished(decode.request, step));
+                }
+                Reader::Node { node, reads } => {
+                    schedule.scored(*node, reads.clone(), &scores, answers);
+                    for request in schedule.generations(*node, reads.clone()) {
+                        let mut decode = schedule.decode(request, *node);
+                        let step = decode.push(token, self.forward.end_of_text(), self.tokenizer)?;
+                        match finished(request, step) {
+                            Some(answer) => answers.push(answer),
+                            None => schedule.start(decode),
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn finished(request: usize, step: Step) -> Option<Answer> {
+    match step {
+        Step::Continues => None,
+        Step::Finished { text, num_tokens } => {
+            Some(Answer { request, response: Response::Generation { text, num_tokens } })
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Which rows go into the next pass, and whose keys and values are still needed.
+
+use std::ops::Range;
+
+use super::forward::Forward;
+use super::generate::Decode;
+use super::run::{Answer, EngineError, Work};
+use super::sequence::Sequence;
+use super::tree::TokenTree;
+use crate::model::{Row, Segment, SegmentId};
+use crate::tokenizer::TokenRequest;
+use crate::vocabulary::Response;
+
+/// Rows of a pass. Matrix products are at their best from some hundreds on; beyond, only memory grows.
+const ROWS: usize = 1024;
+
+/// Texts that are generated at once.
+const DECODES: usize = 32;
+
+/// A pass to be computed.
+pub struct Pass {
+    /// Its segments.
+    pub segments: Vec<Segment>,
+    /// The rows whose logits are read.
+    pub wanted: Vec<Row>,
+    /// Who reads them, one for each of `wanted`.
+    pub readers: Vec<Reader>,
+}
+
+/// Who reads a row's logits.
+pub enum Reader {
+    /// Some of a node's reads, all of one position.
+    Node {
+        /// The node.
+        node: usize,
+        /// Among its reads.
+        reads: Range<usize>,
+    },
+    /// A text in the making, by its place among [`Schedule::decodes`].
+    Decode(usize),
+}
+
+/// A target's score.
+#[derive(Debug, Clone, Copy)]
+pub struct Score {
+    /// In nats.
+    pub log_probability: f32,
+    /// Whether the model would have written it.
+    pub is_greedy: bool,
+}
+
+/// A node's keys and values.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    /// Tokens computed.
+    done: usize,
+    /// Children and texts that still need them.
+    needed_by: usize,
+    /// Whether they are forgotten.
+    released: bool,
+}
+
+/// The state of a walk over the tree.
+pub struct Schedule<'r> {
+    requests: &'r [TokenRequest],
+    sequences: Vec<Sequence<'r>>,
+    tree: TokenTree,
+    kept: Vec<Kept>,
+    /// The next node in the tree's order.
+    at: usize,
+    /// Nodes before this place in the order have been looked at for release.
+    looked: usize,
+    /// Texts in the making.
+    pub decodes: Vec<Decode>,
+    scores: Vec<Vec<Option<Score>>>,
+    missing: Vec<usize>,
+    next_id: usize,
+    live: usize,
+    /// What it cost so far.
+    pub work: Work,
+}
+
+impl<'r> Schedule<'r> {
+    /// Plans requests for a model of `max_length` positions.
+    ///
+    /// # Errors
+    /// A request that cannot be fed.
+    pub fn new(requests: &'r [TokenRequest], max_length: usize) -> Result<Self, EngineError> {
+        let mut work = Work::default();
+        let mut sequences = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            if matches!(request, TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty()) {
+                return Err(EngineError::NoTokens { request: index });
+            }
+            let fitted = Sequence::new(request, max_length);
+            let (sequence, cut) = fitted.ok_or(EngineError::TooLong { request: index, max_length })?;
+            work.truncated += usize::from(cut.tokens > 0);
+            sequences.push(sequence);
+        }
+        let tree = TokenTree::new(&sequences);
+        work.tokens_planned = tree.tokens();
+        Ok(Self {
+            requests,
+            kept: tree.nodes().iter().map(|n| Kept { needed_by: n.children, ..Kept::default() }).collect(),
+            at: 0,
+            looked: 0,
+            decodes: Vec::new(),
+            scores: sequences.iter().map(|s| vec![None; s.targets.len()]).collect(),
+            missing: sequences.iter().map(|s| s.targets.len()).collect(),
+            next_id: tree.nodes().len(),
+            live: 0,
+            work,
+            sequences,
+            tree,
+        })
+    }
+
+    /// The nodes above `node`, root first.
+    fn chain(&self, node: usize) -> Vec<SegmentId> {
+        let mut chain = Vec::new();
+        let mut above = self.tree.nodes()[node].parent;
+        while let Some(node) = above {
+            chain.push(SegmentId(node));
+            above = self.tree.nodes()[node].parent;
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// A token of every text in the making, then nodes in the tree's order until the pass is full; `None` at the end.
+    pub fn next_pass(&mut self) -> Option<Pass> {
+        let mut pass = Pass { segments: Vec::new(), wanted: Vec::new(), readers: Vec::new() };
+        for (index, decode) in self.decodes.iter().enumerate() {
+            let mut prefix = self.chain(decode.leaf);
+            prefix.push(SegmentId(decode.leaf));
+            pass.wanted.push(Row { segment: pass.segments.len(), token: 0 });
+            pass.readers.push(Reader::Decode(index));
+            pass.segments.push(Segment { id: decode.id, prefix, tokens: vec![decode.next] });
+        }
+        let mut rows = pass.segments.len();
+        let mut decodes = self.decodes.len();
+        while rows < ROWS && decodes < DECODES && self.at < self.tree.order().len() {
+            let (added, starting) = self.add_node(&mut pass, ROWS - rows);
+            rows += added;
+            decodes += starting;
+        }
+        (!pass.segments.is_empty()).then_some(pass)
+    }
+
+    /// Adds the next node, or as much of it as `room` allows; says how many rows those are and how many texts begin there.
+    fn add_node(&mut self, pass: &mut Pass, room: usize) -> (usize, usize) {
+        let id = self.tree.order()[self.at];
+        let node = &self.tree.nodes()[id];
+        let from = node.start + self.kept[id].done;
+        let to = node.end.min(from + room);
+        let segment = pass.segments.len();
+        pass.segments.push(Segment {
+            id: SegmentId(id),
+            prefix: self.chain(id),
+            tokens: self.sequences[node.sequence].slice(from, to),
+        });
+        // Reads of one position are neighbours, and share a row.
+        let mut begin = node.reads.partition_point(|read| read.position < from);
+        let last = node.reads.partition_point(|read| read.position < to);
+        let mut starting = 0;
+        while begin < last {
+            let position = node.reads[begin].position;
+            let end = begin + node.reads[begin..last].partition_point(|read| read.position == position);
+            pass.wanted.push(Row { segment, token: position - from });
+            pass.readers.push(Reader::Node { node: id, reads: begin..end });
+            starting += self.generations(id, begin..end).len();
+            begin = end;
+        }
+        self.kept[id].done += to - from;
+        if to == node.end {
+            self.at += 1;
+        }
+        (to - from, starting)
+    }
+
+    /// The tokens that reads of a node score; generations score none.
+    pub fn targets(&self, node: usize, reads: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+        let reads = self.tree.nodes()[node].reads[reads].iter();
+        reads.filter_map(|read| self.sequences[read.request].targets.get(read.target).copied())
+    }
+
+    /// The requests among reads of a node that want a text.
+    pub fn generations(&self, node: usize, reads: Range<usize>) -> Vec<usize> {
+        let reads = self.tree.nodes()[node].reads[reads].iter().map(|read| read.request);
+        reads.filter(|&r| matches!(self.requests[r], TokenRequest::GenerateUntil { .. })).collect()
+    }
+
+    /// A text after the prompt that ends with `leaf`.
+    pub fn decode(&mut self, request: usize, leaf: usize) -> Decode {
+        let id = SegmentId(self.next_id);
+        self.next_id += 1;
+        let (until, max_new_tokens) = match &self.requests[request] {
+            TokenRequest::GenerateUntil { until, max_new_tokens, .. } => (until.clone(), *max_new_tokens),
+            TokenRequest::Loglikelihood { .. } => (Vec::new().into(), 0),
+        };
+        Decode::new(request, leaf, id, until, max_new_tokens)
+    }
+
+    /// Goes on with a text in the next passes.
+    pub fn start(&mut self, decode: Decode) {
+        self.kept[decode.leaf].needed_by += 1;
+        self.decodes.push(decode);
+    }
+
+    /// Counts a pass that was computed.
+    pub fn computed(&mut self, segments: &[Segment]) {
+        for segment in segments {
+            let count = segment.tokens.len();
+            match segment.id.0 < self.tree.nodes().len() {
+                true => self.work.tokens_computed += count,
+                false => self.work.tokens_generated += count,
+            }
+            self.live += count;
+        }
+        self.work.peak_live_kv_tokens = self.work.peak_live_kv_tokens.max(self.live);
+    }
+
+    /// Notes the scores of a row's readers; requests whose last score this was are answered.
+    pub fn scored(&mut self, node: usize, reads: Range<usize>, row: &[Score], answers: &mut Vec<Answer>) {
+        let reads = self.tree.nodes()[node].reads[reads].iter();
+        for (read, score) in reads.filter(|read| !self.sequences[read.request].targets.is_empty()).zip(row) {
+            let scores = &mut self.scores[read.request];
+            scores[read.target] = Some(*score);
+            self.missing[read.request] -= 1;
+            if self.missing[read.request] > 0 {
+                continue;
+            }
+            // Always summed in the continuation's order, whichever pass computed which part.
+            let loglikelihood = scores.iter().flatten().map(|s| f64::from(s.log_probability)).sum();
+            let is_greedy = scores.iter().flatten().all(|s| s.is_greedy);
+            let response = Response::Loglikelihood { loglikelihood, is_greedy, num_tokens: scores.len() };
+            answers.push(Answer { request: read.request, response });
+        }
+    }
+
+    /// Forgets what nobody continues any more.
+    pub fn release_finished(&mut self, forward: &mut dyn Forward) {
+        let (done, going) = std::mem::take(&mut self.decodes).into_iter().partition(Decode::is_finished);
+        self.decodes = going;
+        for decode in done {
+            forward.release(decode.id);
+            self.live -= decode.kept();
+            self.kept[decode.leaf].needed_by -= 1;
+            self.release_up(decode.leaf, forward);
+        }
+        for place in self.looked..self.at {
+            self.release_up(self.tree.order()[place], forward);
+        }
+        self.looked = self.at;
+    }
+
+    /// Forgets `node` if it is not needed, and then its ancestors that are needed no longer.
+    fn release_up(&mut self, node: usize, forward: &mut dyn Forward) {
+        let mut candidate = Some(node);
+        while let Some(id) = candidate {
+            let node = &self.tree.nodes()[id];
+            let length = node.end - node.start;
+            let kept = &mut self.kept[id];
+            if kept.released || kept.needed_by > 0 || kept.done < length {
+                return;
+            }
+            kept.released = true;
+            self.live -= length;
+            forward.release(SegmentId(id));
+            candidate = node.parent;
+            if let Some(parent) = candidate {
+                self.kept[parent].needed_by -= 1;
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub fn release_all(&mut self, forward: &mut dyn Forward) {
+        for decode in self.decodes.drain(..) {
+            forward.release(decode.id);
+        }
+        for (id, kept) in self.kept.iter().enumerate() {
+            if kept.done > 0 && !kept.released {
+                forward.release(SegmentId(id));
+            }
+        }
+    }
+}
