@@ -7,4 +7,5 @@
 //! ```
 
 pub mod model;
+pub mod tokenizer;
 pub mod vocabulary;

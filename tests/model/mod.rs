@@ -1,5 +1,5 @@
 //! The model room, through its public contract.
 
 mod architectures;
-mod fixtures;
+pub mod fixtures;
 mod segments;

@@ -1,0 +1,3 @@
+//! Tokenizers: text to token ids and back.
+
+pub mod gguf;
