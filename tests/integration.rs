@@ -2,3 +2,5 @@
 
 mod golden;
 mod material;
+mod model;
+mod tokenizer;

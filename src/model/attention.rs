@@ -1,0 +1,90 @@
+//! Attention of the rows of a pass over kept keys and the pass's own.
+
+use candle_core::{D, DType, Result, Tensor};
+use candle_nn::ops::softmax_last_dim;
+
+use super::kv::KvCache;
+use super::pass::Block;
+
+/// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries.
+///
+/// `q` is `[heads, rows, head_dim]`, `k` and `v` are `[kv_heads, rows, head_dim]`, rotated; the result is
+/// `[rows, heads * head_dim]` in the number format of `q`. Rows of blocks for which `needed` is false are zero.
+///
+/// Scores, softmax and sum are in single precision whatever the model's format: PyTorch's fused attention doesn't round
+/// in between either.
+pub(super) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    blocks: &[Block],
+    needed: impl Fn(&Block) -> bool,
+    kv: &KvCache,
+    layer: usize,
+) -> Result<Tensor> {
+    let (heads, _, head_dim) = q.dims3()?;
+    let kv_heads = k.dim(0)?;
+    let dtype = q.dtype();
+    let q = (q.to_dtype(DType::F32)? * (1.0 / (head_dim as f64).sqrt()))?;
+    let (k, v) = (k.to_dtype(DType::F32)?, v.to_dtype(DType::F32)?);
+    let mut outputs = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let rows = block.rows.len();
+        if !needed(block) {
+            outputs.push(Tensor::zeros((rows, heads * head_dim), dtype, q.device())?);
+            continue;
+        }
+        // Query heads of a group lie together, so they are rows of one product with the group's keys.
+        let q =
+            q.narrow(1, block.rows.start, rows)?.reshape((kv_heads, heads / kv_heads * rows, head_dim))?;
+        let scores_of = |keys: &Tensor, mask: &Option<Tensor>| {
+            let scores = q.matmul(&keys.transpose(1, 2)?)?;
+            match mask {
+                None => Ok(scores),
+                Some(mask) => {
+                    let count = keys.dim(1)?;
+                    scores.reshape((heads, rows, count))?.broadcast_add(mask)?.reshape(scores.shape())
+                }
+            }
+        };
+        let mut scores = Vec::with_capacity(block.kept.len() + 1);
+        let mut values = Vec::with_capacity(block.kept.len() + 1);
+        for kept in &block.kept {
+            let (keys, kept_values) = kv.read(kept.id, layer, kept.first, kept.count)?;
+            scores.push(scores_of(&keys.to_dtype(DType::F32)?, &kept.mask)?);
+            values.push(kept_values.to_dtype(DType::F32)?);
+        }
+        scores.push(scores_of(&k.narrow(1, block.own.start, block.own.len())?, &block.mask)?);
+        values.push(v.narrow(1, block.own.start, block.own.len())?);
+
+        let weights = softmax_last_dim(&concatenated(scores, D::Minus1)?)?;
+        let mut output: Option<Tensor> = None;
+        let mut at = 0;
+        for values in &values {
+            let count = values.dim(1)?;
+            let mut part = weights.narrow(2, at, count)?;
+            // cuBLAS takes whole matrices only.
+            if !part.device().is_cpu() {
+                part = part.contiguous()?;
+            }
+            let product = part.matmul(values)?;
+            output = Some(match output {
+                None => product,
+                Some(output) => (output + product)?,
+            });
+            at += count;
+        }
+        let Some(output) = output else { candle_core::bail!("a block of attention sees no keys") };
+        let output =
+            output.reshape((heads, rows, head_dim))?.transpose(0, 1)?.reshape((rows, heads * head_dim))?;
+        outputs.push(output.to_dtype(dtype)?);
+    }
+    concatenated(outputs, 0)
+}
+
+fn concatenated(mut parts: Vec<Tensor>, dim: impl candle_core::shape::Dim) -> Result<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.remove(0)),
+        _ => Tensor::cat(&parts, dim),
+    }
+}

@@ -1,0 +1,480 @@
+//! Weights by their Hugging Face names, whichever format holds them.
+//!
+//! Tensors are converted one by one, and the pages of the file that were read are given back, so that loading takes
+//! little more memory than the weights themselves. A tensor that nobody asks for is an error: it would stand for a part
+//! of the model that is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{Device, Tensor};
+use serde_json::Value;
+
+use super::config::{Dtype, ModelConfig};
+use super::gguf::{GgufError, GgufFile, GgufTensor};
+use super::numbers::Numbers;
+use super::safetensors::{SafetensorsError, SafetensorsFile};
+
+/// Why weights can't be loaded.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum WeightsError {
+    /// A safetensors file is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Safetensors(#[from] SafetensorsError),
+    /// A GGUF file is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Gguf(#[from] GgufError),
+    /// A folder without weights that are read.
+    #[error("{}: no model.safetensors and no model.safetensors.index.json", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "assay reads safetensors and GGUF; convert pytorch_model.bin with transformers' save_pretrained, or fetch the missing files"
+        )
+    )]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The index of shards is wrong.
+    #[error("{}: not an index of shards: {what}", path.display())]
+    #[diagnostic(
+        code(assay::engine),
+        help("fetch model.safetensors.index.json again, together with the shards it names")
+    )]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What was found and what was expected.
+        what: String,
+    },
+    /// The index says that a tensor is in a file where it isn't, or files repeat it.
+    #[error("{}: tensor `{tensor}` {what}", path.display())]
+    #[diagnostic(
+        code(assay::engine),
+        help("index and shards are not of one export; fetch the whole folder again")
+    )]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A tensor that the configuration calls for.
+    #[error("{}: tensor `{tensor}` is missing", path.display())]
+    #[diagnostic(
+        code(assay::engine),
+        help(
+            "configuration and weights do not belong together, or a file is incomplete; fetch the model again"
+        )
+    )]
+    Missing {
+        /// The file or index.
+        path: PathBuf,
+        /// Its name there.
+        tensor: String,
+    },
+    /// A tensor of another shape.
+    #[error("{}: tensor `{tensor}` has shape {found:?}, expected {expected:?}", path.display())]
+    #[diagnostic(
+        code(assay::engine),
+        help("configuration and weights do not belong together; fetch both again from one place")
+    )]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// Its name there.
+        tensor: String,
+        /// In the file.
+        found: Vec<usize>,
+        /// By the configuration.
+        expected: Vec<usize>,
+    },
+    /// Tensors that this architecture doesn't use.
+    #[error("{}: tensor `{tensor}` (one of {count}) is no part of {architecture} as configured", path.display())]
+    #[diagnostic(
+        code(assay::engine),
+        help(
+            "assay leaves out no weights: the model is of another architecture than its configuration says, or carries adapters that must be merged first"
+        )
+    )]
+    Unused {
+        /// The file or index.
+        path: PathBuf,
+        /// The first of them.
+        tensor: String,
+        /// How many there are.
+        count: usize,
+        /// The configured class.
+        architecture: &'static str,
+    },
+    /// Embedding and output are one matrix by the configuration, but two in the file.
+    #[error("{}: `lm_head.weight` differs from `model.embed_tokens.weight`, but tie_word_embeddings is true", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help("set tie_word_embeddings to false in config.json if the model was trained with two matrices")
+    )]
+    Untied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No memory, on the host or on the device.
+    #[error("{}: cannot hold tensor `{tensor}` in memory: {reason}", path.display())]
+    #[diagnostic(code(assay::engine), help("use a smaller model or --dtype bfloat16, or free memory"))]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Its name there.
+        tensor: String,
+        /// From the allocator or device.
+        reason: String,
+    },
+}
+
+/// An opened checkpoint.
+pub(super) enum Checkpoint {
+    Safetensors {
+        /// The single file, or the index.
+        path: PathBuf,
+        shards: Vec<SafetensorsFile>,
+        /// Tensor to shard.
+        shard_of: BTreeMap<String, usize>,
+    },
+    Gguf(Box<GgufFile>),
+}
+
+/// Tensors as they are taken out of a checkpoint.
+pub(super) struct Weights<'a> {
+    checkpoint: &'a Checkpoint,
+    config: &'a ModelConfig,
+    dtype: Dtype,
+    device: &'a Device,
+    taken: BTreeSet<String>,
+    /// Numbers taken so far.
+    parameters: u64,
+}
+
+impl Checkpoint {
+    /// Opens the safetensors of a Hugging Face folder; like transformers, a single file before an index.
+    pub fn open_folder(folder: &Path) -> Result<Self, WeightsError> {
+        let single = folder.join("model.safetensors");
+        let index = folder.join("model.safetensors.index.json");
+        let (path, files) = if single.exists() {
+            (single, None)
+        } else if index.exists() {
+            let files = read_index(&index)?;
+            (index, Some(files))
+        } else {
+            return Err(WeightsError::NoWeights { path: folder.to_owned() });
+        };
+        let names = match &files {
+            None => vec!["model.safetensors"],
+            Some(files) => files.values().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect(),
+        };
+        let mut shards = Vec::new();
+        let mut shard_of = BTreeMap::new();
+        for (number, name) in names.iter().enumerate() {
+            let shard = SafetensorsFile::open(&folder.join(name))?;
+            for tensor in shard.tensors.keys() {
+                if shard_of.insert(tensor.clone(), number).is_some() {
+                    let what = "is in another shard too";
+                    return Err(WeightsError::Shard {
+                        path: folder.join(name),
+                        tensor: tensor.clone(),
+                        what,
+                    });
+                }
+            }
+            shards.push(shard);
+        }
+        for (tensor, name) in files.iter().flatten() {
+            if shard_of.get(tensor).is_none_or(|&number| names[number] != name) {
+                let what = "is not there, as the index says";
+                return Err(WeightsError::Shard { path: folder.join(name), tensor: tensor.clone(), what });
+            }
+        }
+        Ok(Checkpoint::Safetensors { path, shards, shard_of })
+    }
+
+    /// The weight files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Checkpoint::Safetensors { shards, .. } => {
+                shards.iter().map(|shard| shard.file.path().to_owned()).collect()
+            }
+            Checkpoint::Gguf(file) => vec![file.file.path().to_owned()],
+        }
+    }
+
+    /// The one number format of all tensors, if there is one.
+    pub fn stored_dtype(&self) -> Option<Dtype> {
+        let Checkpoint::Safetensors { shards, .. } = self else { return None };
+        let mut dtypes = shards.iter().flat_map(|shard| shard.tensors.values().map(|tensor| tensor.dtype));
+        let first = dtypes.next()?;
+        dtypes.all(|dtype| dtype == first).then_some(first)
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Checkpoint::Safetensors { path, .. } => path,
+            Checkpoint::Gguf(file) => file.file.path(),
+        }
+    }
+
+    fn names(&self) -> Vec<&String> {
+        match self {
+            Checkpoint::Safetensors { shard_of, .. } => shard_of.keys().collect(),
+            Checkpoint::Gguf(file) => file.tensors.keys().collect(),
+        }
+    }
+}
+
+/// Tensor to file name.
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
+    let wrong = |what: String| WeightsError::Index { path: path.to_owned(), what };
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let index: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let map = index.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| wrong("`weight_map` is missing, expected an object".to_owned()))?;
+    if map.is_empty() {
+        return Err(wrong("`weight_map` is empty".to_owned()));
+    }
+    let mut files = BTreeMap::new();
+    for (tensor, file) in map {
+        // A shard lies beside its index: nothing else is opened by the word of a file.
+        match file.as_str().filter(|name| Path::new(name).file_name() == Some(name.as_ref())) {
+            Some(name) => files.insert(tensor.clone(), name.to_owned()),
+            None => {
+                return Err(wrong(format!("`weight_map` puts `{tensor}` in {file}, expected a file name")));
+            }
+        };
+    }
+    Ok(files)
+}
+
+impl<'a> Weights<'a> {
+    pub fn new(
+        checkpoint: &'a Checkpoint,
+        config: &'a ModelConfig,
+        dtype: Dtype,
+        device: &'a Device,
+    ) -> Self {
+        Self { checkpoint, config, dtype, device, taken: BTreeSet::new(), parameters: 0 }
+    }
+
+    /// The tensor with the Hugging Face name `name`, which must have this shape.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        let (path, stored_name, numbers) = match self.checkpoint {
+            Checkpoint::Safetensors { path, shards, shard_of } => {
+                let shard = shard_of.get(name).and_then(|&number| shards.get(number));
+                let Some((shard, stored)) = shard.and_then(|s| Some((s, s.tensors.get(name)?))) else {
+                    return Err(WeightsError::Missing { path: path.clone(), tensor: name.to_owned() });
+                };
+                let path = shard.file.path();
+                self.check_shape(path, name, &stored.shape, shape)?;
+                let mut numbers = self.room(path, name, shape)?;
+                numbers.push_bytes(stored.dtype, &shard.file.bytes()[stored.range.clone()]);
+                shard.file.release(stored.range.clone());
+                (path, name.to_owned(), numbers)
+            }
+            Checkpoint::Gguf(file) => {
+                let stored_name = gguf_name(name);
+                let path = file.file.path();
+                let Some(stored) = file.tensors.get(&stored_name) else {
+                    return Err(WeightsError::Missing { path: path.to_owned(), tensor: stored_name });
+                };
+                self.check_shape(path, &stored_name, &stored.shape, shape)?;
+                let numbers = self.dequantise(file, &stored_name, stored)?;
+                file.file.release(stored.range.clone());
+                let numbers = self.rotary_halves(name, shape, numbers);
+                (path, stored_name, numbers)
+            }
+        };
+        self.parameters += shape.iter().product::<usize>() as u64;
+        let tensor = numbers.into_tensor(shape, self.device).map_err(|error| WeightsError::Memory {
+            path: path.to_owned(),
+            tensor: stored_name.clone(),
+            reason: first_line(&error),
+        })?;
+        self.taken.insert(stored_name);
+        Ok(tensor)
+    }
+
+    /// `count` ones in single precision, on the device.
+    pub fn ones(&self, count: usize) -> Result<Tensor, WeightsError> {
+        Tensor::ones(count, candle_core::DType::F32, self.device).map_err(|error| WeightsError::Memory {
+            path: self.checkpoint.path().to_owned(),
+            tensor: "ones".to_owned(),
+            reason: first_line(&error),
+        })
+    }
+
+    /// GGUF's `rope_freqs.weight`, where it is there: divisors of the rotary frequencies, by which llama.cpp writes
+    /// Llama 3's scaling.
+    pub fn take_rope_divisors(&mut self) -> Result<Option<Vec<f32>>, WeightsError> {
+        const NAME: &str = "rope_freqs.weight";
+        let Checkpoint::Gguf(file) = self.checkpoint else { return Ok(None) };
+        let Some(stored) = file.tensors.get(NAME) else { return Ok(None) };
+        let path = file.file.path();
+        self.check_shape(path, NAME, &stored.shape, &[self.config.head_dim / 2])?;
+        self.taken.insert(NAME.to_owned());
+        let divisors = match stored.dtype {
+            GgmlDType::F32 => {
+                let mut numbers = Vec::new();
+                let bytes = &file.file.bytes()[stored.range.clone()];
+                numbers.extend(bytes.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)));
+                numbers
+            }
+            _ => Vec::new(),
+        };
+        if divisors.is_empty() || !divisors.iter().all(|d| d.is_finite() && *d > 0.0) {
+            let what = format!("tensor `{NAME}` has numbers other than F32 above 0");
+            return Err(GgufError::Damaged { path: path.to_owned(), what }.into());
+        }
+        Ok(Some(divisors))
+    }
+
+    /// Ends the taking: nothing may be left.
+    pub fn finish(self) -> Result<u64, WeightsError> {
+        if self.config.tied_embeddings {
+            self.check_tied()?;
+        }
+        let left: Vec<_> = self
+            .checkpoint
+            .names()
+            .into_iter()
+            .filter(|name| !self.taken.contains(*name))
+            // Frequencies that old transformers saved; they follow from the configuration.
+            .filter(|name| !name.ends_with("rotary_emb.inv_freq"))
+            .filter(|name| !(self.config.tied_embeddings && *name == "lm_head.weight"))
+            .collect();
+        match left.first() {
+            None => Ok(self.parameters),
+            Some(first) => Err(WeightsError::Unused {
+                path: self.checkpoint.path().to_owned(),
+                tensor: first.to_string(),
+                count: left.len(),
+                architecture: self.config.architecture.name(),
+            }),
+        }
+    }
+
+    /// A copy of the embedding may be saved as the output matrix; another matrix may not.
+    fn check_tied(&self) -> Result<(), WeightsError> {
+        let Checkpoint::Safetensors { shards, shard_of, .. } = self.checkpoint else { return Ok(()) };
+        let bytes = |name: &str| {
+            let shard = shards.get(*shard_of.get(name)?)?;
+            let stored = shard.tensors.get(name)?;
+            Some((shard, stored.dtype, stored.range.clone()))
+        };
+        let (Some((head_shard, head_dtype, head)), Some((shard, dtype, embedding))) =
+            (bytes("lm_head.weight"), bytes("model.embed_tokens.weight"))
+        else {
+            return Ok(());
+        };
+        let same = head_dtype == dtype
+            && head_shard.file.bytes()[head.clone()] == shard.file.bytes()[embedding.clone()];
+        head_shard.file.release(head);
+        shard.file.release(embedding);
+        if same { Ok(()) } else { Err(WeightsError::Untied { path: head_shard.file.path().to_owned() }) }
+    }
+
+    fn check_shape(
+        &self,
+        path: &Path,
+        tensor: &str,
+        found: &[usize],
+        expected: &[usize],
+    ) -> Result<(), WeightsError> {
+        if found == expected {
+            return Ok(());
+        }
+        Err(WeightsError::Shape {
+            path: path.to_owned(),
+            tensor: tensor.to_owned(),
+            found: found.to_vec(),
+            expected: expected.to_vec(),
+        })
+    }
+
+    fn room(&self, path: &Path, tensor: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
+        Numbers::with_capacity(self.dtype, shape.iter().product()).map_err(|error| WeightsError::Memory {
+            path: path.to_owned(),
+            tensor: tensor.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn dequantise(&self, file: &GgufFile, name: &str, stored: &GgufTensor) -> Result<Numbers, WeightsError> {
+        let path = file.file.path();
+        let mut numbers = self.room(path, name, &stored.shape)?;
+        let bytes = &file.file.bytes()[stored.range.clone()];
+        match stored.dtype {
+            GgmlDType::F32 => numbers.push_bytes(Dtype::F32, bytes),
+            GgmlDType::F16 => numbers.push_bytes(Dtype::F16, bytes),
+            GgmlDType::BF16 => numbers.push_bytes(Dtype::Bf16, bytes),
+            dtype => {
+                // In pieces of whole blocks, so that the single-precision copy stays small.
+                let blocks = (1 << 18) / dtype.block_size();
+                for piece in bytes.chunks(blocks * dtype.type_size()) {
+                    let count = piece.len() / dtype.type_size() * dtype.block_size();
+                    let piece = QStorage::from_data(piece.into(), &Device::Cpu, dtype)
+                        .and_then(|storage| QTensor::new(storage, count))
+                        .and_then(|tensor| tensor.dequantize(&Device::Cpu))
+                        .and_then(|tensor| tensor.to_vec1::<f32>())
+                        .map_err(|error| GgufError::Damaged {
+                            path: path.to_owned(),
+                            what: format!("tensor `{name}` cannot be dequantised: {}", first_line(&error)),
+                        })?;
+                    numbers.push_f32(&piece);
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Puts the rows of q and k back in Hugging Face's order.
+    ///
+    /// llama.cpp turns neighbouring pairs of a head's rows, transformers row `i` with row `i + head_dim / 2`; so for its
+    /// `llama` architecture (not for `qwen2`) the converter stores row `half * head_dim / 2 + i` at `2 * i + half`
+    /// (`permute` in `convert_hf_to_gguf.py`).
+    fn rotary_halves(&self, name: &str, shape: &[usize], numbers: Numbers) -> Numbers {
+        let turned = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
+        if !turned || self.config.qkv_bias {
+            return numbers;
+        }
+        let head_dim = self.config.head_dim;
+        numbers.reorder_rows(shape.last().copied().unwrap_or(1), |row| {
+            let (head, within) = (row / head_dim, row % head_dim);
+            let (half, i) = (within / (head_dim / 2), within % (head_dim / 2));
+            head * head_dim + 2 * i + half
+        })
+    }
+}
+
+/// llama.cpp's name of a tensor (`gguf-py/gguf/tensor_mapping.py`).
+fn gguf_name(name: &str) -> String {
+    match name {
+        "model.embed_tokens.weight" => return "token_embd.weight".to_owned(),
+        "model.norm.weight" => return "output_norm.weight".to_owned(),
+        "lm_head.weight" => return "output.weight".to_owned(),
+        _ => {}
+    }
+    let renamed = name
+        .replace("model.layers.", "blk.")
+        .replace("input_layernorm", "attn_norm")
+        .replace("post_attention_layernorm", "ffn_norm")
+        .replace("self_attn.o_proj", "attn_output");
+    let renamed = renamed.replace("self_attn.", "attn_").replace("mlp.", "ffn_");
+    renamed.replace("_proj.", ".")
+}
+
+/// candle appends a backtrace to its messages.
+pub(super) fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or("unknown failure").to_owned()
+}

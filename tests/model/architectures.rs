@@ -1,0 +1,78 @@
+//! The forward pass against transformers' logits.
+
+use assay::model::DtypeChoice;
+
+use super::fixtures::{alone, difference, load, real_model, references, shared, sum_logprob};
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for (name, model, sequences) in references() {
+        for sequence in sequences {
+            let what = format!("{name}, {} tokens", sequence.ids.len());
+            let rows = alone(&model, &sequence.ids);
+            let difference = difference(rows.last().unwrap(), &sequence.last_logits);
+            assert!(difference < 1e-4, "{what}: logits differ by {difference}");
+            if let Some(expected) = sequence.sum_logprob {
+                let found = sum_logprob(&rows, &sequence.ids);
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "{what}: log-probability {found}, expected {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn facts_describe_the_model() {
+    let Some(path) = shared("golden/arch/llama_gqa_head_dim") else { return };
+    let model = load(&path, DtypeChoice::Auto).unwrap();
+    let facts = model.facts();
+    assert_eq!(facts.name, "llama_gqa_head_dim");
+    assert_eq!(facts.architecture, "LlamaForCausalLM");
+    assert_eq!((facts.vocab_size, facts.max_length), (96, 256));
+    assert_eq!(facts.eos_token_ids, [2]);
+    assert_eq!((facts.dtype.name(), facts.device.as_str()), ("float32", "cpu"));
+    assert_eq!(facts.kv_bytes_per_token, 2 * 3 * 2 * 24 * 4);
+    assert_eq!(facts.weight_bytes, 4 * facts.parameters);
+    assert_eq!(facts.weight_files, [path.join("model.safetensors")]);
+}
+
+#[test]
+fn narrow_formats_come_close_and_are_rounded() {
+    for (name, model, sequences) in references() {
+        let path = model.facts().path.clone();
+        let ids = &sequences.last().unwrap().ids;
+        let exact = alone(&model, ids);
+        for (dtype, tolerance) in [(DtypeChoice::Bf16, 0.1), (DtypeChoice::F16, 0.02)] {
+            let model = load(&path, dtype).unwrap();
+            let rows = alone(&model, ids);
+            for (row, exact) in rows.iter().zip(&exact) {
+                let difference = difference(row, exact);
+                assert!(difference < tolerance, "{name} in {dtype:?}: {difference}");
+                let rounded = row.iter().all(|&n| match dtype {
+                    DtypeChoice::Bf16 => half::bf16::from_f32(n).to_f32() == n,
+                    _ => half::f16::from_f32(n).to_f32() == n,
+                });
+                assert!(rounded, "{name}: logits are not rounded to {dtype:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gguf_is_the_folder_it_was_made_of() {
+    let (Some(gguf), Some(folder)) =
+        (real_model("SmolLM2-135M-Instruct.Q4_1.gguf"), real_model("smollm2-135m-f32"))
+    else {
+        return;
+    };
+    let ids = [504, 3575, 282, 4649, 314, 7042, 30, 198, 57, 1];
+    let gguf = alone(&load(&gguf, DtypeChoice::Auto).unwrap(), &ids);
+    let folder = alone(&load(&folder, DtypeChoice::Auto).unwrap(), &ids);
+    for (gguf, folder) in gguf.iter().zip(&folder) {
+        let largest = folder.iter().fold(0.0f32, |most, n| most.max(n.abs()));
+        let difference = difference(gguf, folder);
+        assert!(difference < 1e-4 * largest, "logits differ by {difference}, the largest is {largest}");
+    }
+}

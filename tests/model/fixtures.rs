@@ -1,0 +1,125 @@
+//! Reference models, real models, and passes over them.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use assay::model::{
+    DeviceChoice, DtypeChoice, KvCache, LoadError, LoadOptions, Model, Row, Segment, SegmentId,
+};
+
+/// What is shared between checkouts; `None`, and a word about it, where it is missing.
+pub fn shared(part: &str) -> Option<PathBuf> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).join(part);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {} is not there", path.display());
+    None
+}
+
+/// A real model below the folder in ASSAY_TEST_MODEL; `None`, and a word about it, where it is missing.
+pub fn real_model(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("ASSAY_TEST_MODEL") else {
+        eprintln!("skipped: ASSAY_TEST_MODEL is not set");
+        return None;
+    };
+    let path = Path::new(&folder).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {} is not there", path.display());
+    None
+}
+
+/// Loads on the CPU.
+pub fn load(path: &Path, dtype: DtypeChoice) -> Result<Model, LoadError> {
+    Model::load(path, LoadOptions { dtype, device: DeviceChoice::Cpu })
+}
+
+/// A reference sequence of `golden/arch`.
+pub struct Sequence {
+    pub ids: Vec<u32>,
+    pub last_logits: Vec<f32>,
+    /// Of the ids after the first.
+    pub sum_logprob: Option<f64>,
+}
+
+/// The models of `golden/arch` with their sequences; none where the folder is missing.
+pub fn references() -> Vec<(String, Model, Vec<Sequence>)> {
+    let Some(folder) = shared("golden/arch") else { return Vec::new() };
+    let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert_eq!(names.len(), 5);
+    names
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path.join("expected.json")).unwrap();
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let sequences = value.as_array().unwrap().iter().map(|sequence| Sequence {
+                ids: serde_json::from_value(sequence["ids"].clone()).unwrap(),
+                last_logits: serde_json::from_value(sequence["last_logits"].clone()).unwrap(),
+                sum_logprob: sequence["sum_logprob"].as_f64(),
+            });
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, load(&path, DtypeChoice::Auto).unwrap(), sequences.collect())
+        })
+        .collect()
+}
+
+pub fn segment(id: usize, prefix: &[usize], tokens: &[u32]) -> Segment {
+    Segment {
+        id: SegmentId(id),
+        prefix: prefix.iter().copied().map(SegmentId).collect(),
+        tokens: tokens.to_vec(),
+    }
+}
+
+/// Logits of every row of the pass, in order.
+pub fn all_logits(model: &Model, segments: &[Segment], kv: &mut KvCache) -> Vec<Vec<f32>> {
+    let wanted: Vec<Row> = segments
+        .iter()
+        .enumerate()
+        .flat_map(|(segment, s)| (0..s.tokens.len()).map(move |token| Row { segment, token }))
+        .collect();
+    let mut rows = Vec::new();
+    model
+        .forward(segments, &wanted, kv, &mut |index, logits| {
+            assert_eq!(index, rows.len());
+            rows.push(logits.to_vec());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(rows.len(), wanted.len());
+    rows
+}
+
+/// Logits after every token of a text on its own.
+pub fn alone(model: &Model, ids: &[u32]) -> Vec<Vec<f32>> {
+    all_logits(model, &[segment(0, &[], ids)], &mut model.kv_cache())
+}
+
+/// Summed log-probability of the ids after the first.
+pub fn sum_logprob(rows: &[Vec<f32>], ids: &[u32]) -> f64 {
+    rows.iter().zip(&ids[1..]).map(|(row, &id)| log_softmax(row, id)).sum()
+}
+
+fn log_softmax(row: &[f32], id: u32) -> f64 {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
+    let sum: f64 = row.iter().map(|&n| (n as f64 - max).exp()).sum();
+    row[id as usize] as f64 - max - sum.ln()
+}
+
+/// The largest difference between two rows.
+pub fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// That all rows agree within `tolerance`.
+pub fn assert_same(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let difference = difference(found, expected);
+        assert!(difference <= tolerance, "{what}: row {row} differs by {difference}");
+    }
+}

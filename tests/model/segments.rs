@@ -1,0 +1,158 @@
+//! However a text is cut into segments and passes, its logits are the same.
+
+use std::ops::ControlFlow;
+
+use assay::model::{ForwardError, Row, Segment, SegmentError, SegmentId};
+
+use super::fixtures::{all_logits, alone, assert_same, references, segment};
+
+const TOLERANCE: f32 = 1e-5;
+
+#[test]
+fn a_chain_of_segments_is_one_text() {
+    for (name, model, sequences) in references() {
+        let ids = &sequences.last().unwrap().ids;
+        let expected = alone(&model, ids);
+        for cuts in [vec![1], vec![50], vec![99], vec![3, 20, 21, 70]] {
+            let what = format!("{name} cut at {cuts:?}");
+            let ends = cuts.iter().copied().chain([ids.len()]);
+            let starts = [0].into_iter().chain(cuts.iter().copied());
+            let prefixes: Vec<usize> = (0..=cuts.len()).collect();
+            let segments: Vec<Segment> = starts
+                .zip(ends)
+                .enumerate()
+                .map(|(id, (start, end))| segment(id, &prefixes[..id], &ids[start..end]))
+                .collect();
+            let one_pass = all_logits(&model, &segments, &mut model.kv_cache());
+            assert_same(&format!("{what}, one pass"), &one_pass, &expected, TOLERANCE);
+
+            let mut kv = model.kv_cache();
+            let passes: Vec<_> = segments
+                .iter()
+                .flat_map(|segment| all_logits(&model, std::slice::from_ref(segment), &mut kv))
+                .collect();
+            assert_same(&format!("{what}, passes"), &passes, &expected, TOLERANCE);
+            assert_eq!(kv.tokens(), ids.len());
+        }
+    }
+}
+
+#[test]
+fn a_segment_grows_token_by_token() {
+    for (name, model, sequences) in references() {
+        let ids = &sequences.last().unwrap().ids;
+        let expected = alone(&model, ids);
+        let mut kv = model.kv_cache();
+        let mut rows = all_logits(&model, &[segment(0, &[], &ids[..30])], &mut kv);
+        rows.extend(all_logits(&model, &[segment(1, &[0], &ids[30..33])], &mut kv));
+        for &id in &ids[33..] {
+            rows.extend(all_logits(&model, &[segment(1, &[0], &[id])], &mut kv));
+        }
+        assert_same(&name, &rows, &expected, TOLERANCE);
+        assert_eq!(kv.length(SegmentId(1)), Some(ids.len() - 30));
+        kv.release(SegmentId(0));
+        kv.release(SegmentId(1));
+        assert_eq!((kv.tokens(), kv.bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn texts_of_one_pass_do_not_see_each_other() {
+    for (name, model, sequences) in references() {
+        let ids = &sequences.last().unwrap().ids;
+        // Two roots; endings of several lengths continue the first, one of them is continued itself.
+        let endings = [&ids[40..43], &ids[60..61], &ids[70..95], &ids[1..6]];
+        let root = &ids[..40];
+        let mut segments = vec![segment(7, &[], &ids[10..30]), segment(0, &[], root)];
+        segments.extend(endings.iter().enumerate().map(|(i, ending)| segment(i + 1, &[0], ending)));
+        segments.push(segment(8, &[0, 3], &ids[..4]));
+        let found = all_logits(&model, &segments, &mut model.kv_cache());
+
+        let mut expected = alone(&model, &ids[10..30]);
+        expected.extend(alone(&model, root));
+        for ending in endings {
+            expected.extend(alone(&model, &[root, ending].concat()).split_off(root.len()));
+        }
+        let last = [root, endings[2], &ids[..4]].concat();
+        expected.extend(alone(&model, &last).split_off(last.len() - 4));
+        assert_same(&format!("{name}, one pass"), &found, &expected, TOLERANCE);
+
+        // Roots first, the others in a later pass, one of them in two.
+        let mut kv = model.kv_cache();
+        let mut found = all_logits(&model, &segments[..2], &mut kv);
+        let (first, second) = (segment(4, &[0], &endings[3][..2]), segment(4, &[0], &endings[3][2..]));
+        found.extend(all_logits(&model, &[&segments[2..5], &[first]].concat(), &mut kv));
+        found.extend(all_logits(&model, &[second, segments[6].clone()], &mut kv));
+        assert_same(&format!("{name}, three passes"), &found, &expected, TOLERANCE);
+    }
+}
+
+#[test]
+fn many_rows_are_cut_in_blocks() {
+    for (name, model, sequences) in references() {
+        // Longer than a block of attention, and many endings together longer than one.
+        let long: Vec<u32> = sequences.iter().flat_map(|s| s.ids.iter().copied()).cycle().take(230).collect();
+        let endings: Vec<&[u32]> = (0..60).map(|i| &long[i..i + 7]).collect();
+        let mut segments = vec![segment(0, &[], &long[..200])];
+        segments.extend(endings.iter().enumerate().map(|(i, ending)| segment(i + 1, &[0], ending)));
+        let found = all_logits(&model, &segments, &mut model.kv_cache());
+        let mut expected = alone(&model, &long[..200]);
+        for ending in &endings {
+            expected.extend(alone(&model, &[&long[..200], ending].concat()).split_off(200));
+        }
+        assert_same(&name, &found, &expected, TOLERANCE);
+    }
+}
+
+#[test]
+fn wanted_rows_come_in_their_order_and_reading_may_break_off() {
+    let Some((_, model, sequences)) = references().into_iter().next() else { return };
+    let ids = &sequences.last().unwrap().ids;
+    let all = alone(&model, ids);
+    let wanted: Vec<Row> = [99, 3, 3, 50].map(|token| Row { segment: 0, token }).to_vec();
+    let mut kv = model.kv_cache();
+    let mut read = Vec::new();
+    model
+        .forward(&[segment(0, &[], ids)], &wanted, &mut kv, &mut |index, logits| {
+            read.push(logits.to_vec());
+            if index == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_same("wanted", &read, &[all[99].clone(), all[3].clone(), all[3].clone()], TOLERANCE);
+    assert_eq!(kv.length(SegmentId(0)), Some(100));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_and_leaves_no_trace() {
+    let Some((_, model, _)) = references().into_iter().next() else { return };
+    let mut kv = model.kv_cache();
+    all_logits(&model, &[segment(0, &[], &[1, 2, 3])], &mut kv);
+    let mut fails = |segments: &[Segment], wanted: &[Row]| {
+        let error =
+            model.forward(segments, wanted, &mut kv, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+        assert_eq!(kv.tokens(), 3, "{error}");
+        assert!(!error.to_string().contains('\n'));
+        error
+    };
+    let row = Row { segment: 0, token: 2 };
+    let id = SegmentId(1);
+    assert!(matches!(fails(&[segment(1, &[], &[96])], &[]), ForwardError::TokenOutOfRange { token: 96, .. }));
+    assert!(matches!(fails(&[segment(1, &[], &[])], &[]), ForwardError::Empty { .. }));
+    assert!(matches!(fails(&[segment(1, &[0], &[5, 6])], &[row]), ForwardError::NoSuchRow { .. }));
+    assert!(matches!(fails(&[segment(1, &[0], &[5; 254])], &[]), ForwardError::TooLong { length: 257, .. }));
+    let link = SegmentId(9);
+    for (segments, expected) in [
+        (vec![segment(1, &[9], &[5])], SegmentError::Unknown { id, link }),
+        (
+            vec![segment(2, &[0], &[5]), segment(1, &[2], &[5])],
+            SegmentError::Broken { id, link: SegmentId(2) },
+        ),
+        (vec![segment(1, &[0], &[5]), segment(1, &[0], &[5])], SegmentError::Repeated { id }),
+        (vec![segment(1, &[0], &[5]), segment(0, &[], &[5])], SegmentError::Continued { id: SegmentId(0) }),
+    ] {
+        match fails(&segments, &[]) {
+            ForwardError::Segment(found) => assert_eq!(found, expected),
+            other => panic!("{other}"),
+        }
+    }
+}
