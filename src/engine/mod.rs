@@ -13,5 +13,6 @@ mod tree;
 pub use forward::{Forward, Loaded};
 pub use run::{Answer, Engine, EngineError, Work};
 pub use score::{LogSoftmax, log_softmax};
-pub use sequence::{Sequence, Truncation};
+pub use schedule::sequences;
+pub use sequence::Sequence;
 pub use tree::TokenTree;

@@ -25,7 +25,7 @@ pub enum EngineError {
     #[diagnostic(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// A request that no truncation makes fit.
-    #[error("request {request} leaves no room for its context: the model holds {max_length} positions")]
+    #[error("no room for a context: the model holds {max_length} positions")]
     #[diagnostic(code(assay::input), help("the continuation, or the longest answer that the task allows, is longer than the model's context: use a model with a longer one"))]
     TooLong {
         /// Index of the request.
@@ -34,12 +34,22 @@ pub enum EngineError {
         max_length: usize,
     },
     /// A continuation without tokens.
-    #[error("the continuation of request {request} has no tokens of its own")]
+    #[error("the continuation has no tokens of its own")]
     #[diagnostic(code(assay::input), help("the tokenizer melts the continuation into the context: begin it with a space, see `target_delimiter`"))]
     NoTokens {
         /// Index of the request.
         request: usize,
     },
+}
+
+impl EngineError {
+    /// The request that the error is about, where it is about one.
+    pub fn request(&self) -> Option<usize> {
+        match self {
+            EngineError::TooLong { request, .. } | EngineError::NoTokens { request } => Some(*request),
+            EngineError::Forward(_) | EngineError::Tokenizer(_) => None,
+        }
+    }
 }
 
 /// An answered request.

@@ -60,6 +60,20 @@ struct Kept {
     released: bool,
 }
 
+/// What the model is fed for each request.
+///
+/// # Errors
+/// A request that cannot be fed.
+pub fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Sequence<'_>>, EngineError> {
+    let fit = |(index, request): (usize, &'_ _)| {
+        if matches!(request, TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty()) {
+            return Err(EngineError::NoTokens { request: index });
+        }
+        Sequence::new(request, max_length).ok_or(EngineError::TooLong { request: index, max_length })
+    };
+    requests.iter().enumerate().map(fit).collect()
+}
+
 /// The state of a walk over the tree.
 pub struct Schedule<'r> {
     requests: &'r [TokenRequest],
@@ -86,19 +100,10 @@ impl<'r> Schedule<'r> {
     /// # Errors
     /// A request that cannot be fed.
     pub fn new(requests: &'r [TokenRequest], max_length: usize) -> Result<Self, EngineError> {
-        let mut work = Work::default();
-        let mut sequences = Vec::with_capacity(requests.len());
-        for (index, request) in requests.iter().enumerate() {
-            if matches!(request, TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty()) {
-                return Err(EngineError::NoTokens { request: index });
-            }
-            let fitted = Sequence::new(request, max_length);
-            let (sequence, cut) = fitted.ok_or(EngineError::TooLong { request: index, max_length })?;
-            work.truncated += usize::from(cut.tokens > 0);
-            sequences.push(sequence);
-        }
+        let sequences = sequences(requests, max_length)?;
         let tree = TokenTree::new(&sequences);
-        work.tokens_planned = tree.tokens();
+        let truncated = sequences.iter().filter(|s| s.cut > 0).count();
+        let work = Work { tokens_planned: tree.tokens(), truncated, ..Work::default() };
         Ok(Self {
             requests,
             kept: tree.nodes().iter().map(|n| Kept { needed_by: n.children, ..Kept::default() }).collect(),

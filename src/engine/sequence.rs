@@ -10,13 +10,8 @@ pub struct Sequence<'a> {
     fed: &'a [u32],
     /// What is predicted, from the context's last token on; empty for a generation.
     pub targets: &'a [u32],
-}
-
-/// Tokens that did not fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Truncation {
-    /// Cut from the left.
-    pub tokens: usize,
+    /// Tokens of the context that did not fit, cut from the left.
+    pub cut: usize,
 }
 
 impl<'a> Sequence<'a> {
@@ -24,7 +19,7 @@ impl<'a> Sequence<'a> {
     ///
     /// As in the leaderboard's harness: `(context + continuation)[-(max_length + 1):][:-1]`, and a generation keeps the last
     /// `max_length - max_new_tokens` tokens of its context. `None` where nothing of a context would be left.
-    pub fn new(request: &'a TokenRequest, max_length: usize) -> Option<(Self, Truncation)> {
+    pub fn new(request: &'a TokenRequest, max_length: usize) -> Option<Self> {
         let context: &[u32] = request.context();
         let (targets, room) = match request {
             TokenRequest::Loglikelihood { continuation, .. } => {
@@ -38,7 +33,7 @@ impl<'a> Sequence<'a> {
             return None;
         }
         let fed = &targets[..targets.len().saturating_sub(1)];
-        Some((Self { context, fed, targets }, Truncation { tokens: cut }))
+        Some(Self { context, fed, targets, cut })
     }
 
     /// Tokens fed.
@@ -97,10 +92,10 @@ mod tests {
     #[test]
     fn truncation_is_from_the_left() {
         let request = score(&[1, 2, 3, 4], &[5, 6, 7]);
-        let (whole, cut) = Sequence::new(&request, 6).unwrap();
-        assert_eq!((whole.slice(0, whole.len()), cut.tokens), (vec![1, 2, 3, 4, 5, 6], 0));
-        let (short, cut) = Sequence::new(&request, 4).unwrap();
-        assert_eq!((short.slice(0, short.len()), cut.tokens), (vec![3, 4, 5, 6], 2));
+        let whole = Sequence::new(&request, 6).unwrap();
+        assert_eq!((whole.slice(0, whole.len()), whole.cut), (vec![1, 2, 3, 4, 5, 6], 0));
+        let short = Sequence::new(&request, 4).unwrap();
+        assert_eq!((short.slice(0, short.len()), short.cut), (vec![3, 4, 5, 6], 2));
         assert_eq!(short.first_read(), 1);
         assert!(Sequence::new(&request, 2).is_none(), "the continuation alone fills the context");
     }
@@ -108,7 +103,7 @@ mod tests {
     #[test]
     fn slices_cross_the_end_of_the_context() {
         let request = score(&[1, 2], &[3, 4, 5]);
-        let (sequence, _) = Sequence::new(&request, 10).unwrap();
+        let sequence = Sequence::new(&request, 10).unwrap();
         for from in 0..4 {
             for to in from..=4 {
                 assert_eq!(sequence.slice(from, to), [1, 2, 3, 4][from..to]);

@@ -183,7 +183,7 @@ mod tests {
         ) {
             let requests: Vec<TokenRequest> = texts.into_iter().map(|(a, b)| request(a, b)).collect();
             let sequences: Vec<Sequence<'_>> =
-                requests.iter().map(|r| Sequence::new(r, 100).unwrap().0).collect();
+                requests.iter().map(|r| Sequence::new(r, 100).unwrap()).collect();
             let tree = TokenTree::new(&sequences);
 
             let mut prefixes = HashSet::new();

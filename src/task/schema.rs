@@ -182,7 +182,7 @@ pub struct Task {
     pub generation: Generation,
     /// Filters over responses.
     pub filters: Vec<FilterChain>,
-    /// Metrics, in order; none declared means the output type's own.
+    /// Metrics, in order; those of the output type where none are declared.
     pub metrics: Vec<MetricConfig>,
     /// `metadata.version`.
     pub version: Value,
@@ -305,7 +305,7 @@ pub fn read_task(
         random: read_random(&mut fields)?,
         generation,
         filters: read_filters(&mut fields)?,
-        metrics: read_metrics(&mut fields)?,
+        metrics: read_metrics(&mut fields, output_type)?,
         rendering,
         version,
         fingerprint,
@@ -550,8 +550,25 @@ fn read_filters(fields: &mut Fields) -> Result<Vec<FilterChain>, SchemaError> {
     Ok(chains)
 }
 
-fn read_metrics(fields: &mut Fields) -> Result<Vec<MetricConfig>, SchemaError> {
-    let Some(node) = fields.take("metric_list") else { return Ok(Vec::new()) };
+fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricConfig>, SchemaError> {
+    let place = fields.place().clone();
+    let Some(node) = fields.take("metric_list") else {
+        // 0.4's defaults by output type.
+        let names: &[&str] = match output {
+            OutputType::MultipleChoice => &["acc", "acc_norm"],
+            OutputType::Loglikelihood => &["perplexity", "acc"],
+            OutputType::GenerateUntil => &["exact_match"],
+        };
+        let plain = |name: &&str| MetricConfig {
+            metric: Declared { function: name.to_string(), place: place.clone(), arguments: Vec::new() },
+            name: name.to_string(),
+            aggregation: None,
+            higher_is_better: true,
+            choices: None,
+            gold: None,
+        };
+        return Ok(names.iter().map(plain).collect());
+    };
     let mut metrics = Vec::new();
     for node in list_of(node, "metric_list")? {
         let mut entry = Fields::new(node, "an entry of metric_list")?;

@@ -16,6 +16,24 @@ impl Fingerprint {
     }
 }
 
+/// Hashes parts one after the other.
+#[derive(Default)]
+pub struct Fingerprinter(blake3::Hasher);
+
+impl Fingerprinter {
+    /// Takes a part and marks its end.
+    pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// The hash of all parts so far.
+    pub fn finish(&self) -> Fingerprint {
+        self.0.finalize().into()
+    }
+}
+
 impl From<blake3::Hash> for Fingerprint {
     fn from(hash: blake3::Hash) -> Self {
         Self(hash.to_hex().to_string())

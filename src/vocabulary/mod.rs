@@ -2,14 +2,18 @@
 
 mod document;
 mod estimate;
+mod event;
 mod fingerprint;
 mod outcome;
 mod request;
 mod response;
+mod run_record;
 
 pub use document::{Document, Row};
 pub use estimate::Estimate;
-pub use fingerprint::Fingerprint;
+pub use event::Event;
+pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use outcome::{Gold, Outcome};
 pub use request::{DocumentRequests, Request, View};
 pub use response::Response;
+pub use run_record::{SuiteRecord, TaskRecord};

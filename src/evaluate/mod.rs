@@ -1,0 +1,11 @@
+//! The line: the only room that names every stage.
+//!
+//! [`prepare`] goes from task files to tokens, without a model; [`evaluate`] goes from tokens to estimates.
+
+mod prepare;
+mod run;
+mod suite;
+
+pub use prepare::{PrepareError, Prepared, Totals, prepare, totals};
+pub use run::{EvaluateError, Evaluation, evaluate};
+pub use suite::{Circumstances, suite_record};

@@ -1,0 +1,80 @@
+//! A suite's columns out of its tasks.
+
+use std::collections::HashMap;
+
+use crate::statistics::mean;
+use crate::task::{Suite, TaskError, TaskIndex};
+use crate::vocabulary::{SuiteRecord, TaskRecord};
+
+/// What else may keep a run from being ranked.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    /// `--limit`.
+    pub limit: Option<usize>,
+    /// Whether the model is the built-in sample.
+    pub sample_model: bool,
+    /// Whether it was stopped.
+    pub interrupted: bool,
+}
+
+/// The suite's line: a column is the unweighted mean over its tasks, the average that over the columns; both in percent.
+///
+/// # Errors
+/// A column that names no task.
+pub fn suite_record(
+    suite: &Suite,
+    index: &TaskIndex,
+    tasks: &[TaskRecord],
+    circumstances: &Circumstances,
+) -> Result<SuiteRecord, TaskError> {
+    let by_name: HashMap<&str, &TaskRecord> = tasks.iter().map(|task| (&*task.task, task)).collect();
+    let mut columns = Vec::new();
+    let mut unranked = Vec::new();
+    let mut add = |reason: String| {
+        if !unranked.contains(&reason) {
+            unranked.push(reason);
+        }
+    };
+    if circumstances.sample_model {
+        add("built-in sample model".into());
+    }
+    if let Some(limit) = circumstances.limit {
+        add(format!("limit {limit}"));
+    }
+    if circumstances.interrupted {
+        add("interrupted".into());
+    }
+    for column in &suite.columns {
+        let members = index.members(&column.tasks, 0)?;
+        let scores: Vec<Option<f64>> = members
+            .iter()
+            .map(|name| {
+                let record = by_name.get(name.as_str())?;
+                let estimate = record.estimates.iter().find(|(metric, _)| *metric == column.metric);
+                estimate.map(|(_, estimate)| estimate.value)
+            })
+            .collect();
+        for record in members.iter().filter_map(|name| by_name.get(name.as_str())) {
+            if record.sample {
+                add("built-in sample datasets".into());
+            } else if record.num_fewshot != record.declared_fewshot {
+                add(format!("{} shots in {}", record.num_fewshot, column.name));
+            } else if !record.is_complete() && circumstances.limit.is_none() {
+                add(format!("{} is not complete", column.name));
+            }
+        }
+        let known: Option<Vec<f64>> = scores.into_iter().collect();
+        if known.is_none() {
+            add(format!("no {}", column.name));
+        }
+        columns.push((column.name.clone(), known.map(|scores| 100.0 * mean(&scores))));
+    }
+    let all: Option<Vec<f64>> = columns.iter().map(|(_, score)| *score).collect();
+    Ok(SuiteRecord {
+        suite: suite.name.clone(),
+        title: suite.title.clone(),
+        columns,
+        average: all.map(|scores| mean(&scores)),
+        unranked,
+    })
+}

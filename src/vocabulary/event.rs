@@ -1,0 +1,35 @@
+//! What happens during an evaluation, as it happens: reporters read this and nothing else.
+
+use std::sync::Arc;
+
+use super::{Estimate, Outcome};
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A task's requests go to the model.
+    TaskStarted {
+        /// The task.
+        task: &'a Arc<str>,
+        /// Documents.
+        documents: usize,
+    },
+    /// A document has all its responses and its metrics.
+    DocumentFinished {
+        /// The task.
+        task: &'a Arc<str>,
+        /// What became of it.
+        outcome: &'a Outcome,
+        /// Requests answered with it.
+        requests: usize,
+        /// Mean over the task's documents so far of its first metric that counts.
+        running: Option<(&'a str, f64)>,
+    },
+    /// All documents of a task are finished.
+    TaskFinished {
+        /// The task.
+        task: &'a Arc<str>,
+        /// Each metric over all of them.
+        estimates: &'a [(String, Estimate)],
+    },
+}

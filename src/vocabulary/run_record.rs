@@ -1,0 +1,64 @@
+//! What a run found, as reports and run folders need it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Estimate, Fingerprint, Outcome};
+
+/// A task's part of a run.
+#[derive(Debug, Clone)]
+pub struct TaskRecord {
+    /// The task.
+    pub task: Arc<str>,
+    /// `metadata.version` of its file.
+    pub version: Value,
+    /// Its file as data.
+    pub config: Value,
+    /// Shots a document.
+    pub num_fewshot: usize,
+    /// Shots that its file declares.
+    pub declared_fewshot: usize,
+    /// Documents of the whole split.
+    pub available: usize,
+    /// Documents asked for.
+    pub asked: usize,
+    /// What became of the finished ones, in doc_id order.
+    pub outcomes: Vec<Outcome>,
+    /// Each metric over the finished documents.
+    pub estimates: Vec<(String, Estimate)>,
+    /// Whether the rows are built-in samples.
+    pub sample: bool,
+    /// Requests cut to the model's context.
+    pub truncated: usize,
+    /// Hash of the task file and what it includes.
+    pub file: Fingerprint,
+    /// Hash over all prompts, in order.
+    pub prompts: Fingerprint,
+    /// Hash over all tokens, in order.
+    pub tokens: Fingerprint,
+    /// Dataset id, split, and hash of the files it was read from.
+    pub splits: Vec<(String, String, Fingerprint)>,
+}
+
+impl TaskRecord {
+    /// Whether every document of the split was scored as its file declares.
+    pub fn is_complete(&self) -> bool {
+        self.outcomes.len() == self.available && self.num_fewshot == self.declared_fewshot
+    }
+}
+
+/// A suite's line of a table. Scores are percent, unrounded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SuiteRecord {
+    /// The suite's name.
+    pub suite: String,
+    /// As people call it.
+    pub title: String,
+    /// Column name and score; none where a task of the column is missing.
+    pub columns: Vec<(String, Option<f64>)>,
+    /// Mean of the columns; none where one is missing.
+    pub average: Option<f64>,
+    /// Why it cannot stand among ranked models; empty where it can.
+    pub unranked: Vec<String>,
+}
