@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{D, Device, Result, Tensor, Var};
-use candle_nn::ops::{rms_norm_slow, softmax};
+use candle_nn::ops::rms_norm_slow;
 use candle_nn::rotary_emb::rope_slow;
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ impl Network {
         let key = repeat(&rope_slow(&split("k_proj", KEY_VALUE_HEADS)?, cos, sin)?)?;
         let value = repeat(&split("v_proj", KEY_VALUE_HEADS)?)?;
         let scores = (query.matmul(&key.transpose(2, 3)?.contiguous()?)? * (HEAD as f64).powf(-0.5))?;
-        let weights = softmax(&scores.broadcast_add(mask)?, D::Minus1)?;
+        let weights = softmax(&scores.broadcast_add(mask)?)?;
         let mixed = weights.matmul(&value)?.transpose(1, 2)?.reshape((batch, length, HEADS * HEAD))?;
         self.linear(&mixed, &format!("{prefix}.o_proj"))
     }
@@ -186,6 +186,21 @@ fn shapes() -> Vec<(String, Vec<usize>)> {
         }
     }
     shapes
+}
+
+/// Softmax over the last dimension. The maximum only guards against overflow, so its gradient is cut off, which
+/// candle's own `softmax` would compute in vain.
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    let powers = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
+    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+}
+
+/// Mean negative log-probability of the `next` ids under logits `[positions, vocabulary]`.
+pub fn cross_entropy(logits: &Tensor, next: &Tensor) -> Result<Tensor> {
+    let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
+    let log_total = shifted.exp()?.sum(D::Minus1)?.log()?;
+    let right = shifted.gather(&next.unsqueeze(1)?, 1)?.squeeze(1)?;
+    (log_total - right)?.mean_all()
 }
 
 /// Each key or value head serves a group of neighbouring query heads.

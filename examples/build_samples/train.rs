@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
-use candle_nn::loss::cross_entropy;
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use tokenizers::{Result, Tokenizer};
 
 use crate::dice::Dice;
-use crate::network::Network;
+use crate::network::{Network, cross_entropy};
 use crate::tokenizer::{END, ids};
 
 /// Training steps of one length of window.
@@ -22,9 +21,9 @@ struct Stage {
 
 /// Short windows first, since they are cheap; long ones last, so that a prompt of 25 shots is nothing new.
 const STAGES: [Stage; 3] = [
-    Stage { steps: 1300, batch: 12, length: 192 },
-    Stage { steps: 300, batch: 4, length: 512 },
-    Stage { steps: 60, batch: 1, length: 1536 },
+    Stage { steps: 900, batch: 12, length: 128 },
+    Stage { steps: 160, batch: 3, length: 512 },
+    Stage { steps: 40, batch: 1, length: 1536 },
 ];
 
 const PEAK_RATE: f64 = 3e-3;
