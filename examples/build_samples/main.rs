@@ -4,6 +4,7 @@
 //! cargo run --release --example build_samples -- datasets   writes datasets/assay-samples
 //! cargo run --release --example build_samples -- model      trains and writes sample_model, in a few minutes
 //! cargo run --release --example build_samples -- check      prints the held-out loss; fails unless the model has learned
+//!                                                            and text and tokenizer come out the same again
 //! cargo run --release --example build_samples -- corpus     prints the training text
 //! ```
 //!
@@ -63,6 +64,13 @@ fn check(root: &Path) -> Result<()> {
     let (network, tokenizer) =
         checkpoint::load(&folder).map_err(|error| format!("can't read {}: {error}", folder.display()))?;
     let text = fs::read_to_string(folder.join(checkpoint::HELD_OUT))?;
+    let corpus = corpus::write()?;
+    if text != corpus.held_out {
+        return Err("the held-out text is not the one that this program writes".into());
+    }
+    if tokenizer.to_string(false)? != tokenizer::train(&corpus.training)?.to_string(false)? {
+        return Err("the tokenizer is not the one that this program trains".into());
+    }
     let measured = train::measure(&network, &tokenizer, &text)?;
     println!("held-out tokens   {}", measured.tokens);
     println!("held-out loss     {:.4} nats per token", measured.loss);

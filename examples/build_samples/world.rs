@@ -1,7 +1,7 @@
 //! The facts of the sample world: who lives where, what is made of what, which town keeps which feast.
 //!
 //! A fact is a pair within a relation, and a relation knows several ways of saying and asking it. One way of asking is
-//! held back from the model's training text, so that a sample question is never a sentence the model has read.
+//! held back from the model's training text, so that no question of an evaluated row is one the model has read.
 
 use crate::dice::Dice;
 
