@@ -1,0 +1,20 @@
+//! `assay` scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! task file -> documents -> requests -> tokens -> plan -> forward passes -> responses -> outcomes -> estimates -> run -> reports
+//! ```
+
+pub mod builtin;
+pub mod dataset;
+pub mod engine;
+pub mod evaluate;
+pub mod metric;
+pub mod model;
+pub mod prompt;
+pub mod python;
+pub mod statistics;
+pub mod task;
+pub mod tokenizer;
+pub mod vocabulary;

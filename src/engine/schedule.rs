@@ -65,13 +65,15 @@ struct Kept {
 /// # Errors
 /// A request that cannot be fed.
 pub fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Sequence<'_>>, EngineError> {
-    let fit = |(index, request): (usize, &'_ _)| {
+    let mut sequences = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
         if matches!(request, TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty()) {
             return Err(EngineError::NoTokens { request: index });
         }
-        Sequence::new(request, max_length).ok_or(EngineError::TooLong { request: index, max_length })
-    };
-    requests.iter().enumerate().map(fit).collect()
+        let fitted = Sequence::new(request, max_length);
+        sequences.push(fitted.ok_or(EngineError::TooLong { request: index, max_length })?);
+    }
+    Ok(sequences)
 }
 
 /// The state of a walk over the tree.

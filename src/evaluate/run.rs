@@ -16,14 +16,14 @@ use crate::vocabulary::{Estimate, Event, Fingerprint, Fingerprinter, Outcome, Re
 pub enum EvaluateError {
     /// The model or the tokenizer.
     #[error("task `{task}`: {source}")]
-    #[diagnostic(transparent)]
+    #[diagnostic(code(assay::engine), help("{hint}"))]
     Engine {
         /// The task.
         task: String,
         /// The fault.
-        #[source]
-        #[diagnostic_source]
         source: EngineError,
+        /// What to do.
+        hint: String,
     },
     /// A request.
     #[error(transparent)]
@@ -134,7 +134,8 @@ impl<'a> TaskProgress<'a> {
             Ok(work) => self.work = work,
             Err(error) if error.request().is_some() => return Err(self.prepared.engine_fault(&error).into()),
             Err(source) => {
-                return Err(EvaluateError::Engine { task: self.prepared.task.name.to_string(), source });
+                let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
+                return Err(EvaluateError::Engine { task: self.prepared.task.name.to_string(), source, hint });
             }
         }
         Ok(stopped)
