@@ -7,6 +7,7 @@
 //! ```
 
 pub mod builtin;
+pub mod cli;
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;
@@ -14,7 +15,9 @@ pub mod metric;
 pub mod model;
 pub mod prompt;
 pub mod python;
+pub mod report;
 pub mod statistics;
+pub mod store;
 pub mod task;
 pub mod tokenizer;
 pub mod vocabulary;

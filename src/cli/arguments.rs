@@ -1,0 +1,167 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::{DeviceChoice, DtypeChoice};
+use crate::report::Format;
+
+/// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, about, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Score a model on tasks
+    Eval(EvalArguments),
+    /// Print every request as JSON lines, without a model
+    Requests(RequestsArguments),
+    /// List tasks, or show one with its first prompt
+    Tasks(TasksArguments),
+    /// Show published scores and the complete runs under results/
+    Leaderboard(LeaderboardArguments),
+}
+
+/// Which tasks, over which data.
+#[derive(Debug, Args)]
+pub struct TaskArguments {
+    /// Tasks, tags or suites, separated by commas; `*` matches anything
+    #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
+    pub tasks: Vec<String>,
+    /// Score only the first N documents of each task (after its shuffle)
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Use N shots instead of each task's own number (tasks that declare 0 keep it)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub num_fewshot: Option<u32>,
+    #[command(flatten)]
+    pub data: DataArguments,
+}
+
+/// Where task files and datasets are.
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// Folder of datasets: <owner>/<name>/<config>/<split>-00000-of-00001.parquet (or .jsonl, .csv); built-in samples without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Folder of task files of your own (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
+}
+
+/// `assay eval`.
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// A folder with config.json, tokenizer.json and safetensors, or a .gguf file; the built-in sample model without it
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub tasks: TaskArguments,
+    /// tokenizer.json to use instead of the model's own
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Folder for the results; a fresh one under results/ without it
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Number format of weights and activations; auto is the model's own (f32 for GGUF)
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub dtype: DtypeArgument,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = parse_device)]
+    pub device: DeviceChoice,
+    /// Threads; all cores without it
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Do not read or write the response cache (there is none yet)
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// `assay requests`.
+#[derive(Debug, Args)]
+pub struct RequestsArguments {
+    #[command(flatten)]
+    pub tasks: TaskArguments,
+    /// tokenizer.json that encodes the requests
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: PathBuf,
+}
+
+/// `assay tasks`.
+#[derive(Debug, Args)]
+pub struct TasksArguments {
+    /// Task to show
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub data: DataArguments,
+}
+
+/// `assay leaderboard`.
+#[derive(Debug, Args)]
+pub struct LeaderboardArguments {
+    /// How to write the table
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: FormatArgument,
+}
+
+/// `--dtype`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DtypeArgument {
+    Auto,
+    #[value(alias = "float32")]
+    F32,
+    #[value(alias = "bfloat16")]
+    Bf16,
+    #[value(alias = "float16")]
+    F16,
+}
+
+impl From<DtypeArgument> for DtypeChoice {
+    fn from(argument: DtypeArgument) -> Self {
+        match argument {
+            DtypeArgument::Auto => DtypeChoice::Auto,
+            DtypeArgument::F32 => DtypeChoice::F32,
+            DtypeArgument::Bf16 => DtypeChoice::Bf16,
+            DtypeArgument::F16 => DtypeChoice::F16,
+        }
+    }
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FormatArgument {
+    Table,
+    Markdown,
+    Csv,
+    Json,
+}
+
+impl From<FormatArgument> for Format {
+    fn from(argument: FormatArgument) -> Self {
+        match argument {
+            FormatArgument::Table => Format::Table,
+            FormatArgument::Markdown => Format::Markdown,
+            FormatArgument::Csv => Format::Csv,
+            FormatArgument::Json => Format::Json,
+        }
+    }
+}
+
+fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        _ => {
+            let number = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+            number.map(DeviceChoice::Cuda).ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_string())
+        }
+    }
+}

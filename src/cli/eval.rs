@@ -1,0 +1,297 @@
+//! `assay eval`: the main job.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use indicatif::{HumanCount, HumanDuration};
+
+use super::arguments::EvalArguments;
+use super::failure::{self, Failure};
+use super::model_files::ModelSource;
+use super::progress::Progress;
+use super::requests::write_stdout;
+use crate::dataset::DatasetStore;
+use crate::engine::Loaded;
+use crate::evaluate::{self, Circumstances, Evaluation, Prepared, Totals, evaluate, prepare, suite_record};
+use crate::model::{LoadOptions, Model};
+use crate::prompt::PromptOptions;
+use crate::report;
+use crate::store::{ModelRecord, RunFolder, RunRecord, results_json, run_json};
+use crate::task::{Selection, Suite, TaskIndex};
+use crate::tokenizer::Tokenizer;
+use crate::vocabulary::{Event, Fingerprint};
+
+/// Scores a model and writes the run's folder.
+pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitCode, Failure> {
+    let started = SystemTime::now();
+    let threads = use_threads(arguments.threads)?;
+    let index = TaskIndex::load(&arguments.tasks.data.include)?;
+    let selection = index.select(&arguments.tasks.tasks)?;
+    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let source = ModelSource::find(arguments.model.as_deref())?;
+    let folder = open_folder(arguments.output.as_deref(), &source.path, started)?;
+    match score(arguments, command_line, started, threads, &index, selection, &store, &source, &folder) {
+        Ok(code) => Ok(code),
+        Err(failure) => {
+            folder.abandon();
+            Err(failure)
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn score(
+    arguments: &EvalArguments,
+    command_line: Vec<String>,
+    started: SystemTime,
+    threads: usize,
+    index: &TaskIndex,
+    selection: Selection,
+    store: &DatasetStore,
+    source: &ModelSource,
+    folder: &RunFolder,
+) -> Result<ExitCode, Failure> {
+    let mut spans: Vec<(&'static str, Duration)> = Vec::new();
+    let clock = Instant::now();
+    let options = LoadOptions { dtype: arguments.dtype.into(), device: arguments.device };
+    let model = Model::load(&source.path, options)?;
+    let tokenizer = source.tokenizer(arguments.tokenizer.as_deref(), &model)?;
+    spans.push(("loading", clock.elapsed()));
+    let hashes = hash_in_background(model.facts().weight_files.clone());
+
+    let clock = Instant::now();
+    let limit = arguments.tasks.limit.map(|n| n as usize);
+    let num_fewshot = arguments.tasks.num_fewshot.map(|n| n as usize);
+    let options = PromptOptions { limit, num_fewshot };
+    let Selection { tasks, suite } = selection;
+    let mut prepared = Vec::with_capacity(tasks.len());
+    let mut totals = Vec::with_capacity(tasks.len());
+    let facts = model.facts();
+    for task in tasks {
+        let task = prepare(task, store, &options, &tokenizer)?;
+        totals.push(task.totals(facts.max_length, facts.vocab_size)?);
+        prepared.push(task);
+    }
+    spans.push(("preparing", clock.elapsed()));
+    let total = evaluate::totals(totals.iter());
+    announce(&model, source, &prepared, &total, store, num_fewshot);
+
+    let clock = Instant::now();
+    let mut evaluation = Evaluation::default();
+    let stop = stop_on_interrupt();
+    let mut progress = Progress::new(total.requests);
+    let mut loaded = Loaded::new(&model);
+    let mut unwritten = None;
+    let outcome = evaluate(
+        &prepared,
+        &mut loaded,
+        &tokenizer,
+        &|| stop.load(Ordering::Relaxed),
+        &mut |event: Event<'_>| progress.show(&event),
+        &mut evaluation,
+    );
+    progress.finish();
+    spans.push(("evaluating", clock.elapsed()));
+
+    // Whatever happened, what was finished is written.
+    evaluation.tasks.retain(|task| !task.outcomes.is_empty());
+    for record in &evaluation.tasks {
+        if let Err(error) = folder.write_samples(record) {
+            unwritten.get_or_insert(error);
+        }
+    }
+    let suite = suite.or_else(|| covering_suite(index, &prepared));
+    let circumstances = Circumstances {
+        limit,
+        sample_model: source.sample,
+        interrupted: evaluation.interrupted || outcome.is_err(),
+    };
+    let suite = suite.map(|suite| suite_record(&suite, index, &evaluation.tasks, &circumstances)).transpose()?;
+    let record = RunRecord {
+        arguments: command_line,
+        model: model_record(&model, source, &tokenizer, hashes),
+        tasks: &evaluation.tasks,
+        suite,
+        limit,
+        num_fewshot,
+        threads,
+        started,
+        spans,
+        work: vec![
+            ("tokens_alone", total.tokens_alone),
+            ("tokens_planned", total.tokens_planned),
+            ("tokens_computed", evaluation.work.tokens_computed),
+            ("tokens_generated", evaluation.work.tokens_generated),
+            ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
+        ],
+        interrupted: evaluation.interrupted,
+    };
+    if !evaluation.tasks.is_empty() {
+        folder.write_json("results.json", &results_json(&record))?;
+        folder.write_json("run.json", &run_json(&record))?;
+    }
+    outcome?;
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    if evaluation.tasks.is_empty() {
+        eprintln!("interrupted before a document was finished; nothing was written");
+        return Ok(ExitCode::from(failure::INTERRUPTED));
+    }
+    let summary = report::run_summary(&record.model.name, &evaluation.tasks, record.suite.as_ref());
+    write_stdout(&(summary + "\n"))?;
+    let truncated: usize = evaluation.tasks.iter().map(|task| task.truncated).sum();
+    if truncated > 0 {
+        eprintln!("warning: {truncated} requests were longer than the model's context and cut from the left");
+    }
+    eprintln!("results in {}", folder.path().display());
+    if evaluation.interrupted {
+        eprintln!("interrupted: the documents finished so far are kept there");
+        return Ok(ExitCode::from(failure::INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets the threads of the pool that both tokenising and matrix products use.
+fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
+    let threads = match asked {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
+        Failure::bad_input(format!("{threads} threads cannot be started: {error}"), "ask for fewer with --threads")
+    })?;
+    Ok(threads)
+}
+
+fn open_folder(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<RunFolder, Failure> {
+    match typed {
+        Some(path) => Ok(RunFolder::create(path)?),
+        None => {
+            let model = model.canonicalize().unwrap_or_else(|_| model.to_path_buf());
+            let name = model.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let time = humantime::format_rfc3339_seconds(started).to_string();
+            let time: String = time.chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
+            Ok(RunFolder::fresh(Path::new("results"), &format!("{name}-{time}"))?)
+        }
+    }
+}
+
+/// A suite that the chosen tasks cover, at least in part.
+fn covering_suite(index: &TaskIndex, prepared: &[Prepared]) -> Option<Suite> {
+    let chosen = |name: &String| prepared.iter().any(|p| *p.task.name == **name);
+    let covers = |suite: &&Suite| {
+        suite.columns.iter().any(|column| {
+            index.members(&column.tasks, 0).is_ok_and(|members| members.iter().all(chosen))
+        })
+    };
+    index.suites().iter().find(covers).cloned()
+}
+
+fn announce(
+    model: &Model,
+    source: &ModelSource,
+    prepared: &[Prepared],
+    total: &Totals,
+    store: &DatasetStore,
+    num_fewshot: Option<usize>,
+) {
+    let facts = model.facts();
+    let sample = if source.sample { " (built-in sample)" } else { "" };
+    eprintln!(
+        "{}{sample}: {}, {} parameters, {} on {}",
+        facts.name,
+        facts.architecture,
+        HumanCount(facts.parameters),
+        facts.dtype,
+        facts.device
+    );
+    if prepared.iter().any(|p| store.is_sampled(&p.task.dataset)) {
+        eprintln!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
+    }
+    if let Some(asked) = num_fewshot {
+        let kept: Vec<&str> =
+            prepared.iter().filter(|p| p.requests.num_fewshot != asked).map(|p| &*p.task.name).collect();
+        if !kept.is_empty() {
+            eprintln!("note: --num-fewshot {asked} does not change {}, which declare 0 shots", kept.join(", "));
+        }
+    }
+    let count = |n: usize| HumanCount(n as u64);
+    eprintln!(
+        "{} tasks, {} documents, {} requests; {} tokens to compute ({} if each request ran alone), at most {} to write",
+        count(prepared.len()),
+        count(total.documents),
+        count(total.requests),
+        count(total.tokens_planned),
+        count(total.tokens_alone),
+        count(total.tokens_to_write)
+    );
+    match model.seconds_per_token() {
+        // Half of what may be written is: most answers end at a stop string.
+        Ok(seconds) => {
+            let tokens = total.tokens_planned as f64 + 0.5 * total.tokens_to_write as f64;
+            eprintln!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
+        }
+        Err(error) => eprintln!("how long it takes cannot be told: {error}"),
+    }
+}
+
+/// The first Ctrl-C ends the run after the pass that is being computed, the second at once.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(failure::INTERRUPTED));
+        }
+        eprintln!("interrupted: finishing the pass; once more to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("warning: Ctrl-C will lose what is finished: {error}");
+    }
+    stop
+}
+
+type Hashes = JoinHandle<Vec<(String, std::io::Result<Fingerprint>)>>;
+
+/// Hashing reads all weights once more, at the speed of the disk, beside the computation.
+fn hash_in_background(files: Vec<PathBuf>) -> Hashes {
+    std::thread::spawn(move || {
+        files
+            .into_iter()
+            .map(|path| {
+                let mut hasher = blake3::Hasher::new();
+                let hash = std::fs::File::open(&path)
+                    .and_then(|file| hasher.update_reader(file).map(|h| h.finalize().into()));
+                (path.display().to_string(), hash)
+            })
+            .collect()
+    })
+}
+
+fn model_record(model: &Model, source: &ModelSource, tokenizer: &Tokenizer, hashes: Hashes) -> ModelRecord {
+    let facts = model.facts();
+    let mut weights = Vec::new();
+    for (path, hash) in hashes.join().unwrap_or_default() {
+        match hash {
+            Ok(hash) => weights.push((path, hash)),
+            Err(error) => eprintln!("warning: {path}: not hashed: {error}"),
+        }
+    }
+    ModelRecord {
+        name: facts.name.clone(),
+        path: facts.path.display().to_string(),
+        architecture: facts.architecture.to_string(),
+        parameters: facts.parameters,
+        dtype: facts.dtype.to_string(),
+        device: facts.device.clone(),
+        max_length: facts.max_length,
+        weights,
+        tokenizer: (tokenizer.path.display().to_string(), tokenizer.fingerprint.clone()),
+        sample: source.sample,
+    }
+}

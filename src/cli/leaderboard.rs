@@ -1,0 +1,43 @@
+//! `assay leaderboard`: published scores and complete runs, by average.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::arguments::LeaderboardArguments;
+use super::failure::Failure;
+use super::requests::write_stdout;
+use crate::report::{self, Format};
+use crate::store::{past_runs, published};
+use crate::task::TaskIndex;
+
+/// Prints the table.
+pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
+    let index = TaskIndex::load(&[])?;
+    let suite = index.suites().first().ok_or_else(|| {
+        Failure::bad_input("no suite is declared", "restore the suite's file in the working folder's `tasks`")
+    })?;
+    let columns: Vec<String> = suite.columns.iter().map(|column| column.name.clone()).collect();
+    let mut lines = published(&columns)?;
+    lines.extend(past_runs(Path::new("results"), &suite.name, &columns)?);
+    let (ranked, apart) = report::leaderboard(&columns, lines);
+    let format = Format::from(arguments.format);
+    let text = match format {
+        Format::Json => {
+            let both = json!({"ranked": ranked.json(), "not_ranked": apart.json()});
+            serde_json::to_string_pretty(&both).unwrap_or_default()
+        }
+        // A table of one kind of line stays a table: those that are not ranked go to the reader, not into the data.
+        Format::Csv => {
+            if !apart.rows.is_empty() {
+                eprintln!("note: {} runs are not ranked and left out; --format table shows them", apart.rows.len());
+            }
+            ranked.render(format)
+        }
+        _ if apart.rows.is_empty() => ranked.render(format),
+        _ => format!("{}\n\nNot ranked:\n\n{}", ranked.render(format), apart.render(format)),
+    };
+    write_stdout(&(text + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}

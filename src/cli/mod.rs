@@ -1,0 +1,47 @@
+//! The edge: arguments, one file a subcommand, progress, exit codes. The only room that prints.
+
+mod arguments;
+mod eval;
+mod failure;
+mod leaderboard;
+mod model_files;
+mod progress;
+mod requests;
+mod tasks;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+
+/// Runs the command line. Exit codes are listed in [`failure`] and in the README.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let typed: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = match Arguments::try_parse_from(&typed) {
+        Ok(parsed) => parsed,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            return ExitCode::from(failure::BAD_INPUT);
+        }
+        Err(error) => return Failure::of_arguments(&error).report(),
+    };
+    let command_line = typed.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let outcome = match parsed.command {
+        Command::Eval(arguments) => eval::run(&arguments, command_line),
+        Command::Requests(arguments) => requests::run(&arguments),
+        Command::Tasks(arguments) => tasks::run(&arguments),
+        Command::Leaderboard(arguments) => leaderboard::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,88 @@
+//! `assay requests`: what a model would be asked, as JSON lines.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::arguments::RequestsArguments;
+use super::failure::Failure;
+use crate::dataset::DatasetStore;
+use crate::evaluate::{Prepared, prepare};
+use crate::prompt::PromptOptions;
+use crate::task::TaskIndex;
+use crate::tokenizer::{TokenRequest, Tokenizer};
+use crate::vocabulary::Request;
+
+/// Prints one object a document.
+pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
+    let index = TaskIndex::load(&arguments.tasks.data.include)?;
+    let selection = index.select(&arguments.tasks.tasks)?;
+    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
+    let options = PromptOptions {
+        limit: arguments.tasks.limit.map(|n| n as usize),
+        num_fewshot: arguments.tasks.num_fewshot.map(|n| n as usize),
+    };
+    if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
+        eprintln!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
+    }
+    for task in selection.tasks {
+        let prepared = prepare(task, &store, &options, &tokenizer)?;
+        let mut lines = String::new();
+        for document in 0..prepared.tokens.len() {
+            lines.push_str(&line(&prepared, document).to_string());
+            lines.push('\n');
+        }
+        write_stdout(&lines)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(prepared: &Prepared, index: usize) -> Value {
+    let document = &prepared.requests.documents[index];
+    let requests: Vec<Value> = document
+        .requests
+        .iter()
+        .zip(&prepared.tokens[index])
+        .map(|(request, tokens)| match (request, tokens) {
+            (Request::Loglikelihood { context, continuation }, tokens) => json!({
+                "type": "loglikelihood",
+                "context": **context,
+                "continuation": continuation,
+                "context_tokens": tokens.context().to_vec(),
+                "continuation_tokens": tokens.continuation(),
+            }),
+            (Request::GenerateUntil { context, until, .. }, tokens) => json!({
+                "type": "generate_until",
+                "context": **context,
+                "until": until.to_vec(),
+                "max_new_tokens": match tokens {
+                    TokenRequest::GenerateUntil { max_new_tokens, .. } => *max_new_tokens,
+                    TokenRequest::Loglikelihood { .. } => 0,
+                },
+                "context_tokens": tokens.context().to_vec(),
+            }),
+        })
+        .collect();
+    json!({
+        "task": *document.task,
+        "doc_id": document.doc_id,
+        "row": document.row,
+        "gold": document.gold,
+        "requests": requests,
+    })
+}
+
+/// Writes data to stdout. A reader that closes the pipe, such as `head`, has what it wants.
+pub fn write_stdout(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::bad_input(
+            format!("stdout: cannot be written: {error}"),
+            "check where the output goes, and that the disk is not full",
+        )),
+    }
+}

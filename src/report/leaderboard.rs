@@ -1,0 +1,30 @@
+//! The leaderboard: complete runs and published scores by average, the others apart.
+
+use super::table::{Cell, Table};
+use crate::store::Line;
+
+/// Ranked lines by average, best first; then those that are not ranked, with the reason in their name's place.
+///
+/// Two tables, since a score of part of a benchmark must not be read among scores of the whole.
+pub fn leaderboard(columns: &[String], mut lines: Vec<Line>) -> (Table, Table) {
+    lines.sort_by(|a, b| b.average.unwrap_or(-1.0).total_cmp(&a.average.unwrap_or(-1.0)).then(a.model.cmp(&b.model)));
+    let (ranked, apart): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.average.is_some());
+    let head = |extra: Option<&str>| -> Vec<String> {
+        let fixed = ["Model", "Average"].into_iter().map(str::to_string);
+        fixed.chain(columns.iter().cloned()).chain(extra.map(str::to_string)).collect()
+    };
+    let row = |line: &Line| -> Vec<Cell> {
+        let mut row = vec![Cell::Text(line.model.clone()), Cell::Score(line.average)];
+        row.extend(line.scores.iter().map(|score| Cell::Score(*score)));
+        row
+    };
+    let apart_row = |line: &Line| -> Vec<Cell> {
+        let mut row = row(line);
+        row.push(Cell::Text(line.unranked.join("; ")));
+        row
+    };
+    (
+        Table { head: head(None), rows: ranked.iter().map(row).collect() },
+        Table { head: head(Some("Not ranked")), rows: apart.iter().map(apart_row).collect() },
+    )
+}

@@ -1,0 +1,105 @@
+//! One table, four ways to write it.
+
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use serde_json::{Map, Value};
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Aligned text.
+    #[default]
+    Table,
+    /// GitHub's Markdown.
+    Markdown,
+    /// Comma-separated values.
+    Csv,
+    /// A list of objects.
+    Json,
+}
+
+/// A cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Text, to the left.
+    Text(String),
+    /// A score, to the right, shown with two decimals and written unrounded as JSON.
+    Score(Option<f64>),
+}
+
+/// Rows below a head.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// Column names.
+    pub head: Vec<String>,
+    /// Rows, as long as the head.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// The table in a format, without a line feed at its end.
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Table => self.drawn(presets::NOTHING),
+            Format::Markdown => self.drawn(presets::ASCII_MARKDOWN),
+            Format::Csv => self.csv(),
+            Format::Json => serde_json::to_string_pretty(&self.json()).unwrap_or_default(),
+        }
+    }
+
+    fn drawn(&self, preset: &str) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_preset(preset).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(self.head.iter().enumerate().map(|(i, name)| {
+            let right = self.rows.first().is_some_and(|row| matches!(row.get(i), Some(Cell::Score(_))));
+            aligned(name.clone(), right)
+        }));
+        for row in &self.rows {
+            table.add_row(row.iter().map(|cell| aligned(shown(cell), matches!(cell, Cell::Score(_)))));
+        }
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
+        lines.join("\n")
+    }
+
+    fn csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let exact = |cell: &Cell| match cell {
+            Cell::Score(None) => String::new(),
+            cell => shown(cell),
+        };
+        // Writing to memory does not fail.
+        let _ = writer.write_record(&self.head);
+        for row in &self.rows {
+            let _ = writer.write_record(row.iter().map(exact));
+        }
+        let bytes = writer.into_inner().unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim_end().to_string()
+    }
+
+    /// The rows as objects.
+    pub fn json(&self) -> Value {
+        let object = |row: &Vec<Cell>| -> Value {
+            let cells = self.head.iter().zip(row).map(|(name, cell)| {
+                let value = match cell {
+                    Cell::Text(text) => Value::from(text.as_str()),
+                    Cell::Score(score) => score.map_or(Value::Null, Value::from),
+                };
+                (name.clone(), value)
+            });
+            Value::Object(cells.collect::<Map<_, _>>())
+        };
+        self.rows.iter().map(object).collect()
+    }
+}
+
+fn aligned(text: String, right: bool) -> comfy_table::Cell {
+    let alignment = if right { CellAlignment::Right } else { CellAlignment::Left };
+    comfy_table::Cell::new(text).set_alignment(alignment)
+}
+
+fn shown(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => text.clone(),
+        Cell::Score(Some(score)) => format!("{score:.2}"),
+        Cell::Score(None) => "-".into(),
+    }
+}

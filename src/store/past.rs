@@ -1,0 +1,135 @@
+//! Lines of the leaderboard: published scores, and the runs of the past.
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::builtin;
+
+/// A model's line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// The model.
+    pub model: String,
+    /// Percent, by the suite's columns.
+    pub scores: Vec<Option<f64>>,
+    /// Mean of the columns, for lines that are ranked.
+    pub average: Option<f64>,
+    /// Why it is not ranked.
+    pub unranked: Vec<String>,
+    /// Where it comes from: a run's folder, or what published it.
+    pub source: String,
+}
+
+/// Lines cannot be read.
+#[derive(Debug, Error, Diagnostic)]
+#[diagnostic(code(assay::input))]
+pub enum PastError {
+    /// A file of published scores.
+    #[error("{path}:{line}: {what}")]
+    #[diagnostic(help("the file has a line a model: Model, the suite's columns in percent, Source"))]
+    Published {
+        /// The file.
+        path: &'static str,
+        /// The line.
+        line: usize,
+        /// The fault.
+        what: String,
+    },
+    /// A run's results.
+    #[error("{path}: no results of a run: {what}")]
+    #[diagnostic(help("the file is damaged or another program's: move its folder out of `results`"))]
+    Run {
+        /// The file.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+}
+
+const PUBLISHED: &str = "results/published.csv";
+
+/// The published scores under `columns`; averages are computed.
+///
+/// # Errors
+/// A file that does not fit the columns.
+pub fn published(columns: &[String]) -> Result<Vec<Line>, PastError> {
+    let fault = |line, what: String| PastError::Published { path: PUBLISHED, line, what };
+    let bytes = builtin::read(PUBLISHED).map_err(|e| fault(1, e.to_string()))?.unwrap_or_default();
+    let mut reader = csv::Reader::from_reader(bytes.as_ref());
+    let header = reader.headers().map_err(|e| fault(1, e.to_string()))?.clone();
+    let place = |name: &str| {
+        header.iter().position(|h| h == name).ok_or_else(|| fault(1, format!("no column `{name}`")))
+    };
+    let model = place("Model")?;
+    let places = columns.iter().map(|name| place(name)).collect::<Result<Vec<_>, _>>()?;
+    let source = header.iter().position(|h| h == "Source");
+    let mut lines = Vec::new();
+    for (index, record) in reader.records().enumerate() {
+        let line = index + 2;
+        let record = record.map_err(|e| fault(line, e.to_string()))?;
+        let scores = places
+            .iter()
+            .map(|&at| {
+                let text = record.get(at).unwrap_or_default();
+                let score = text.parse::<f64>().ok().filter(|score| (0.0..=100.0).contains(score));
+                score.ok_or_else(|| fault(line, format!("found `{text}`, expected percent")))
+            })
+            .collect::<Result<Vec<f64>, _>>()?;
+        lines.push(Line {
+            model: record.get(model).unwrap_or_default().to_string(),
+            average: Some(crate::statistics::mean(&scores)),
+            scores: scores.into_iter().map(Some).collect(),
+            unranked: Vec::new(),
+            source: source.and_then(|at| record.get(at)).unwrap_or("published").to_string(),
+        });
+    }
+    Ok(lines)
+}
+
+/// The runs below `folder`, at most two folders deep, with scores of `suite`.
+///
+/// # Errors
+/// A `results.json` that is no run's.
+pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Result<Vec<Line>, PastError> {
+    let mut files = Vec::new();
+    find_results(folder, 2, &mut files);
+    files.sort();
+    let mut lines = Vec::new();
+    for file in files {
+        let fault = |what: String| PastError::Run { path: file.display().to_string(), what };
+        let text = std::fs::read_to_string(&file).map_err(|e| fault(e.to_string()))?;
+        let results: Value = serde_json::from_str(&text).map_err(|e| fault(e.to_string()))?;
+        let record = &results["suite"];
+        if record["name"] != suite {
+            continue;
+        }
+        let scores: Vec<Option<f64>> = columns.iter().map(|name| record["columns"][name].as_f64()).collect();
+        let reasons = record["unranked_because"].as_array().ok_or_else(|| fault("no `suite.unranked_because`".into()))?;
+        let unranked: Vec<String> = reasons.iter().filter_map(|r| r.as_str().map(str::to_string)).collect();
+        let all: Option<Vec<f64>> = scores.iter().copied().collect();
+        let average = all.filter(|_| unranked.is_empty()).map(|scores| crate::statistics::mean(&scores));
+        lines.push(Line {
+            model: results["config"]["model"].as_str().unwrap_or("unknown").to_string(),
+            average,
+            unranked,
+            scores,
+            source: file.parent().unwrap_or(folder).display().to_string(),
+        });
+    }
+    Ok(lines)
+}
+
+fn find_results(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() && depth > 0 {
+            find_results(&path, depth - 1, files);
+        } else if path.file_name().is_some_and(|name| name == "results.json") {
+            files.push(path);
+        }
+    }
+}
