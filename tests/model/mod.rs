@@ -5,5 +5,6 @@ mod configurations;
 mod containers;
 mod damaged_files;
 pub mod fixtures;
+mod reference_scores;
 mod segments;
 mod small_files;
