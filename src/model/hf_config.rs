@@ -341,7 +341,7 @@ impl<'a> Keys<'a> {
                 match self.layer_types(layers, window)? {
                     Some(types) if types != windows => Err(self.unsupported(
                         "layer_types",
-                        &self.map["layer_types"],
+                        self.get("layer_types").unwrap_or(&Value::Null),
                         "one window for all layers",
                     )),
                     _ => Ok(windows),

@@ -11,7 +11,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use super::config::{Dtype, ModelConfig};
+use super::config::{Architecture, Dtype, ModelConfig};
 use super::gguf::{GgufError, GgufFile, GgufTensor};
 use super::numbers::Numbers;
 use super::safetensors::{SafetensorsError, SafetensorsFile};
@@ -445,7 +445,7 @@ impl<'a> Weights<'a> {
     /// (`permute` in `convert_hf_to_gguf.py`).
     fn rotary_halves(&self, name: &str, shape: &[usize], numbers: Numbers) -> Numbers {
         let turned = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
-        if !turned || self.config.qkv_bias {
+        if !turned || self.config.architecture != Architecture::Llama {
             return numbers;
         }
         let head_dim = self.config.head_dim;

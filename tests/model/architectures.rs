@@ -2,7 +2,9 @@
 
 use assay::model::DtypeChoice;
 
-use super::fixtures::{alone, difference, load, real_model, references, shared, sum_logprob};
+use super::fixtures::{
+    all_logits, alone, difference, load, real_model, references, segment, shared, sum_logprob,
+};
 
 #[test]
 fn logits_are_those_of_transformers() {
@@ -36,6 +38,19 @@ fn facts_describe_the_model() {
     assert_eq!(facts.kv_bytes_per_token, 2 * 3 * 2 * 24 * 4);
     assert_eq!(facts.weight_bytes, 4 * facts.parameters);
     assert_eq!(facts.weight_files, [path.join("model.safetensors")]);
+    let mut kv = model.kv_cache();
+    all_logits(&model, &[segment(0, &[], &[1, 2, 3])], &mut kv);
+    assert_eq!(kv.bytes() as u64, 3 * facts.kv_bytes_per_token);
+
+    let Some(narrow) = shared("golden/merges/base") else { return };
+    assert_eq!(load(&narrow, DtypeChoice::Auto).unwrap().facts().dtype.name(), "bfloat16");
+}
+
+#[test]
+fn a_model_can_be_shared_between_threads() {
+    fn shareable<T: Send + Sync>() {}
+    shareable::<assay::model::Model>();
+    shareable::<assay::model::KvCache>();
 }
 
 #[test]

@@ -103,7 +103,8 @@ pub fn sum_logprob(rows: &[Vec<f32>], ids: &[u32]) -> f64 {
     rows.iter().zip(&ids[1..]).map(|(row, &id)| log_softmax(row, id)).sum()
 }
 
-fn log_softmax(row: &[f32], id: u32) -> f64 {
+/// Log-probability of an id after a row.
+pub fn log_softmax(row: &[f32], id: u32) -> f64 {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
     let sum: f64 = row.iter().map(|&n| (n as f64 - max).exp()).sum();
     row[id as usize] as f64 - max - sum.ln()

@@ -1,5 +1,10 @@
 //! The model room, through its public contract.
 
 mod architectures;
+mod configurations;
+mod containers;
+mod damaged_files;
 pub mod fixtures;
+mod reference_scores;
 mod segments;
+mod small_files;
