@@ -72,6 +72,10 @@ impl Subject {
             Entry::Word { term, meaning } => {
                 let mut others: Vec<_> = self.words().filter(|(other, _)| other != term).collect();
                 dice.shuffle(&mut others);
+                if held_back && others.len() < 3 {
+                    // A subject of few words: a test row has four choices all the same.
+                    others.push(("ladle", "a deep spoon with a long handle"));
+                }
                 if dice.below(2) == 0 {
                     let question = match held_back {
                         true => format!("A pupil reads about {meaning}. Which word belongs on the label?"),

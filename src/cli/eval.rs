@@ -110,7 +110,8 @@ fn score(
         sample_model: source.sample,
         interrupted: evaluation.interrupted || outcome.is_err(),
     };
-    let suite = suite.map(|suite| suite_record(&suite, index, &evaluation.tasks, &circumstances)).transpose()?;
+    let suite =
+        suite.map(|suite| suite_record(&suite, index, &evaluation.tasks, &circumstances)).transpose()?;
     let record = RunRecord {
         arguments: command_line,
         model: model_record(&model, source, &tokenizer, hashes),
@@ -163,7 +164,10 @@ fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
-        Failure::bad_input(format!("{threads} threads cannot be started: {error}"), "ask for fewer with --threads")
+        Failure::bad_input(
+            format!("{threads} threads cannot be started: {error}"),
+            "ask for fewer with --threads",
+        )
     })?;
     Ok(threads)
 }
@@ -185,9 +189,10 @@ fn open_folder(typed: Option<&Path>, model: &Path, started: SystemTime) -> Resul
 fn covering_suite(index: &TaskIndex, prepared: &[Prepared]) -> Option<Suite> {
     let chosen = |name: &String| prepared.iter().any(|p| *p.task.name == **name);
     let covers = |suite: &&Suite| {
-        suite.columns.iter().any(|column| {
-            index.members(&column.tasks, 0).is_ok_and(|members| members.iter().all(chosen))
-        })
+        suite
+            .columns
+            .iter()
+            .any(|column| index.members(&column.tasks, 0).is_ok_and(|members| members.iter().all(chosen)))
     };
     index.suites().iter().find(covers).cloned()
 }
@@ -217,7 +222,10 @@ fn announce(
         let kept: Vec<&str> =
             prepared.iter().filter(|p| p.requests.num_fewshot != asked).map(|p| &*p.task.name).collect();
         if !kept.is_empty() {
-            eprintln!("note: --num-fewshot {asked} does not change {}, which declare 0 shots", kept.join(", "));
+            eprintln!(
+                "note: --num-fewshot {asked} does not change {}, which declare 0 shots",
+                kept.join(", ")
+            );
         }
     }
     let count = |n: usize| HumanCount(n as u64);

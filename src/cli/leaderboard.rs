@@ -31,7 +31,10 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
         // A table of one kind of line stays a table: those that are not ranked go to the reader, not into the data.
         Format::Csv => {
             if !apart.rows.is_empty() {
-                eprintln!("note: {} runs are not ranked and left out; --format table shows them", apart.rows.len());
+                eprintln!(
+                    "note: {} runs are not ranked and left out; --format table shows them",
+                    apart.rows.len()
+                );
             }
             ranked.render(format)
         }

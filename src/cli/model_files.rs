@@ -31,13 +31,19 @@ impl ModelSource {
     /// The model typed, or the built-in sample.
     pub fn find(typed: Option<&Path>) -> Result<Self, Failure> {
         match typed {
-            Some(path) if path.exists() => Ok(Self { path: path.to_path_buf(), sample: false, scratch: None }),
+            Some(path) if path.exists() => {
+                Ok(Self { path: path.to_path_buf(), sample: false, scratch: None })
+            }
             Some(path) => {
                 let shown = path.display();
                 let hub = !path.is_absolute() && path.components().count() == 2;
                 let hint = match hub {
-                    true => "models are not fetched from the hub yet: download it and give its folder or .gguf file",
-                    false => "give a folder with config.json, tokenizer.json and safetensors, or a .gguf file",
+                    true => {
+                        "models are not fetched from the hub yet: download it and give its folder or .gguf file"
+                    }
+                    false => {
+                        "give a folder with config.json, tokenizer.json and safetensors, or a .gguf file"
+                    }
                 };
                 Err(Failure::bad_input(format!("{shown}: no such model"), hint))
             }

@@ -24,8 +24,11 @@ impl Progress {
     pub fn new(requests: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(requests as u64);
-            let style = "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} requests, {per_sec}, {eta} left  {msg}";
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let style =
+                "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} requests, {per_sec}, {eta} left  {msg}";
+            bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
@@ -43,7 +46,8 @@ impl Progress {
             }
             Event::DocumentFinished { task, requests, running, .. } => {
                 self.answered += requests;
-                let score = running.map(|(metric, value)| format!(" {metric} {value:.4}")).unwrap_or_default();
+                let score =
+                    running.map(|(metric, value)| format!(" {metric} {value:.4}")).unwrap_or_default();
                 match &self.bar {
                     Some(bar) => {
                         bar.set_position(self.answered as u64);

@@ -36,7 +36,13 @@ pub enum Step {
 
 impl Decode {
     /// A text of which nothing is written.
-    pub fn new(request: usize, leaf: usize, id: SegmentId, until: Arc<[String]>, max_new_tokens: usize) -> Self {
+    pub fn new(
+        request: usize,
+        leaf: usize,
+        id: SegmentId,
+        until: Arc<[String]>,
+        max_new_tokens: usize,
+    ) -> Self {
         Self { request, leaf, id, next: 0, tokens: Vec::new(), until, max_new_tokens, finished: false }
     }
 
@@ -44,7 +50,12 @@ impl Decode {
     ///
     /// # Errors
     /// The tokens cannot be decoded.
-    pub fn push(&mut self, token: u32, end_of_text: &[u32], tokenizer: &Tokenizer) -> Result<Step, TokenizerError> {
+    pub fn push(
+        &mut self,
+        token: u32,
+        end_of_text: &[u32],
+        tokenizer: &Tokenizer,
+    ) -> Result<Step, TokenizerError> {
         self.tokens.push(token);
         self.next = token;
         let text = tokenizer.decode(&self.tokens)?;

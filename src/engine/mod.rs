@@ -12,7 +12,7 @@ mod tree;
 
 pub use forward::{Forward, Loaded};
 pub use run::{Answer, Engine, EngineError, Work};
-pub use score::{LogSoftmax, log_softmax};
 pub use schedule::sequences;
+pub use score::{LogSoftmax, log_softmax};
 pub use sequence::Sequence;
 pub use tree::TokenTree;

@@ -26,7 +26,12 @@ pub enum EngineError {
     Tokenizer(#[from] TokenizerError),
     /// A request that no truncation makes fit.
     #[error("no room for a context: the model holds {max_length} positions")]
-    #[diagnostic(code(assay::input), help("the continuation, or the longest answer that the task allows, is longer than the model's context: use a model with a longer one"))]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "the continuation, or the longest answer that the task allows, is longer than the model's context: use a model with a longer one"
+        )
+    )]
     TooLong {
         /// Index of the request.
         request: usize,
@@ -35,7 +40,12 @@ pub enum EngineError {
     },
     /// A continuation without tokens.
     #[error("the continuation has no tokens of its own")]
-    #[diagnostic(code(assay::input), help("the tokenizer melts the continuation into the context: begin it with a space, see `target_delimiter`"))]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "the tokenizer melts the continuation into the context: begin it with a space, see `target_delimiter`"
+        )
+    )]
     NoTokens {
         /// Index of the request.
         request: usize,

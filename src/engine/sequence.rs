@@ -25,7 +25,9 @@ impl<'a> Sequence<'a> {
             TokenRequest::Loglikelihood { continuation, .. } => {
                 (continuation.as_slice(), (max_length + 1).checked_sub(continuation.len())?)
             }
-            TokenRequest::GenerateUntil { max_new_tokens, .. } => (&[][..], max_length.checked_sub(*max_new_tokens)?),
+            TokenRequest::GenerateUntil { max_new_tokens, .. } => {
+                (&[][..], max_length.checked_sub(*max_new_tokens)?)
+            }
         };
         let cut = context.len().saturating_sub(room);
         let context = &context[cut..];

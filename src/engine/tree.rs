@@ -157,7 +157,11 @@ mod tests {
 
     fn request(context: Vec<u32>, continuation: Vec<u32>) -> TokenRequest {
         match continuation.is_empty() {
-            true => TokenRequest::GenerateUntil { context: context.into(), until: Arc::new([]), max_new_tokens: 4 },
+            true => TokenRequest::GenerateUntil {
+                context: context.into(),
+                until: Arc::new([]),
+                max_new_tokens: 4,
+            },
             false => TokenRequest::Loglikelihood { context: context.into(), continuation },
         }
     }

@@ -88,11 +88,12 @@ pub fn prepare(
 ) -> Result<Prepared, PrepareError> {
     let scorer = Scorer::for_task(&task)?;
     let requests = prompt::build(&task, store, options)?;
-    let tokens = encode_requests(tokenizer, &requests.documents).map_err(|source| PrepareError::Tokenizer {
-        task: task.name.to_string(),
-        hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
-        source,
-    })?;
+    let tokens =
+        encode_requests(tokenizer, &requests.documents).map_err(|source| PrepareError::Tokenizer {
+            task: task.name.to_string(),
+            hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
+            source,
+        })?;
     Ok(Prepared { task, scorer, requests, tokens })
 }
 

@@ -9,7 +9,9 @@ use super::prepare::{PrepareError, Prepared};
 use crate::engine::{Engine, EngineError, Forward, Work};
 use crate::metric::MetricError;
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{Estimate, Event, Fingerprint, Fingerprinter, Outcome, Request, Response, TaskRecord};
+use crate::vocabulary::{
+    Estimate, Event, Fingerprint, Fingerprinter, Outcome, Request, Response, TaskRecord,
+};
 
 /// An evaluation that cannot go on. What was finished before is kept.
 #[derive(Debug, Error, Diagnostic)]
@@ -135,7 +137,11 @@ impl<'a> TaskProgress<'a> {
             Err(error) if error.request().is_some() => return Err(self.prepared.engine_fault(&error).into()),
             Err(source) => {
                 let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
-                return Err(EvaluateError::Engine { task: self.prepared.task.name.to_string(), source, hint });
+                return Err(EvaluateError::Engine {
+                    task: self.prepared.task.name.to_string(),
+                    source,
+                    hint,
+                });
             }
         }
         Ok(stopped)
@@ -153,7 +159,8 @@ impl<'a> TaskProgress<'a> {
             return Ok(());
         }
         let document = &self.prepared.requests.documents[doc_id];
-        let responses: Vec<Response> = std::mem::take(&mut self.responses[doc_id]).into_iter().flatten().collect();
+        let responses: Vec<Response> =
+            std::mem::take(&mut self.responses[doc_id]).into_iter().flatten().collect();
         let metrics = self.prepared.scorer.score(document, &responses)?;
         self.finished += 1;
         for (sum, (_, value)) in self.sums.iter_mut().zip(&metrics) {
@@ -201,7 +208,9 @@ impl<'a> TaskProgress<'a> {
             file: task.fingerprint.clone(),
             prompts: prompts_fingerprint(self.prepared),
             tokens: tokens_fingerprint(self.prepared),
-            splits: splits.map(|(name, split)| (split.id.clone(), name.clone(), split.fingerprint.clone())).collect(),
+            splits: splits
+                .map(|(name, split)| (split.id.clone(), name.clone(), split.fingerprint.clone()))
+                .collect(),
         };
         (record, self.work)
     }

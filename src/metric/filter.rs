@@ -25,7 +25,15 @@ pub enum Filter {
 
 /// Names that a task file may use.
 pub const NAMES: [&str; 10] = [
-    "regex", "regex_replace", "remove_whitespace", "strip", "lowercase", "uppercase", "map", "take_first", "take_first_k",
+    "regex",
+    "regex_replace",
+    "remove_whitespace",
+    "strip",
+    "lowercase",
+    "uppercase",
+    "map",
+    "take_first",
+    "take_first_k",
     "majority_vote",
 ];
 
@@ -53,7 +61,9 @@ impl Filter {
                 select: match argument("group_select").map(|node| &node.yaml) {
                     None | Some(Yaml::Null) => 0,
                     Some(Yaml::Int(i)) => *i,
-                    Some(other) => return Err(format!("`group_select` is {}, expected a whole number", other.kind())),
+                    Some(other) => {
+                        return Err(format!("`group_select` is {}, expected a whole number", other.kind()));
+                    }
                 },
                 fallback: text(argument("fallback")).unwrap_or_else(|| "[invalid]".to_string()),
             },
@@ -63,9 +73,10 @@ impl Filter {
             },
             "map" => Filter::Map {
                 entries: match argument("mapping_dict").map(|node| &node.yaml) {
-                    Some(Yaml::Map(entries)) => {
-                        entries.iter().map(|(k, v)| (k.name.clone(), text(Some(v)).unwrap_or_default())).collect()
-                    }
+                    Some(Yaml::Map(entries)) => entries
+                        .iter()
+                        .map(|(k, v)| (k.name.clone(), text(Some(v)).unwrap_or_default()))
+                        .collect(),
                     _ => return Err("filter `map` needs a `mapping_dict`".to_string()),
                 },
                 default: text(argument("default_value")).unwrap_or_default(),

@@ -40,7 +40,10 @@ pub enum MetricError {
     },
     /// A document that a metric cannot value.
     #[error("task `{task}`, document {doc_id} (row {row}): {what}")]
-    #[diagnostic(code(assay::engine), help("the document gets no number: look at its samples, and at the task file's targets"))]
+    #[diagnostic(
+        code(assay::engine),
+        help("the document gets no number: look at its samples, and at the task file's targets")
+    )]
     Document {
         /// The task.
         task: Arc<str>,
@@ -146,7 +149,8 @@ impl Scorer {
         self.bound
             .iter()
             .map(|bound| {
-                let view = document.views.get(bound.view).ok_or_else(|| fault("a metric has no view".into()))?;
+                let view =
+                    document.views.get(bound.view).ok_or_else(|| fault("a metric has no view".into()))?;
                 let chain = &self.chains[bound.chain];
                 let value = value(&bound.function, view, document, responses, chain).map_err(fault)?;
                 if value.is_nan() {
@@ -219,8 +223,9 @@ fn value(
                 Function::AccuracyByCharacters => Ok(choice::accuracy_by_characters(&scored)),
                 Function::AccuracyByBytes => Ok(choice::accuracy_by_bytes(&scored)),
                 Function::GreedyMatch => Ok(choice::greedy_match(&scored)),
-                _ => choice::true_mass(&scored)
-                    .ok_or_else(|| "the labels name no wrong choice, so there is no mass to share".to_string()),
+                _ => choice::true_mass(&scored).ok_or_else(|| {
+                    "the labels name no wrong choice, so there is no mass to share".to_string()
+                }),
             }
         }
     }
@@ -263,7 +268,8 @@ fn bind(config: &MetricConfig, output: OutputType) -> Result<(Function, Aggregat
         let what = format!("metric `{}` has no argument `{name}`", declared.function);
         return Err(MetricError::Argument { place: declared.place.clone(), what });
     }
-    let own = if matches!(function, Function::Loglikelihood) { Aggregation::Perplexity } else { Aggregation::Mean };
+    let own =
+        if matches!(function, Function::Loglikelihood) { Aggregation::Perplexity } else { Aggregation::Mean };
     let aggregation = match config.aggregation.as_deref() {
         None => own,
         Some("mean") => Aggregation::Mean,

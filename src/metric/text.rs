@@ -39,7 +39,8 @@ impl ExactMatch {
             text = text.to_lowercase();
         }
         text.retain(|c| {
-            !(self.ignore_punctuation && c.is_ascii_punctuation() || self.ignore_numbers && c.is_ascii_digit())
+            !(self.ignore_punctuation && c.is_ascii_punctuation()
+                || self.ignore_numbers && c.is_ascii_digit())
         });
         Ok(text)
     }

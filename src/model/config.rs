@@ -54,6 +54,12 @@ impl Dtype {
     }
 }
 
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// How rotary frequencies differ from `theta^(-2i/head_dim)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {

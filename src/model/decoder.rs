@@ -161,6 +161,24 @@ impl Decoder {
         })
     }
 
+    /// Times what follows attention in the first layer over `rows` rows, warmed up: seconds, and the weights that were used.
+    pub fn time_layer(&self, rows: usize) -> Result<(f64, usize)> {
+        let Some(layer) = self.layers.first() else { return Ok((0.0, 1)) };
+        let dtype = self.embedding.dtype();
+        let x = Tensor::zeros((rows, self.embedding.dim(1)?), dtype, &self.device)?;
+        let attended = Tensor::zeros((rows, self.heads * self.head_dim), dtype, &self.device)?;
+        let weights = [&layer.o, &layer.gate, &layer.up, &layer.down];
+        let numbers = weights.iter().map(|linear| linear.weight.elem_count()).sum();
+        let mut seconds = f64::INFINITY;
+        for _ in 0..3 {
+            let clock = std::time::Instant::now();
+            layer.after_attention(&x, &attended)?;
+            self.device.synchronize()?;
+            seconds = seconds.min(clock.elapsed().as_secs_f64());
+        }
+        Ok((seconds, numbers))
+    }
+
     /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, in their
     /// order, until it breaks off.
     pub fn forward<E: From<candle_core::Error>>(

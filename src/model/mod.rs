@@ -202,6 +202,17 @@ impl Model {
         &self.config
     }
 
+    /// About how many seconds a token takes in large passes, from timing a part of one layer. Attention over long contexts and
+    /// the output matrix come on top.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn seconds_per_token(&self) -> Result<f64, ForwardError> {
+        const ROWS: usize = 512;
+        let (seconds, weights) = self.decoder.time_layer(ROWS)?;
+        Ok(seconds / ROWS as f64 * self.facts.parameters as f64 / weights as f64)
+    }
+
     /// An empty store of keys and values for this model.
     pub fn kv_cache(&self) -> KvCache {
         KvCache::new(self.kv_shape())

@@ -7,7 +7,9 @@ use crate::store::Line;
 ///
 /// Two tables, since a score of part of a benchmark must not be read among scores of the whole.
 pub fn leaderboard(columns: &[String], mut lines: Vec<Line>) -> (Table, Table) {
-    lines.sort_by(|a, b| b.average.unwrap_or(-1.0).total_cmp(&a.average.unwrap_or(-1.0)).then(a.model.cmp(&b.model)));
+    lines.sort_by(|a, b| {
+        b.average.unwrap_or(-1.0).total_cmp(&a.average.unwrap_or(-1.0)).then(a.model.cmp(&b.model))
+    });
     let (ranked, apart): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.average.is_some());
     let head = |extra: Option<&str>| -> Vec<String> {
         let fixed = ["Model", "Average"].into_iter().map(str::to_string);

@@ -8,7 +8,9 @@ pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord
     let mut parts = Vec::new();
     let sampled = tasks.iter().any(|task| task.sample);
     if sampled {
-        parts.push("These are built-in samples, not the benchmarks: the numbers below are not scores.".to_string());
+        parts.push(
+            "These are built-in samples, not the benchmarks: the numbers below are not scores.".to_string(),
+        );
     }
     if let Some(suite) = suite {
         let mut head = vec!["Model".to_string(), "Average".to_string()];

@@ -107,7 +107,9 @@ pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Result<Vec<L
             continue;
         }
         let scores: Vec<Option<f64>> = columns.iter().map(|name| record["columns"][name].as_f64()).collect();
-        let reasons = record["unranked_because"].as_array().ok_or_else(|| fault("no `suite.unranked_because`".into()))?;
+        let reasons = record["unranked_because"]
+            .as_array()
+            .ok_or_else(|| fault("no `suite.unranked_because`".into()))?;
         let unranked: Vec<String> = reasons.iter().filter_map(|r| r.as_str().map(str::to_string)).collect();
         let all: Option<Vec<f64>> = scores.iter().copied().collect();
         let average = all.filter(|_| unranked.is_empty()).map(|scores| crate::statistics::mean(&scores));

@@ -25,7 +25,9 @@ pub enum StoreError {
     },
     /// The system refuses.
     #[error("{path}: cannot be written: {source}")]
-    #[diagnostic(help("name a folder that you may write to with --output, and check that the disk is not full"))]
+    #[diagnostic(help(
+        "name a folder that you may write to with --output, and check that the disk is not full"
+    ))]
     Unwritable {
         /// The file or folder.
         path: String,

@@ -59,7 +59,8 @@ pub struct RunRecord<'a> {
 
 /// `results.json`: lm-evaluation-harness's shape, and the suite.
 pub fn results_json(run: &RunRecord<'_>) -> Value {
-    let (mut results, mut versions, mut shots, mut samples) = (Map::new(), Map::new(), Map::new(), Map::new());
+    let (mut results, mut versions, mut shots, mut samples) =
+        (Map::new(), Map::new(), Map::new(), Map::new());
     for task in run.tasks {
         let mut metrics = Map::new();
         for (name, estimate) in &task.estimates {
