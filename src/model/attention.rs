@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
+use rayon::prelude::*;
 
 use super::kv::KvCache;
 use super::pass::Block;
@@ -18,7 +19,7 @@ pub(super) fn attend(
     k: &Tensor,
     v: &Tensor,
     blocks: &[Block],
-    needed: impl Fn(&Block) -> bool,
+    needed: impl Fn(&Block) -> bool + Sync,
     kv: &KvCache,
     layer: usize,
 ) -> Result<Tensor> {
@@ -27,12 +28,10 @@ pub(super) fn attend(
     let dtype = q.dtype();
     let q = (q.to_dtype(DType::F32)? * (1.0 / (head_dim as f64).sqrt()))?;
     let (k, v) = (k.to_dtype(DType::F32)?, v.to_dtype(DType::F32)?);
-    let mut outputs = Vec::with_capacity(blocks.len());
-    for block in blocks {
+    let attended = |block: &Block| {
         let rows = block.rows.len();
         if !needed(block) {
-            outputs.push(Tensor::zeros((rows, heads * head_dim), dtype, q.device())?);
-            continue;
+            return Tensor::zeros((rows, heads * head_dim), dtype, q.device());
         }
         // Query heads of a group lie together, so they are rows of one product with the group's keys.
         let q =
@@ -77,8 +76,13 @@ pub(super) fn attend(
         let Some(output) = output else { candle_core::bail!("a block of attention sees no keys") };
         let output =
             output.reshape((heads, rows, head_dim))?.transpose(0, 1)?.reshape((rows, heads * head_dim))?;
-        outputs.push(output.to_dtype(dtype)?);
-    }
+        output.to_dtype(dtype)
+    };
+    // On the CPU much of a block's work is done by one thread, so blocks go side by side.
+    let outputs = match q.device().is_cpu() {
+        true => blocks.par_iter().map(attended).collect::<Result<Vec<_>>>()?,
+        false => blocks.iter().map(attended).collect::<Result<Vec<_>>>()?,
+    };
     concatenated(outputs, 0)
 }
 

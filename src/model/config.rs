@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Model families whose forward pass is the one of [`decoder`](super::decoder).
+/// Model families whose forward pass is that of `decoder.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
     /// `LlamaForCausalLM`, and `llama` in GGUF (which Mistral's files use too).

@@ -267,3 +267,29 @@ fn no_device_is_changed_silently() {
     let auto = LoadOptions::default();
     assert_eq!(Model::load(folder.path(), auto).unwrap().facts().device, "cpu");
 }
+
+#[test]
+fn no_changed_byte_of_a_header_makes_loading_panic() {
+    // Not a divisor of the lengths in the format, so that each of a number's bytes is changed in several ways.
+    const FLIPS: [u8; 5] = [0x01, 0x10, 0x80, 0xff, 0x03];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.gguf");
+    let whole = gguf(&gguf_metadata(), &gguf_tensors());
+    let header =
+        whole.len() - gguf_tensors().iter().map(|t| t.bytes.len().next_multiple_of(32)).sum::<usize>();
+    for at in 0..header {
+        let mut bytes = whole.clone();
+        bytes[at] ^= FLIPS[at % FLIPS.len()];
+        std::fs::write(&path, bytes).unwrap();
+        let _ = load(&path, DtypeChoice::Auto);
+    }
+    write_folder(folder.path(), &config(), &[]);
+    let (header, data) = safetensors_parts(&tensors());
+    let whole = safetensors_file(&header.to_string(), &data);
+    for at in 0..whole.len() - data.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= FLIPS[at % FLIPS.len()];
+        std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        let _ = load(folder.path(), DtypeChoice::Auto);
+    }
+}
