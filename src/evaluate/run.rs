@@ -153,20 +153,21 @@ impl<'a> TaskProgress<'a> {
         response: Response,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), MetricError> {
-        let (doc_id, place) = self.places[request];
-        self.responses[doc_id][place] = Some(response);
-        if self.responses[doc_id].iter().any(Option::is_none) {
+        let (index, place) = self.places[request];
+        self.responses[index][place] = Some(response);
+        if self.responses[index].iter().any(Option::is_none) {
             return Ok(());
         }
-        let document = &self.prepared.requests.documents[doc_id];
+        let document = &self.prepared.requests.documents[index];
         let responses: Vec<Response> =
-            std::mem::take(&mut self.responses[doc_id]).into_iter().flatten().collect();
+            std::mem::take(&mut self.responses[index]).into_iter().flatten().collect();
         let metrics = self.prepared.scorer.score(document, &responses)?;
         self.finished += 1;
         for (sum, (_, value)) in self.sums.iter_mut().zip(&metrics) {
             *sum += value;
         }
-        let outcome = Outcome { doc_id, row: document.row, gold: document.gold.clone(), responses, metrics };
+        let (doc_id, row) = (document.doc_id, document.row);
+        let outcome = Outcome { doc_id, row, gold: document.gold.clone(), responses, metrics };
         let running = outcome
             .metrics
             .last()
@@ -178,7 +179,7 @@ impl<'a> TaskProgress<'a> {
             requests: outcome.responses.len(),
             running,
         });
-        self.outcomes[doc_id] = Some(outcome);
+        self.outcomes[index] = Some(outcome);
         Ok(())
     }
 

@@ -14,7 +14,6 @@ use tokenizers::decoders::strip::Strip;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::normalizers::{NFC, Prepend, Replace, Sequence as NormalizerSequence};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizerSequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, SplitDelimiterBehavior, Tokenizer};
@@ -166,8 +165,9 @@ fn byte_level(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, Ggu
     const PRE: &str = "tokenizer.ggml.pre";
     const MERGES: &str = "tokenizer.ggml.merges";
     let words = match metadata.string(PRE)? {
-        Some("gpt-2") => Words::Gpt2,
-        Some("smollm") => Words::Gpt2Digits,
+        // As transformers converts a GGUF file, and so as the tokenizer.json that comes of it. llama.cpp's own rule for
+        // `smollm` sets digits apart first: no piece holds two, so it shows only where several blanks precede a digit.
+        Some("gpt-2" | "smollm") => Words::Gpt2,
         Some("llama-bpe" | "llama3" | "llama-v3") => Words::Llama3,
         Some("qwen2") => Words::Qwen2,
         // `default` is what converters wrote for models that they didn't know.
@@ -204,8 +204,6 @@ fn byte_level(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, Ggu
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Words {
     Gpt2,
-    /// As GPT-2, after every digit is set apart.
-    Gpt2Digits,
     Llama3,
     Qwen2,
 }
@@ -220,10 +218,6 @@ impl Words {
         let gpt2 = ByteLevel::new(false, true, true);
         match self {
             Words::Gpt2 => tokenizer.with_pre_tokenizer(Some(gpt2)),
-            Words::Gpt2Digits => {
-                let steps = vec![Digits::new(true).into(), gpt2.into()];
-                tokenizer.with_pre_tokenizer(Some(PreTokenizerSequence::new(steps)))
-            }
             Words::Llama3 | Words::Qwen2 => {
                 let pattern = if self == Words::Qwen2 { QWEN2_WORDS } else { LLAMA3_WORDS };
                 let pattern = SplitPattern::Regex(pattern.to_owned());

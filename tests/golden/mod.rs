@@ -1,5 +1,6 @@
 //! Results of the reference, reproduced.
 
+mod loglikelihoods;
 mod requests;
 
 use std::io::Read;

@@ -1,0 +1,172 @@
+//! The reference engine's loglikelihoods and texts, with a real model, through the whole line.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use assay::dataset::DatasetStore;
+use assay::engine::Loaded;
+use assay::evaluate::{Evaluation, Prepared, evaluate, prepare};
+use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
+use assay::prompt::PromptOptions;
+use assay::task::TaskIndex;
+use assay::tokenizer::Tokenizer;
+use assay::tokenizer::gguf::gguf_tokenizer;
+use assay::vocabulary::{Fingerprint, Outcome, Response};
+use serde::Deserialize;
+
+use super::gunzip;
+use crate::material::{model, shared};
+
+#[derive(Deserialize)]
+struct Golden {
+    task: String,
+    doc_id: usize,
+    i: usize,
+    ll: Option<f64>,
+    greedy: Option<bool>,
+    text: Option<String>,
+}
+
+/// Golden requests by task and document.
+type Goldens = BTreeMap<String, BTreeMap<usize, Vec<Golden>>>;
+
+fn goldens() -> Option<Goldens> {
+    let path = shared("golden/loglikelihoods.jsonl.gz")?;
+    let mut goldens = Goldens::new();
+    for line in gunzip(&path).lines() {
+        let golden: Golden = serde_json::from_str(line).unwrap();
+        let documents = goldens.entry(golden.task.clone()).or_default();
+        let requests = documents.entry(golden.doc_id).or_default();
+        assert_eq!(requests.len(), golden.i, "requests are in order");
+        requests.push(golden);
+    }
+    Some(goldens)
+}
+
+/// The goldens' documents, and no others, answered and scored.
+fn outcomes(
+    goldens: &Goldens,
+    weights: &Path,
+    tokenizer: &Tokenizer,
+    dtype: DtypeChoice,
+    texts: bool,
+) -> Option<HashMap<(String, usize), Outcome>> {
+    let store = DatasetStore::new(Some(shared("datasets")?)).unwrap();
+    let model = Model::load(weights, LoadOptions { dtype, device: DeviceChoice::Cpu }).unwrap();
+    let index = TaskIndex::load(&[]).unwrap();
+    let mut all = HashMap::new();
+    for (name, documents) in goldens {
+        if !texts && documents.values().any(|requests| requests[0].text.is_some()) {
+            continue;
+        }
+        let task = index.select(std::slice::from_ref(name)).unwrap().tasks.remove(0);
+        let limit = Some(documents.keys().max().unwrap() + 1);
+        let mut prepared: Prepared =
+            prepare(task, &store, &PromptOptions { limit, num_fewshot: None }, tokenizer).unwrap();
+        // The reference computed every second document.
+        let mut at = 0..;
+        prepared.tokens.retain(|_| documents.contains_key(&at.next().unwrap()));
+        prepared.requests.documents.retain(|document| documents.contains_key(&document.doc_id));
+        assert_eq!(prepared.tokens.len(), documents.len());
+        let mut evaluation = Evaluation::default();
+        let mut loaded = Loaded::new(&model);
+        let done = evaluate(&[prepared], &mut loaded, tokenizer, &|| false, &mut |_| {}, &mut evaluation);
+        done.unwrap();
+        for outcome in evaluation.tasks.remove(0).outcomes {
+            all.insert((name.clone(), outcome.doc_id), outcome);
+        }
+    }
+    Some(all)
+}
+
+fn argmax(values: impl Iterator<Item = f64>) -> (usize, f64) {
+    let mut sorted: Vec<(usize, f64)> = values.enumerate().collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    (sorted[0].0, sorted[0].1 - sorted[1].1)
+}
+
+/// Every score within the tolerance, every greedy flag equal, every decision that is none of rounding equal, every text equal.
+fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>) {
+    let (mut scores, mut worst, mut decisions, mut texts) = (0, 0.0f64, 0, 0);
+    let mut faults = Vec::new();
+    for (task, documents) in goldens {
+        for (doc_id, requests) in documents {
+            let which = format!("{task} document {doc_id}");
+            let outcome = &outcomes[&(task.clone(), *doc_id)];
+            assert_eq!(outcome.responses.len(), requests.len(), "{which}");
+            let mut found = Vec::new();
+            for (golden, response) in requests.iter().zip(&outcome.responses) {
+                match response {
+                    Response::Generation { text, .. } => {
+                        if Some(text) != golden.text.as_ref() {
+                            faults.push(format!("{which}: text {text:?}, expected {:?}", golden.text));
+                        }
+                        texts += 1;
+                    }
+                    Response::Loglikelihood { loglikelihood, is_greedy, .. } => {
+                        let expected = golden.ll.unwrap();
+                        let difference = (loglikelihood - expected).abs();
+                        worst = worst.max(difference / (1e-3 + 1e-5 * expected.abs()));
+                        if difference > 1e-3 + 1e-5 * expected.abs() {
+                            faults.push(format!("{which} request {}: {loglikelihood}, expected {expected}", golden.i));
+                        }
+                        if Some(*is_greedy) != golden.greedy {
+                            faults.push(format!("{which} request {}: greedy is {is_greedy}", golden.i));
+                        }
+                        scores += 1;
+                        found.push(*loglikelihood);
+                    }
+                }
+            }
+            if found.len() > 1 {
+                let (expected, margin) = argmax(requests.iter().map(|golden| golden.ll.unwrap()));
+                if margin > 2e-3 && argmax(found.into_iter()).0 != expected {
+                    faults.push(format!("{which}: another decision"));
+                }
+                decisions += 1;
+            }
+        }
+    }
+    eprintln!("{scores} scores, the worst at {worst:.3} of its tolerance; {decisions} decisions; {texts} texts");
+    assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
+    assert!(scores > 900 && decisions > 200 && texts == 10);
+}
+
+fn reference_folder() -> Option<(Goldens, std::path::PathBuf)> {
+    Some((goldens()?, model("smollm2-135m-f32")?))
+}
+
+#[test]
+fn single_precision_agrees_with_the_reference_engine() {
+    let Some((goldens, weights)) = reference_folder() else { return };
+    let tokenizer = Tokenizer::from_file(&weights.join("tokenizer.json")).unwrap();
+    let Some(outcomes) = outcomes(&goldens, &weights, &tokenizer, DtypeChoice::F32, true) else { return };
+    assert_equal(&goldens, &outcomes);
+}
+
+#[test]
+fn a_gguf_file_agrees_with_the_reference_engine() {
+    let (Some(goldens), Some(file)) = (goldens(), model("SmolLM2-135M-Instruct.Q4_1.gguf")) else { return };
+    let tokenizer = Tokenizer::new(gguf_tokenizer(&file).unwrap(), file.clone(), Fingerprint::of(b""));
+    let Some(outcomes) = outcomes(&goldens, &file, &tokenizer, DtypeChoice::Auto, true) else { return };
+    assert_equal(&goldens, &outcomes);
+}
+
+#[test]
+fn bfloat16_takes_nine_of_ten_decisions_as_single_precision_does() {
+    let (Some(goldens), Some(weights)) = (goldens(), model("smollm2-135m-bf16")) else { return };
+    let tokenizer = Tokenizer::from_file(&weights.join("tokenizer.json")).unwrap();
+    let Some(outcomes) = outcomes(&goldens, &weights, &tokenizer, DtypeChoice::Auto, false) else { return };
+    let (mut same, mut all) = (0, 0);
+    for ((task, doc_id), outcome) in &outcomes {
+        let found = outcome.responses.iter().map(|response| match response {
+            Response::Loglikelihood { loglikelihood, .. } => *loglikelihood,
+            Response::Generation { .. } => unreachable!("texts were left out"),
+        });
+        let expected = argmax(goldens[task][doc_id].iter().map(|golden| golden.ll.unwrap())).0;
+        same += usize::from(argmax(found).0 == expected);
+        all += 1;
+    }
+    eprintln!("{same} of {all} decisions are those of single precision");
+    assert!(same * 10 >= all * 9, "{same} of {all}");
+}
