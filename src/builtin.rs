@@ -70,6 +70,18 @@ pub fn list(folder: &str) -> Vec<String> {
     paths.into_iter().collect()
 }
 
+/// The folders directly in `folder` that the binary has, sorted.
+pub fn folders(folder: &str) -> Vec<String> {
+    let below = |path: &str| -> Option<String> {
+        let rest = path.strip_prefix(folder)?.strip_prefix('/')?;
+        let (name, _) = rest.split_once('/')?;
+        Some(format!("{folder}/{name}"))
+    };
+    let names: BTreeSet<String> =
+        Tasks::iter().chain(Datasets::iter()).filter_map(|path| below(&path)).collect();
+    names.into_iter().collect()
+}
+
 /// A folder on disk that holds all files of `folder`: the working folder's where it has one, or else copies from the binary
 /// below `scratch`, for what must be mapped from a file.
 ///

@@ -1,6 +1,10 @@
 //! One integration-test binary: whole commands, goldens, invariants of the house.
 
+mod commands;
+mod engine;
 mod golden;
+mod house;
 mod material;
 mod model;
+mod sample_model;
 mod tokenizer;

@@ -196,6 +196,7 @@ impl<'a> TaskProgress<'a> {
         let splits = requests.splits.iter();
         let record = TaskRecord {
             task: task.name.clone(),
+            tag: task.tags.first().cloned(),
             version: task.version.clone(),
             config: task.config.clone(),
             num_fewshot: requests.num_fewshot,

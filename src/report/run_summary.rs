@@ -1,17 +1,11 @@
 //! The table at the end of a run.
 
 use super::table::{Cell, Format, Table};
-use crate::vocabulary::{SuiteRecord, TaskRecord};
+use crate::vocabulary::{Estimate, SuiteRecord, TaskRecord};
 
-/// The suite's columns, if there is a suite; the tasks' metrics; and what must be known to read them.
+/// The tasks' metrics, the suite's line below them, and what must be known to read them.
 pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord>) -> String {
-    let mut parts = Vec::new();
-    let sampled = tasks.iter().any(|task| task.sample);
-    if sampled {
-        parts.push(
-            "These are built-in samples, not the benchmarks: the numbers below are not scores.".to_string(),
-        );
-    }
+    let mut parts = vec![task_table(tasks).render(Format::Table)];
     if let Some(suite) = suite {
         let mut head = vec!["Model".to_string(), "Average".to_string()];
         head.extend(suite.columns.iter().map(|(name, _)| name.clone()));
@@ -23,25 +17,46 @@ pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord
             parts.push(format!("Not ranked, and without an average: {}.", suite.unranked.join("; ")));
         }
     }
-    parts.push(task_table(tasks).render(Format::Table));
+    if tasks.iter().any(|task| task.sample) {
+        parts.push("These are built-in samples, not the benchmarks: the numbers are not scores.".to_string());
+    }
     parts.join("\n\n")
 }
 
+/// A line a metric. Tasks that share a tag are one line, with the unweighted mean of their scores.
 fn task_table(tasks: &[TaskRecord]) -> Table {
     let head = ["Task", "Metric", "Score", "Stderr", "Documents", "Shots"].map(str::to_string).to_vec();
     let mut rows = Vec::new();
-    for task in tasks {
-        for (name, estimate) in &task.estimates {
+    let mut rest = tasks;
+    while let Some(first) = rest.first() {
+        let family = match &first.tag {
+            Some(tag) => rest.iter().take_while(|task| task.tag.as_ref() == Some(tag)).count(),
+            None => 1,
+        };
+        let (group, others) = rest.split_at(family);
+        rest = others;
+        let name = match (&first.tag, group.len()) {
+            (Some(tag), 2..) => format!("{tag} ({} tasks)", group.len()),
+            _ => first.task.to_string(),
+        };
+        for (metric, estimate) in &first.estimates {
+            let same =
+                |task: &TaskRecord| task.estimates.iter().find(|(name, _)| name == metric).map(|(_, e)| *e);
+            let estimates: Vec<Estimate> = group.iter().filter_map(same).collect();
+            let stderr = estimate.stderr.filter(|_| group.len() == 1);
+            let score = estimates.iter().map(|e| e.value).sum::<f64>() / estimates.len() as f64;
+            let scored: usize = estimates.iter().map(|e| e.n).sum();
+            let available: usize = group.iter().map(|task| task.available).sum();
             rows.push(vec![
-                Cell::Text(task.task.to_string()),
                 Cell::Text(name.clone()),
-                Cell::Text(format!("{:.4}", estimate.value)),
-                Cell::Text(estimate.stderr.map_or("-".into(), |stderr| format!("{stderr:.4}"))),
-                Cell::Text(match estimate.n == task.available {
-                    true => estimate.n.to_string(),
-                    false => format!("{} of {}", estimate.n, task.available),
+                Cell::Text(metric.clone()),
+                Cell::Text(format!("{score:.4}")),
+                Cell::Text(stderr.map_or("-".into(), |stderr| format!("{stderr:.4}"))),
+                Cell::Text(match scored == available {
+                    true => scored.to_string(),
+                    false => format!("{scored} of {available}"),
                 }),
-                Cell::Text(task.num_fewshot.to_string()),
+                Cell::Text(first.num_fewshot.to_string()),
             ]);
         }
     }

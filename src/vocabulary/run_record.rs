@@ -11,6 +11,8 @@ use super::{Estimate, Fingerprint, Outcome};
 pub struct TaskRecord {
     /// The task.
     pub task: Arc<str>,
+    /// The first tag that its file bears.
+    pub tag: Option<String>,
     /// `metadata.version` of its file.
     pub version: Value,
     /// Its file as data.

@@ -108,7 +108,10 @@ fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>)
                         let difference = (loglikelihood - expected).abs();
                         worst = worst.max(difference / (1e-3 + 1e-5 * expected.abs()));
                         if difference > 1e-3 + 1e-5 * expected.abs() {
-                            faults.push(format!("{which} request {}: {loglikelihood}, expected {expected}", golden.i));
+                            faults.push(format!(
+                                "{which} request {}: {loglikelihood}, expected {expected}",
+                                golden.i
+                            ));
                         }
                         if Some(*is_greedy) != golden.greedy {
                             faults.push(format!("{which} request {}: greedy is {is_greedy}", golden.i));
@@ -127,7 +130,9 @@ fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>)
             }
         }
     }
-    eprintln!("{scores} scores, the worst at {worst:.3} of its tolerance; {decisions} decisions; {texts} texts");
+    eprintln!(
+        "{scores} scores, the worst at {worst:.3} of its tolerance; {decisions} decisions; {texts} texts"
+    );
     assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
     assert!(scores > 900 && decisions > 200 && texts == 10);
 }

@@ -1,6 +1,7 @@
 //! Results of the reference, reproduced.
 
 mod loglikelihoods;
+mod metrics;
 mod requests;
 
 use std::io::Read;

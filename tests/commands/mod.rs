@@ -1,0 +1,36 @@
+//! Whole commands, as they are typed.
+
+mod bad_input;
+mod eval;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The binary, in `folder`.
+pub fn assay(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+    command.current_dir(folder);
+    command
+}
+
+/// Runs the binary with `arguments` in an empty folder of its own.
+pub fn run(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    assay(folder.path()).args(arguments).output().unwrap()
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

@@ -1,0 +1,182 @@
+//! The engine over a stand-in for the model: every logit is a hash of all the tokens before it.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use assay::engine::{Engine, EngineError, Forward, log_softmax};
+use assay::model::{ForwardError, Row, Segment, SegmentId};
+use assay::tokenizer::{TokenRequest, Tokenizer};
+use assay::vocabulary::Response;
+use proptest::prelude::*;
+
+const VOCABULARY: u32 = 300;
+const MAX_LENGTH: usize = 64;
+const END_OF_TEXT: u32 = 7;
+
+fn logits(tokens: &[u32]) -> Vec<f32> {
+    (0..VOCABULARY)
+        .map(|token| {
+            let mut hasher = DefaultHasher::new();
+            (tokens, token).hash(&mut hasher);
+            (hasher.finish() % 10_000) as f32 / 1000.0
+        })
+        .collect()
+}
+
+/// Knows of every kept segment the whole text up to its end.
+#[derive(Default)]
+struct StandIn {
+    kept: HashMap<SegmentId, Vec<u32>>,
+    rows: usize,
+    largest_pass: usize,
+}
+
+impl Forward for StandIn {
+    fn pass(
+        &mut self,
+        segments: &[Segment],
+        wanted: &[Row],
+        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> Result<(), ForwardError> {
+        let mut texts = Vec::new();
+        for segment in segments {
+            let before = match segment.prefix.last() {
+                Some(parent) => self.kept[parent].clone(),
+                None => Vec::new(),
+            };
+            let mut text = self.kept.get(&segment.id).cloned().unwrap_or(before);
+            let first = text.len();
+            text.extend_from_slice(&segment.tokens);
+            self.rows += segment.tokens.len();
+            self.kept.insert(segment.id, text.clone());
+            texts.push((first, text));
+        }
+        self.largest_pass = self.largest_pass.max(segments.iter().map(|s| s.tokens.len()).sum());
+        for (index, row) in wanted.iter().enumerate() {
+            let (first, text) = &texts[row.segment];
+            if read(index, &logits(&text[..first + row.token + 1])).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, id: SegmentId) {
+        assert!(self.kept.remove(&id).is_some(), "{id:?} is released once, and was kept");
+    }
+
+    fn max_length(&self) -> usize {
+        MAX_LENGTH
+    }
+
+    fn end_of_text(&self) -> &[u32] {
+        &[END_OF_TEXT]
+    }
+}
+
+fn tokenizer() -> Tokenizer {
+    Tokenizer::from_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/tokenizer.json")).unwrap()
+}
+
+/// The plain way: each request alone, each position anew.
+fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
+    let mut text: Vec<u32> = request.context().to_vec();
+    match request {
+        TokenRequest::Loglikelihood { continuation, .. } => {
+            let room = MAX_LENGTH + 1 - continuation.len();
+            text.drain(..text.len().saturating_sub(room));
+            let (mut loglikelihood, mut is_greedy) = (0.0, true);
+            for &target in continuation {
+                let row = logits(&text);
+                let softmax = log_softmax(&row);
+                loglikelihood += f64::from(softmax.log_probability(row[target as usize]));
+                is_greedy &= softmax.argmax == target;
+                text.push(target);
+            }
+            Response::Loglikelihood { loglikelihood, is_greedy, num_tokens: continuation.len() }
+        }
+        TokenRequest::GenerateUntil { until, max_new_tokens, .. } => {
+            text.drain(..text.len().saturating_sub(MAX_LENGTH - max_new_tokens));
+            let prompt = text.len();
+            loop {
+                text.push(log_softmax(&logits(&text)).argmax);
+                let written = tokenizer.decode(&text[prompt..]).unwrap();
+                let stop = until.iter().filter_map(|stop| written.find(stop.as_str())).min();
+                let ended = text.last() == Some(&END_OF_TEXT);
+                if stop.is_some() || ended || text.len() - prompt == *max_new_tokens {
+                    let end = stop.unwrap_or(written.len());
+                    return Response::Generation {
+                        text: written[..end].to_string(),
+                        num_tokens: text.len() - prompt,
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn request() -> impl Strategy<Value = TokenRequest> {
+    let context = prop::collection::vec(prop_oneof![3 => 0u32..3, 1 => 0u32..VOCABULARY], 1..90);
+    let continuation = prop::collection::vec(0u32..VOCABULARY, 0..5);
+    (context, continuation, 1usize..9).prop_map(|(context, continuation, max_new_tokens)| match continuation
+        .is_empty()
+    {
+        true => {
+            let until = Arc::new(["e".to_string(), "Question".to_string()]);
+            TokenRequest::GenerateUntil { context: context.into(), until, max_new_tokens }
+        }
+        false => TokenRequest::Loglikelihood { context: context.into(), continuation },
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn answers_are_those_of_each_request_alone(requests in prop::collection::vec(request(), 1..60)) {
+        let tokenizer = tokenizer();
+        let mut model = StandIn::default();
+        let mut answers = HashMap::new();
+        let work = Engine::new(&mut model, &tokenizer).answer(&requests, &mut |answer| {
+            assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+            ControlFlow::Continue(())
+        }).unwrap();
+        for (index, request) in requests.iter().enumerate() {
+            prop_assert_eq!(&answers[&index], &alone(request, &tokenizer));
+        }
+        prop_assert_eq!(work.tokens_computed, work.tokens_planned);
+        prop_assert_eq!(work.tokens_computed + work.tokens_generated, model.rows);
+        prop_assert!(model.largest_pass <= 1024);
+        prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
+    }
+}
+
+#[test]
+fn breaking_off_keeps_what_was_answered_and_forgets_the_rest() {
+    let requests: Vec<TokenRequest> = (0..3000u32)
+        .map(|i| TokenRequest::Loglikelihood { context: [i % 300, i / 300].into(), continuation: vec![1, 2] })
+        .collect();
+    let mut model = StandIn::default();
+    let mut answered = 0;
+    let outcome = Engine::new(&mut model, &tokenizer()).answer(&requests, &mut |_| {
+        answered += 1;
+        if answered == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(outcome.is_ok() && answered == 10 && model.kept.is_empty());
+}
+
+#[test]
+fn requests_that_cannot_be_fed_are_named() {
+    let empty = TokenRequest::Loglikelihood { context: [1].into(), continuation: vec![] };
+    let long = TokenRequest::Loglikelihood { context: [1].into(), continuation: vec![1; MAX_LENGTH + 1] };
+    for (bad, index) in [(empty, 1), (long, 1)] {
+        let good = TokenRequest::Loglikelihood { context: [1].into(), continuation: vec![2] };
+        let mut model = StandIn::default();
+        let error =
+            Engine::new(&mut model, &tokenizer()).answer(&[good, bad], &mut |_| ControlFlow::Continue(()));
+        assert_eq!(error.as_ref().err().and_then(EngineError::request), Some(index));
+    }
+}

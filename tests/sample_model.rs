@@ -1,0 +1,55 @@
+//! The built-in sample model has learned something from its text.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use assay::engine::{Engine, Loaded};
+use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
+use assay::tokenizer::{TokenRequest, Tokenizer};
+use assay::vocabulary::Response;
+
+const WINDOW: usize = 256;
+
+#[test]
+fn its_held_out_loss_is_below_the_unigram_entropy() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
+    let size = |name: &str| folder.join(name).metadata().unwrap().len();
+    assert!(size("model.safetensors") + size("tokenizer.json") <= 5_000_000);
+
+    let options = LoadOptions { dtype: DtypeChoice::Auto, device: DeviceChoice::Cpu };
+    let model = Model::load(&folder, options).unwrap();
+    let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json")).unwrap();
+    let tokens = tokenizer.encode(&std::fs::read_to_string(folder.join("held_out.txt")).unwrap()).unwrap();
+
+    // All tokens but the first are predicted, each window after the last token of the one before.
+    let requests: Vec<TokenRequest> = (1..tokens.len())
+        .step_by(WINDOW)
+        .map(|from| TokenRequest::Loglikelihood {
+            context: [tokens[from - 1]].into(),
+            continuation: tokens[from..(from + WINDOW).min(tokens.len())].to_vec(),
+        })
+        .collect();
+    let mut loss = 0.0;
+    let mut loaded = Loaded::new(&model);
+    let answered = Engine::new(&mut loaded, &tokenizer).answer(&requests, &mut |answer| {
+        if let Response::Loglikelihood { loglikelihood, .. } = answer.response {
+            loss -= loglikelihood;
+        }
+        ControlFlow::Continue(())
+    });
+    answered.unwrap();
+    let predicted = &tokens[1..];
+    loss /= predicted.len() as f64;
+
+    let mut counts: HashMap<u32, f64> = HashMap::new();
+    for token in predicted {
+        *counts.entry(*token).or_default() += 1.0;
+    }
+    let n = predicted.len() as f64;
+    let entropy: f64 = counts.values().map(|count| -count / n * (count / n).ln()).sum();
+    eprintln!("held-out loss {loss:.4}, unigram entropy {entropy:.4} nats a token");
+    assert!(loss < entropy, "{loss} is not below {entropy}");
+    // What the page beside the weights says.
+    assert!((loss - 0.6148).abs() < 5e-4 && (entropy - 5.4956).abs() < 5e-4, "{loss} {entropy}");
+}
