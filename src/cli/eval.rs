@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::requests::write_stdout;
 use crate::dataset::DatasetStore;
 use crate::engine::Loaded;
-use crate::evaluate::{self, Circumstances, Evaluation, Prepared, Totals, evaluate, prepare, suite_record};
+use crate::evaluate::{Circumstances, Evaluation, Plan, Prepared, evaluate, plan, prepare, suite_record};
 use crate::model::{LoadOptions, Model};
 use crate::prompt::PromptOptions;
 use crate::report;
@@ -69,21 +69,20 @@ fn score(
     let options = PromptOptions { limit, num_fewshot };
     let Selection { tasks, suite } = selection;
     let mut prepared = Vec::with_capacity(tasks.len());
-    let mut totals = Vec::with_capacity(tasks.len());
     let facts = model.facts();
     for task in tasks {
-        let task = prepare(task, store, &options, &tokenizer)?;
-        totals.push(task.totals(facts.max_length, facts.vocab_size)?);
+        let mut task = prepare(task, store, &options, &tokenizer)?;
+        task.fit(facts.max_length, facts.vocab_size)?;
         prepared.push(task);
     }
     spans.push(("preparing", clock.elapsed()));
-    let total = evaluate::totals(totals.iter());
-    announce(&model, source, &prepared, &total, store, num_fewshot);
+    let plan = plan(&prepared, facts.max_length)?;
+    announce(&model, source, &prepared, &plan, store, num_fewshot);
 
     let clock = Instant::now();
     let mut evaluation = Evaluation::default();
     let stop = stop_on_interrupt();
-    let mut progress = Progress::new(total.requests);
+    let mut progress = Progress::new(plan.requests);
     let mut loaded = Loaded::new(&model);
     let mut unwritten = None;
     let outcome = evaluate(
@@ -123,8 +122,8 @@ fn score(
         started,
         spans,
         work: vec![
-            ("tokens_alone", total.tokens_alone),
-            ("tokens_planned", total.tokens_planned),
+            ("tokens_alone", plan.tokens_alone),
+            ("tokens_planned", plan.tokens_planned),
             ("tokens_computed", evaluation.work.tokens_computed),
             ("tokens_generated", evaluation.work.tokens_generated),
             ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
@@ -201,7 +200,7 @@ fn announce(
     model: &Model,
     source: &ModelSource,
     prepared: &[Prepared],
-    total: &Totals,
+    plan: &Plan,
     store: &DatasetStore,
     num_fewshot: Option<usize>,
 ) {
@@ -232,16 +231,16 @@ fn announce(
     eprintln!(
         "{} tasks, {} documents, {} requests; {} tokens to compute ({} if each request ran alone), at most {} to write",
         count(prepared.len()),
-        count(total.documents),
-        count(total.requests),
-        count(total.tokens_planned),
-        count(total.tokens_alone),
-        count(total.tokens_to_write)
+        count(plan.documents),
+        count(plan.requests),
+        count(plan.tokens_planned),
+        count(plan.tokens_alone),
+        count(plan.tokens_to_write)
     );
     match model.seconds_per_token() {
         // Half of what may be written is: most answers end at a stop string.
         Ok(seconds) => {
-            let tokens = total.tokens_planned as f64 + 0.5 * total.tokens_to_write as f64;
+            let tokens = plan.tokens_planned as f64 + 0.5 * plan.tokens_to_write as f64;
             eprintln!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
         }
         Err(error) => eprintln!("how long it takes cannot be told: {error}"),

@@ -11,7 +11,7 @@ use crate::dataset::DatasetStore;
 use crate::evaluate::{Prepared, prepare};
 use crate::prompt::PromptOptions;
 use crate::task::TaskIndex;
-use crate::tokenizer::{TokenRequest, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Request;
 
 /// Prints one object a document.
@@ -57,10 +57,7 @@ fn line(prepared: &Prepared, index: usize) -> Value {
                 "type": "generate_until",
                 "context": **context,
                 "until": until.to_vec(),
-                "max_new_tokens": match tokens {
-                    TokenRequest::GenerateUntil { max_new_tokens, .. } => *max_new_tokens,
-                    TokenRequest::Loglikelihood { .. } => 0,
-                },
+                "max_new_tokens": tokens.max_new_tokens(),
                 "context_tokens": tokens.context().to_vec(),
             }),
         })

@@ -2,10 +2,12 @@
 //!
 //! [`prepare`] goes from task files to tokens, without a model; [`evaluate`] goes from tokens to estimates.
 
+mod plan;
 mod prepare;
 mod run;
 mod suite;
 
-pub use prepare::{PrepareError, Prepared, Totals, prepare, totals};
+pub use plan::{Plan, plan};
+pub use prepare::{PrepareError, Prepared, prepare};
 pub use run::{EvaluateError, Evaluation, evaluate};
 pub use suite::{Circumstances, suite_record};

@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::dataset::DatasetStore;
-use crate::engine::{EngineError, TokenTree, sequences};
+use crate::engine::{EngineError, sequences};
 use crate::metric::{MetricError, Scorer};
 use crate::prompt::{self, PromptError, PromptOptions, TaskRequests};
 use crate::task::Task;
@@ -59,21 +59,8 @@ pub struct Prepared {
     pub requests: TaskRequests,
     /// Their tokens, by document.
     pub tokens: Vec<Vec<TokenRequest>>,
-}
-
-/// How much there is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Documents.
-    pub documents: usize,
-    /// Requests.
-    pub requests: usize,
-    /// Tokens if every request were computed alone.
-    pub tokens_alone: usize,
-    /// Distinct prefixes, in tokens: what is computed.
-    pub tokens_planned: usize,
-    /// Tokens that generations may write, at most.
-    pub tokens_to_write: usize,
+    /// Requests that the model's context cuts; known once they were fitted to one.
+    pub truncated: usize,
 }
 
 /// Builds and encodes one task.
@@ -94,7 +81,7 @@ pub fn prepare(
             hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
             source,
         })?;
-    Ok(Prepared { task, scorer, requests, tokens })
+    Ok(Prepared { task, scorer, requests, tokens, truncated: 0 })
 }
 
 impl Prepared {
@@ -103,11 +90,11 @@ impl Prepared {
         self.tokens.iter().flatten().cloned().collect()
     }
 
-    /// Counts what there is to do for a model of `max_length` positions and `vocab_size` tokens.
+    /// Checks the requests against a model of `max_length` positions and `vocab_size` tokens, and counts those that are cut.
     ///
     /// # Errors
     /// A request with a token that the model does not have, or that leaves no room for its context.
-    pub fn totals(&self, max_length: usize, vocab_size: usize) -> Result<Totals, PrepareError> {
+    pub fn fit(&mut self, max_length: usize, vocab_size: usize) -> Result<(), PrepareError> {
         let flat = self.flat();
         for (index, request) in flat.iter().enumerate() {
             let mut tokens = request.context().iter().chain(request.continuation());
@@ -120,23 +107,12 @@ impl Prepared {
             }
         }
         let sequences = sequences(&flat, max_length).map_err(|error| self.engine_fault(&error))?;
-        Ok(Totals {
-            documents: self.tokens.len(),
-            requests: flat.len(),
-            tokens_alone: sequences.iter().map(|s| s.len()).sum(),
-            tokens_planned: TokenTree::new(&sequences).tokens(),
-            tokens_to_write: flat
-                .iter()
-                .map(|request| match request {
-                    TokenRequest::GenerateUntil { max_new_tokens, .. } => *max_new_tokens,
-                    TokenRequest::Loglikelihood { .. } => 0,
-                })
-                .sum(),
-        })
+        self.truncated = sequences.iter().filter(|sequence| sequence.cut > 0).count();
+        Ok(())
     }
 
     /// The document of a request's index in [`flat`](Self::flat), and the request's place in it.
-    pub fn locate(&self, request: usize) -> (usize, usize) {
+    fn locate(&self, request: usize) -> (usize, usize) {
         let mut before = 0;
         for (document, tokens) in self.tokens.iter().enumerate() {
             if request < before + tokens.len() {
@@ -160,19 +136,8 @@ impl Prepared {
     }
 
     /// An error of the engine about a request, in the words of the task.
-    pub fn engine_fault(&self, error: &EngineError) -> PrepareError {
+    fn engine_fault(&self, error: &EngineError) -> PrepareError {
         let hint = error.help().map(|h| h.to_string()).unwrap_or_default();
         self.fault(error.request().unwrap_or(0), error.to_string(), &hint)
     }
-}
-
-/// The sum over tasks.
-pub fn totals<'a>(all: impl Iterator<Item = &'a Totals>) -> Totals {
-    all.fold(Totals::default(), |sum, one| Totals {
-        documents: sum.documents + one.documents,
-        requests: sum.requests + one.requests,
-        tokens_alone: sum.tokens_alone + one.tokens_alone,
-        tokens_planned: sum.tokens_planned + one.tokens_planned,
-        tokens_to_write: sum.tokens_to_write + one.tokens_to_write,
-    })
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::prepare::{PrepareError, Prepared};
 use crate::engine::{Engine, EngineError, Forward, Work};
 use crate::metric::MetricError;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{TokenRequest, Tokenizer};
 use crate::vocabulary::{
     Estimate, Event, Fingerprint, Fingerprinter, Outcome, Request, Response, TaskRecord,
 };
@@ -48,7 +48,8 @@ pub struct Evaluation {
     pub interrupted: bool,
 }
 
-/// Answers and scores all prepared tasks, one after the other.
+/// Answers and scores all prepared tasks, family by family: tasks that share a tag share their first tokens too, and are
+/// answered as one.
 ///
 /// `stop` is asked after every pass; then, and on an error, what was finished is in `evaluation`.
 ///
@@ -62,20 +63,19 @@ pub fn evaluate(
     notify: &mut dyn FnMut(Event<'_>),
     evaluation: &mut Evaluation,
 ) -> Result<(), EvaluateError> {
-    for task in prepared {
+    for family in families(prepared) {
         if stop() {
             evaluation.interrupted = true;
             return Ok(());
         }
-        let mut progress = TaskProgress::new(task);
-        notify(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
-        let outcome = progress.answer(forward, tokenizer, stop, notify);
-        let (record, work) = progress.record();
-        if record.outcomes.len() == record.asked {
-            notify(Event::TaskFinished { task: &task.task.name, estimates: &record.estimates });
+        let mut family = Family::new(family);
+        for task in &family.tasks {
+            let task = task.prepared;
+            notify(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
         }
-        evaluation.work.add(&work);
-        evaluation.tasks.push(record);
+        let outcome = family.answer(forward, tokenizer, stop, notify);
+        evaluation.work.add(&family.work);
+        evaluation.tasks.extend(family.tasks.into_iter().map(TaskProgress::record));
         evaluation.interrupted |= outcome?;
         if evaluation.interrupted {
             return Ok(());
@@ -84,30 +84,28 @@ pub fn evaluate(
     Ok(())
 }
 
-struct TaskProgress<'a> {
-    prepared: &'a Prepared,
-    /// Document and place of each request.
-    places: Vec<(usize, usize)>,
-    responses: Vec<Vec<Option<Response>>>,
-    outcomes: Vec<Option<Outcome>>,
-    sums: Vec<f64>,
-    finished: usize,
+/// Neighbouring tasks with the same first tag; a task without one is a family of its own.
+pub fn families(prepared: &[Prepared]) -> impl Iterator<Item = &[Prepared]> {
+    prepared.chunk_by(|a, b| a.task.tags.first().is_some() && a.task.tags.first() == b.task.tags.first())
+}
+
+/// Tasks whose requests are answered together.
+struct Family<'a> {
+    tasks: Vec<TaskProgress<'a>>,
+    /// Task, document and place of each request.
+    places: Vec<(usize, usize, usize)>,
     work: Work,
 }
 
-impl<'a> TaskProgress<'a> {
-    fn new(prepared: &'a Prepared) -> Self {
-        let sizes = prepared.tokens.iter().map(Vec::len);
-        let places = sizes.clone().enumerate().flat_map(|(d, n)| (0..n).map(move |i| (d, i))).collect();
-        Self {
-            prepared,
-            places,
-            responses: sizes.map(|n| vec![None; n]).collect(),
-            outcomes: vec![None; prepared.tokens.len()],
-            sums: vec![0.0; prepared.scorer.names().count()],
-            finished: 0,
-            work: Work::default(),
+impl<'a> Family<'a> {
+    fn new(prepared: &'a [Prepared]) -> Self {
+        let mut places = Vec::new();
+        for (task, prepared) in prepared.iter().enumerate() {
+            for (document, requests) in prepared.tokens.iter().enumerate() {
+                places.extend((0..requests.len()).map(|place| (task, document, place)));
+            }
         }
+        Self { tasks: prepared.iter().map(TaskProgress::new).collect(), places, work: Work::default() }
     }
 
     /// Whether it was asked to stop.
@@ -118,11 +116,12 @@ impl<'a> TaskProgress<'a> {
         stop: &dyn Fn() -> bool,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<bool, EvaluateError> {
-        let requests = self.prepared.flat();
+        let requests: Vec<TokenRequest> = self.tasks.iter().flat_map(|task| task.prepared.flat()).collect();
         let mut fault = None;
         let mut stopped = false;
         let answered = Engine::new(forward, tokenizer).answer(&requests, &mut |answer| {
-            if let Err(error) = self.take(answer.request, answer.response, notify) {
+            let (task, document, place) = self.places[answer.request];
+            if let Err(error) = self.tasks[task].take(document, place, answer.response, notify) {
                 fault = Some(error);
                 return ControlFlow::Break(());
             }
@@ -134,26 +133,55 @@ impl<'a> TaskProgress<'a> {
         }
         match answered {
             Ok(work) => self.work = work,
-            Err(error) if error.request().is_some() => return Err(self.prepared.engine_fault(&error).into()),
             Err(source) => {
+                let name = |task: &TaskProgress<'_>| task.prepared.task.name.to_string();
+                let task = match source.request().and_then(|request| self.places.get(request)) {
+                    Some(&(task, document, _)) => {
+                        let document = &self.tasks[task].prepared.requests.documents[document];
+                        format!(
+                            "{}, document {} (row {})",
+                            name(&self.tasks[task]),
+                            document.doc_id,
+                            document.row
+                        )
+                    }
+                    None => self.tasks.iter().map(name).collect::<Vec<_>>().join(", "),
+                };
                 let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
-                return Err(EvaluateError::Engine {
-                    task: self.prepared.task.name.to_string(),
-                    source,
-                    hint,
-                });
+                return Err(EvaluateError::Engine { task, source, hint });
             }
         }
         Ok(stopped)
     }
+}
 
+struct TaskProgress<'a> {
+    prepared: &'a Prepared,
+    responses: Vec<Vec<Option<Response>>>,
+    outcomes: Vec<Option<Outcome>>,
+    sums: Vec<f64>,
+    finished: usize,
+}
+
+impl<'a> TaskProgress<'a> {
+    fn new(prepared: &'a Prepared) -> Self {
+        Self {
+            prepared,
+            responses: prepared.tokens.iter().map(|requests| vec![None; requests.len()]).collect(),
+            outcomes: vec![None; prepared.tokens.len()],
+            sums: vec![0.0; prepared.scorer.names().count()],
+            finished: 0,
+        }
+    }
+
+    /// Takes a response; with a document's last one the document is scored.
     fn take(
         &mut self,
-        request: usize,
+        index: usize,
+        place: usize,
         response: Response,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), MetricError> {
-        let (index, place) = self.places[request];
         self.responses[index][place] = Some(response);
         if self.responses[index].iter().any(Option::is_none) {
             return Ok(());
@@ -180,21 +208,29 @@ impl<'a> TaskProgress<'a> {
             running,
         });
         self.outcomes[index] = Some(outcome);
+        if self.finished == self.outcomes.len() {
+            let estimates = self.estimates();
+            notify(Event::TaskFinished { task: &self.prepared.task.name, estimates: &estimates });
+        }
         Ok(())
     }
 
-    fn record(self) -> (TaskRecord, Work) {
-        let Prepared { task, scorer, requests, tokens } = self.prepared;
+    /// Each metric over the finished documents; none where none is finished.
+    fn estimates(&self) -> Vec<(String, Estimate)> {
+        let names = self.prepared.scorer.names().enumerate();
+        let estimate = |(index, name): (usize, &str)| {
+            let values: Vec<f64> = self.outcomes.iter().flatten().map(|o| o.metrics[index].1).collect();
+            (!values.is_empty()).then(|| (name.to_string(), self.prepared.scorer.estimate(index, &values)))
+        };
+        names.filter_map(estimate).collect()
+    }
+
+    fn record(self) -> TaskRecord {
+        let estimates = self.estimates();
+        let Prepared { task, requests, tokens, .. } = self.prepared;
         let outcomes: Vec<Outcome> = self.outcomes.into_iter().flatten().collect();
-        let mut estimates: Vec<(String, Estimate)> = Vec::new();
-        if !outcomes.is_empty() {
-            for (index, name) in scorer.names().enumerate() {
-                let values: Vec<f64> = outcomes.iter().map(|outcome| outcome.metrics[index].1).collect();
-                estimates.push((name.to_string(), scorer.estimate(index, &values)));
-            }
-        }
         let splits = requests.splits.iter();
-        let record = TaskRecord {
+        TaskRecord {
             task: task.name.clone(),
             tag: task.tags.first().cloned(),
             version: task.version.clone(),
@@ -206,15 +242,14 @@ impl<'a> TaskProgress<'a> {
             outcomes,
             estimates,
             sample: requests.splits.iter().any(|(_, split)| split.sample),
-            truncated: self.work.truncated,
+            truncated: self.prepared.truncated,
             file: task.fingerprint.clone(),
             prompts: prompts_fingerprint(self.prepared),
             tokens: tokens_fingerprint(self.prepared),
             splits: splits
                 .map(|(name, split)| (split.id.clone(), name.clone(), split.fingerprint.clone()))
                 .collect(),
-        };
-        (record, self.work)
+        }
     }
 }
 

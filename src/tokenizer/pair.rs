@@ -39,6 +39,14 @@ impl TokenRequest {
         }
     }
 
+    /// Tokens that may be written; none for a loglikelihood.
+    pub fn max_new_tokens(&self) -> usize {
+        match self {
+            TokenRequest::Loglikelihood { .. } => 0,
+            TokenRequest::GenerateUntil { max_new_tokens, .. } => *max_new_tokens,
+        }
+    }
+
     /// The continuation's tokens; none for a generation.
     pub fn continuation(&self) -> &[u32] {
         match self {

@@ -1,0 +1,39 @@
+//! How much there is to do, before it is done.
+
+use super::prepare::Prepared;
+use super::run::families;
+use crate::engine::{EngineError, TokenTree, sequences};
+use crate::tokenizer::TokenRequest;
+
+/// Counts of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Documents.
+    pub documents: usize,
+    /// Requests.
+    pub requests: usize,
+    /// Tokens if every request were computed alone.
+    pub tokens_alone: usize,
+    /// Distinct prefixes, in tokens: what is computed.
+    pub tokens_planned: usize,
+    /// Tokens that generations may write, at most.
+    pub tokens_to_write: usize,
+}
+
+/// Plans prepared tasks for a model of `max_length` positions, as [`evaluate`](super::evaluate) will go about them.
+///
+/// # Errors
+/// A request that cannot be fed; [`Prepared::fit`] finds it first, and names it better.
+pub fn plan(prepared: &[Prepared], max_length: usize) -> Result<Plan, EngineError> {
+    let mut plan = Plan::default();
+    for family in families(prepared) {
+        let requests: Vec<TokenRequest> = family.iter().flat_map(Prepared::flat).collect();
+        let sequences = sequences(&requests, max_length)?;
+        plan.documents += family.iter().map(|task| task.tokens.len()).sum::<usize>();
+        plan.requests += requests.len();
+        plan.tokens_alone += sequences.iter().map(|sequence| sequence.len()).sum::<usize>();
+        plan.tokens_planned += TokenTree::new(&sequences).tokens();
+        plan.tokens_to_write += requests.iter().map(TokenRequest::max_new_tokens).sum::<usize>();
+    }
+    Ok(plan)
+}
