@@ -3,4 +3,5 @@
 mod golden;
 mod material;
 mod model;
+mod task_files;
 mod tokenizer;

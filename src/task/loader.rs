@@ -32,6 +32,17 @@ pub enum TaskError {
         /// Why.
         source: std::io::Error,
     },
+    /// An include that cannot be read.
+    #[error("{place}: the included file {path} cannot be read: {source}")]
+    #[diagnostic(code(assay::input), help("an include is a path beside the file that names it"))]
+    Include {
+        /// The include.
+        place: Place,
+        /// The path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// No task of this name.
     #[error("unknown task `{name}`")]
     #[diagnostic(code(assay::input), help("{hint}"))]
@@ -84,11 +95,29 @@ struct Declaration {
     included: bool,
 }
 
+/// One of a group's tasks, tags or groups, and the keys that the group sets in its tasks.
+struct Member {
+    name: String,
+    overrides: Overrides,
+}
+
+type Overrides = Vec<(Key, Node)>;
+
+/// `over`, and what of `base` it does not have.
+fn merged(over: &[(Key, Node)], base: &[(Key, Node)]) -> Overrides {
+    let other = base.iter().filter(|(key, _)| !over.iter().any(|(k, _)| k.name == key.name));
+    over.iter().chain(other).cloned().collect()
+}
+
+/// The keys that a group has for itself; it hands all others on to its tasks.
+const GROUP_KEYS: [&str; 8] =
+    ["group", "group_alias", "task", "tag", "include", "aggregate_metric_list", "metadata", "task_list"];
+
 /// All task files, by the names they declare.
 pub struct TaskIndex {
     tasks: BTreeMap<String, Declaration>,
     order: Vec<String>,
-    groups: BTreeMap<String, Vec<String>>,
+    groups: BTreeMap<String, Vec<Member>>,
     suites: Vec<Suite>,
 }
 
@@ -134,13 +163,8 @@ impl TaskIndex {
         }
         let Some(name) = get(&node, "task") else { return Ok(()) };
         if let (Yaml::List(members), Some(group)) = (&name.yaml, get(&node, "group")) {
-            let members = members
-                .iter()
-                .map(|member| match &member.yaml {
-                    Yaml::Text(name) => Ok(name.clone()),
-                    _ => Err(wrong(member, "task", "a task's name")),
-                })
-                .collect::<Result<_, _>>()?;
+            let members =
+                members.iter().map(|member| read_member(member, &node)).collect::<Result<_, _>>()?;
             self.groups.insert(text_of(group, "group")?, members);
             return Ok(());
         }
@@ -209,36 +233,49 @@ impl TaskIndex {
     /// # Errors
     /// An unknown name; a task file that does not compile.
     pub fn select(&self, wanted: &[String]) -> Result<Selection, TaskError> {
-        let mut names: Vec<String> = Vec::new();
+        let mut chosen: Vec<(String, Overrides)> = Vec::new();
         let mut suites: Vec<&Suite> = Vec::new();
         for name in wanted {
             if let Some(suite) = self.suites.iter().find(|s| s.name == *name || s.aliases.contains(name)) {
                 for column in &suite.columns {
-                    names.extend(self.members(&column.tasks, 0)?);
+                    chosen.extend(self.chosen(&column.tasks, &[], 0)?);
                 }
                 suites.push(suite);
             } else {
-                names.extend(self.members(name, 0)?);
+                chosen.extend(self.chosen(name, &[], 0)?);
             }
         }
         let mut seen = HashSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        let tasks = names.iter().map(|name| self.compile(name)).collect::<Result<Vec<_>, _>>()?;
+        chosen.retain(|(name, _)| seen.insert(name.clone()));
+        let tasks = chosen
+            .iter()
+            .map(|(name, overrides)| self.compile(name, overrides))
+            .collect::<Result<Vec<_>, _>>()?;
         let suite = (suites.len() == 1 && wanted.len() == 1).then(|| suites[0].clone());
         Ok(Selection { tasks, suite })
     }
 
     /// The task names that a task, tag, group or pattern stands for.
     pub fn members(&self, name: &str, depth: usize) -> Result<Vec<String>, TaskError> {
+        Ok(self.chosen(name, &[], depth)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// See [`members`](Self::members), with what the groups on the way set in each task: an outer group wins.
+    fn chosen(
+        &self,
+        name: &str,
+        outer: &[(Key, Node)],
+        depth: usize,
+    ) -> Result<Vec<(String, Overrides)>, TaskError> {
         if self.tasks.contains_key(name) {
-            return Ok(vec![name.to_string()]);
+            return Ok(vec![(name.to_string(), outer.to_vec())]);
         }
         if let Some(members) = self.groups.get(name).filter(|_| depth < 8) {
-            let mut names = Vec::new();
+            let mut chosen = Vec::new();
             for member in members {
-                names.extend(self.members(member, depth + 1)?);
+                chosen.extend(self.chosen(&member.name, &merged(outer, &member.overrides), depth + 1)?);
             }
-            return Ok(names);
+            return Ok(chosen);
         }
         let matching = |accept: &dyn Fn(&str) -> bool| -> Vec<String> {
             self.order.iter().filter(|name| accept(name)).cloned().collect()
@@ -256,15 +293,41 @@ impl TaskIndex {
             };
             return Err(TaskError::Unknown { name: name.to_string(), hint });
         }
-        Ok(found)
+        Ok(found.into_iter().map(|name| (name, outer.to_vec())).collect())
     }
 
-    fn compile(&self, name: &str) -> Result<Task, TaskError> {
+    fn compile(&self, name: &str, overrides: &[(Key, Node)]) -> Result<Task, TaskError> {
         let Some(declaration) = self.tasks.get(name) else {
             return Err(TaskError::Unknown { name: name.into(), hint: "`assay tasks` lists all".into() });
         };
-        let Declaration { node, constants, fingerprint, .. } = declaration.clone();
+        let Declaration { mut node, constants, mut fingerprint, .. } = declaration.clone();
+        if let (Yaml::Map(entries), false) = (&mut node.yaml, overrides.is_empty()) {
+            *entries = merged(overrides, entries);
+            fingerprint = Fingerprint::of(format!("{fingerprint} {}", node.to_json()).as_bytes());
+        }
         Ok(read_task(node, constants, fingerprint)?)
+    }
+}
+
+/// A member of the group at `group`: a name, or a mapping that names one and sets keys in it.
+fn read_member(member: &Node, group: &Node) -> Result<Member, SchemaError> {
+    let own: Overrides = match &group.yaml {
+        Yaml::Map(entries) => {
+            let handed_on = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
+            entries.iter().filter(handed_on).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    match &member.yaml {
+        Yaml::Text(name) => Ok(Member { name: name.clone(), overrides: own }),
+        Yaml::Map(entries) => {
+            let name = get(member, "task").or_else(|| get(member, "group"));
+            let name = name.ok_or_else(|| wrong(member, "task", "a name, or a mapping with `task`"))?;
+            let set: Overrides =
+                entries.iter().filter(|(k, _)| k.name != "task" && k.name != "group").cloned().collect();
+            Ok(Member { name: text_of(name, "task")?, overrides: merged(&set, &own) })
+        }
+        _ => Err(wrong(member, "task", "a task's name")),
     }
 }
 
@@ -277,6 +340,10 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TaskError> {
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.is_dir() {
+            // Jupyter's copies of task files would declare every name twice.
+            if path.ends_with(".ipynb_checkpoints") {
+                continue;
+            }
             walk(&path, files)?;
         } else if is_yaml(&path) {
             files.push(path);
@@ -319,7 +386,12 @@ fn read_with_includes(
         if open.contains(&file) {
             return Err(TaskError::Circle { place: target.place });
         }
-        let base = read_with_includes(&file, included, sources, open)?;
+        let base = match read_with_includes(&file, included, sources, open) {
+            Err(TaskError::Unreadable { path, source }) => {
+                return Err(TaskError::Include { place: target.place, path, source });
+            }
+            base => base?,
+        };
         if let Yaml::Map(entries) = base.yaml {
             // A later include wins over an earlier one.
             inherited.retain(|(key, _)| !entries.iter().any(|(k, _)| k.name == key.name));

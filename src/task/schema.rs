@@ -66,13 +66,22 @@ pub enum Choices {
     Template(Template),
 }
 
+/// How what is right is found.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A column's name or a template.
+    Template(Template),
+    /// The same texts for every document, each of them right.
+    Fixed(Vec<String>),
+}
+
 /// How a document becomes text; shots may have their own.
 #[derive(Debug, Clone)]
 pub struct Rendering {
     /// The question.
     pub doc_to_text: Template,
     /// The answer: a choice's index, a text, or a list.
-    pub doc_to_target: Option<Template>,
+    pub doc_to_target: Option<Target>,
     /// The choices.
     pub doc_to_choice: Option<Choices>,
     /// Between question and answer.
@@ -90,6 +99,8 @@ pub struct Fewshot {
     pub sampler: Sampler,
     /// How they are written.
     pub rendering: Rendering,
+    /// Text that their answers begin with.
+    pub gen_prefix: Option<Template>,
     /// Examples that stand in the task file itself.
     pub samples: Option<Vec<Map<String, Value>>>,
 }
@@ -280,11 +291,10 @@ pub fn read_task(
     let output_type = read_output_type(&mut fields)?;
     let description = fields.template("description")?;
     let rendering = read_rendering(&mut fields, None)?;
-    let fewshot = read_fewshot(&mut fields, &rendering)?;
-    let mut splits = splits;
-    if let Some((_, split)) = &fewshot.1 {
-        splits.fewshot = Some(split.clone());
-    }
+    let gen_prefix = fields.template("gen_prefix")?;
+    let (fewshot, fewshot_split) =
+        read_fewshot(&mut fields, &rendering, gen_prefix.as_ref(), splits.fewshot.clone())?;
+    let splits = Splits { fewshot: fewshot_split, ..splits };
     let generation = read_generation(&mut fields, &rendering)?;
     let version = match fields.take("metadata") {
         Some(node) => node.to_json().get("version").cloned().unwrap_or(Value::Null),
@@ -300,8 +310,8 @@ pub fn read_task(
         constants,
         description,
         doc_to_gold: fields.template("doc_to_gold")?,
-        gen_prefix: fields.template("gen_prefix")?,
-        fewshot: fewshot.0,
+        gen_prefix,
+        fewshot,
         random: read_random(&mut fields)?,
         generation,
         filters: read_filters(&mut fields)?,
@@ -398,6 +408,17 @@ fn read_choices(node: &Node) -> Result<Choices, SchemaError> {
     }
 }
 
+fn read_target(node: &Node) -> Result<Target, SchemaError> {
+    match &node.yaml {
+        Yaml::List(items) => items
+            .iter()
+            .map(|item| text_of(item, "doc_to_target"))
+            .collect::<Result<_, _>>()
+            .map(Target::Fixed),
+        _ => template_of(node, "doc_to_target").map(Target::Template),
+    }
+}
+
 /// The keys that both a task and its `fewshot_config` may have; the latter falls back to the former.
 fn read_rendering(fields: &mut Fields, parent: Option<&Rendering>) -> Result<Rendering, SchemaError> {
     let place = fields.place().clone();
@@ -417,9 +438,12 @@ fn read_rendering(fields: &mut Fields, parent: Option<&Rendering>) -> Result<Ren
     let inherited = |f: fn(&Rendering) -> String, default: &str| parent.map_or(default.to_string(), f);
     Ok(Rendering {
         doc_to_text,
-        doc_to_target: fields.template("doc_to_target")?.or_else(|| parent?.doc_to_target.clone()),
-        doc_to_choice: match fields.take("doc_to_choice") {
-            Some(node) => Some(read_choices(&node)?),
+        doc_to_target: match fields.take("doc_to_target") {
+            Some(node) => Some(read_target(&node)?),
+            None => parent.and_then(|p| p.doc_to_target.clone()),
+        },
+        doc_to_choice: match fields.take_or_null("doc_to_choice") {
+            Some(node) => node.as_ref().map(read_choices).transpose()?,
             None => parent.and_then(|p| p.doc_to_choice.clone()),
         },
         target_delimiter: fields
@@ -431,13 +455,21 @@ fn read_rendering(fields: &mut Fields, parent: Option<&Rendering>) -> Result<Ren
     })
 }
 
-type DeclaredSplit = Option<(Place, String)>;
-
-fn read_fewshot(fields: &mut Fields, rendering: &Rendering) -> Result<(Fewshot, DeclaredSplit), SchemaError> {
-    let count = fields.count("num_fewshot")?;
-    let mut fewshot =
-        Fewshot { count, sampler: Sampler::Random, rendering: rendering.clone(), samples: None };
-    let mut split = None;
+/// The shots, and the split that they come from: `declared`, unless `fewshot_config` says otherwise.
+fn read_fewshot(
+    fields: &mut Fields,
+    rendering: &Rendering,
+    gen_prefix: Option<&Template>,
+    declared: Option<String>,
+) -> Result<(Fewshot, Option<String>), SchemaError> {
+    let mut fewshot = Fewshot {
+        count: fields.count("num_fewshot")?,
+        sampler: Sampler::Random,
+        rendering: rendering.clone(),
+        gen_prefix: gen_prefix.cloned(),
+        samples: None,
+    };
+    let mut split = declared;
     if let Some(node) = fields.take("fewshot_config") {
         let mut config = Fields::new(node, "fewshot_config")?;
         if let Some(node) = config.take("sampler") {
@@ -447,8 +479,12 @@ fn read_fewshot(fields: &mut Fields, rendering: &Rendering) -> Result<(Fewshot, 
                 _ => return Err(wrong(&node, "sampler", "default or first_n")),
             };
         }
-        if let Some(node) = config.take("split") {
-            split = Some((node.place.clone(), text_of(&node, "split")?));
+        // A null takes away what the task itself declares.
+        if let Some(node) = config.take_or_null("split") {
+            split = node.map(|node| text_of(&node, "split")).transpose()?;
+        }
+        if let Some(node) = config.take_or_null("gen_prefix") {
+            fewshot.gen_prefix = node.map(|node| template_of(&node, "gen_prefix")).transpose()?;
         }
         if let Some(node) = config.take("samples") {
             let Value::Array(rows) = node.to_json() else {
@@ -462,7 +498,6 @@ fn read_fewshot(fields: &mut Fields, rendering: &Rendering) -> Result<(Fewshot, 
         }
         fewshot.rendering = read_rendering(&mut config, Some(rendering))?;
         config.refuse("process_docs", NO_PYTHON, "write what it does in the templates")?;
-        config.refuse("gen_prefix", "shots take the task's own", "leave the key out")?;
         config.refuse("fewshot_indices", "shots are drawn or the first", "use `sampler: first_n`")?;
         config.finish()?;
     }
@@ -476,18 +511,34 @@ fn read_generation(fields: &mut Fields, rendering: &Rendering) -> Result<Generat
     if let Some(until) = kwargs.texts("until")? {
         generation.until = until;
     }
-    for key in ["max_gen_toks", "max_new_tokens"] {
-        if let Some(count) = kwargs.count(key)? {
-            generation.max_new_tokens = count;
-        }
+    // The names of other programs come last: the first that is there counts.
+    let mut counts = Vec::new();
+    for key in ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"] {
+        counts.extend(kwargs.count(key)?);
+    }
+    if let Some(count) = counts.first() {
+        generation.max_new_tokens = *count;
     }
     let greedy = "answers are greedy";
-    kwargs.refuse("do_sample", greedy, "set `do_sample: false`")?;
+    let sampled = match kwargs.take("do_sample") {
+        None => None,
+        Some(node) if node.yaml == Yaml::Bool(false) => Some(false),
+        Some(node) => {
+            let (key, hint) = ("do_sample".into(), "set `do_sample: false`");
+            return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
+        }
+    };
+    // Without sampling the temperature does not matter.
     if let Some(node) = kwargs.take("temperature")
+        && sampled.is_none()
         && !matches!(node.yaml, Yaml::Int(0))
         && node.yaml != Yaml::Float(0.0)
     {
-        let (key, hint) = ("temperature".into(), "set `temperature: 0.0`");
+        let (key, hint) = ("temperature".into(), "set `temperature: 0.0`, or `do_sample: false`");
+        return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
+    }
+    if let Some(node) = kwargs.take("num_beams").filter(|node| node.yaml != Yaml::Int(1)) {
+        let (key, hint) = ("num_beams".into(), "leave the key out");
         return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
     }
     for key in ["top_p", "top_k"] {
@@ -550,6 +601,10 @@ fn read_filters(fields: &mut Fields) -> Result<Vec<FilterChain>, SchemaError> {
     Ok(chains)
 }
 
+fn more_is_better(metric: &str) -> bool {
+    metric != "perplexity"
+}
+
 fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricConfig>, SchemaError> {
     let place = fields.place().clone();
     let Some(node) = fields.take("metric_list") else {
@@ -563,7 +618,7 @@ fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricCon
             metric: Declared { function: name.to_string(), place: place.clone(), arguments: Vec::new() },
             name: name.to_string(),
             aggregation: None,
-            higher_is_better: true,
+            higher_is_better: more_is_better(name),
             choices: None,
             gold: None,
         };
@@ -573,13 +628,14 @@ fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricCon
     for node in list_of(node, "metric_list")? {
         let mut entry = Fields::new(node, "an entry of metric_list")?;
         let aggregation = entry.text("aggregation")?;
-        let higher_is_better = entry.flag("higher_is_better")?.unwrap_or(true);
+        let higher_is_better = entry.flag("higher_is_better")?;
         let choices = entry.template("choices")?;
         let gold = entry.template("gold")?;
         let name = entry.text("name")?;
         entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
         let metric = read_declared(entry, "metric")?;
         let name = name.unwrap_or_else(|| metric.function.clone());
+        let higher_is_better = higher_is_better.unwrap_or_else(|| more_is_better(&metric.function));
         metrics.push(MetricConfig { metric, name, aggregation, higher_is_better, choices, gold });
     }
     Ok(metrics)
