@@ -160,7 +160,7 @@ mod tests {
             ("{{ '%s-%s' % (a, b[0]) ~ 'c' }}", "{{ '%s-%s' |_percent( (a, b[0])) ~ 'c' }}"),
             ("{{ ('%d' % d.n|int)|upper }}", "{{ ('%d' |_percent( d.n|int))|upper }}"),
             ("{{ '%s' % ('%d' % n) }}", "{{ '%s' |_percent( ('%d' |_percent( n))) }}"),
-            ("{{ '%s' % '%d' % n }}", "{{ '%s' |_percent( '%d') % n }}"),
+            ("{{ '%s' % '%d' % n }}", "{{ '%s' |_percent( '%d') |_percent( n) }}"),
             ("{% if 'a' %}100 % of it{% endif %}", "{% if 'a' %}100 % of it{% endif %}"),
             ("{{ 7 % 2 }} '%s' % x", "{{ 7 % 2 }} '%s' % x"),
             ("{% raw %}{{ '%s' % x }}{% endraw %}", "{% raw %}{{ '%s' % x }}{% endraw %}"),

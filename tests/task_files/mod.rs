@@ -2,6 +2,7 @@
 //!
 //! `tests/fixtures/task_files/make_expected.py` made what is expected, with the harness's own code.
 
+mod errors;
 mod requests;
 mod templates;
 
