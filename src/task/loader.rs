@@ -162,11 +162,8 @@ impl TaskIndex {
             return Ok(());
         }
         let Some(name) = get(&node, "task") else { return Ok(()) };
-        if let (Yaml::List(members), Some(group)) = (&name.yaml, get(&node, "group")) {
-            let members =
-                members.iter().map(|member| read_member(member, &node)).collect::<Result<_, _>>()?;
-            self.groups.insert(text_of(group, "group")?, members);
-            return Ok(());
+        if let (Yaml::List(_), Some(group)) = (&name.yaml, get(&node, "group")) {
+            return self.add_group(text_of(group, "group")?, &node);
         }
         let fingerprint = Fingerprint::of(&sources);
         for (constants, node) in expand(node)? {
@@ -196,6 +193,29 @@ impl TaskIndex {
             }
             self.tasks.insert(name, declaration);
         }
+        Ok(())
+    }
+
+    /// The group at `node`, and those that stand in its list with lists of their own.
+    fn add_group(&mut self, group: String, node: &Node) -> Result<(), TaskError> {
+        let (Yaml::Map(entries), Some(Yaml::List(items))) = (&node.yaml, get(node, "task").map(|t| &t.yaml))
+        else {
+            return Err(wrong(node, "group", "a mapping with a list of tasks").into());
+        };
+        let handed_on = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
+        let own: Overrides = entries.iter().filter(handed_on).cloned().collect();
+        let mut members = Vec::new();
+        for item in items {
+            members.push(match (get(item, "group"), get(item, "task")) {
+                (Some(inner), Some(Node { yaml: Yaml::List(_), .. })) => {
+                    let name = format!("{group}::{}", text_of(inner, "group")?);
+                    self.add_group(name.clone(), item)?;
+                    Member { name, overrides: own.clone() }
+                }
+                _ => read_member(item, &own)?,
+            });
+        }
+        self.groups.insert(group, members);
         Ok(())
     }
 
@@ -309,23 +329,16 @@ impl TaskIndex {
     }
 }
 
-/// A member of the group at `group`: a name, or a mapping that names one and sets keys in it.
-fn read_member(member: &Node, group: &Node) -> Result<Member, SchemaError> {
-    let own: Overrides = match &group.yaml {
-        Yaml::Map(entries) => {
-            let handed_on = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
-            entries.iter().filter(handed_on).cloned().collect()
-        }
-        _ => Vec::new(),
-    };
+/// A member of a group that sets `own` in all of them: a name, or a mapping that names one and sets keys in it.
+fn read_member(member: &Node, own: &[(Key, Node)]) -> Result<Member, SchemaError> {
     match &member.yaml {
-        Yaml::Text(name) => Ok(Member { name: name.clone(), overrides: own }),
+        Yaml::Text(name) => Ok(Member { name: name.clone(), overrides: own.to_vec() }),
         Yaml::Map(entries) => {
             let name = get(member, "task").or_else(|| get(member, "group"));
             let name = name.ok_or_else(|| wrong(member, "task", "a name, or a mapping with `task`"))?;
             let set: Overrides =
                 entries.iter().filter(|(k, _)| k.name != "task" && k.name != "group").cloned().collect();
-            Ok(Member { name: text_of(name, "task")?, overrides: merged(&set, &own) })
+            Ok(Member { name: text_of(name, "task")?, overrides: merged(&set, own) })
         }
         _ => Err(wrong(member, "task", "a task's name")),
     }

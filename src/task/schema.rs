@@ -632,6 +632,8 @@ fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricCon
         let choices = entry.template("choices")?;
         let gold = entry.template("gold")?;
         let name = entry.text("name")?;
+        // Of groups; some files have it here too, where it says nothing.
+        entry.ignore("weight_by_size");
         entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
         let metric = read_declared(entry, "metric")?;
         let name = name.unwrap_or_else(|| metric.function.clone());
