@@ -7,4 +7,5 @@ mod house;
 mod material;
 mod model;
 mod sample_model;
+mod task_files;
 mod tokenizer;

@@ -1,36 +1,48 @@
-//! CSV with a header line; columns get a type as the hub's loader gives them one.
+//! CSV with a header line; columns get a type as the hub's loader, which is pandas, gives them one.
 
 use serde_json::Value;
 
 use crate::vocabulary::Row;
 
-/// Reads all rows. A column whose every value is a whole number, a number, or True/False becomes one; an empty field is null.
+/// What pandas takes for a missing value, beside nothing at all.
+const MISSING: [&str; 18] = [
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+];
+
+/// Reads all rows. A column whose every value is a whole number, a number, or True/False becomes one; a missing value is
+/// null, and makes whole numbers of its column numbers with a point. A short line lacks its last columns.
 ///
 /// # Errors
 /// A description with the line of the fault.
 pub fn read(bytes: &[u8]) -> Result<Vec<Row>, String> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(bytes);
-    let header = reader.headers().map_err(|e| e.to_string())?.clone();
-    if let Some(name) = header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|h| h == *name))
-    {
-        return Err(format!("line 1: column `{}` stands twice", name.1));
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let mut header: Vec<String> = Vec::new();
+    for (i, name) in reader.headers().map_err(|e| e.to_string())?.iter().enumerate() {
+        let name = if name.is_empty() { format!("Unnamed: {i}") } else { name.to_string() };
+        if header.contains(&name) {
+            return Err(format!("line 1: column `{name}` stands twice"));
+        }
+        header.push(name);
     }
     let records =
         reader.records().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string().to_lowercase())?;
-    let kinds: Vec<Kind> = (0..header.len())
-        .map(|column| Kind::of(records.iter().map(|r| r.get(column).unwrap_or_default())))
-        .collect();
-    Ok(records
-        .iter()
-        .map(|record| {
-            header
-                .iter()
-                .zip(record.iter())
-                .zip(&kinds)
-                .map(|((name, field), kind)| (name.to_string(), kind.value(field)))
-                .collect()
-        })
-        .collect())
+    if let Some(long) = records.iter().find(|record| record.len() > header.len()) {
+        let line = long.position().map_or(0, |position| position.line());
+        return Err(format!("line {line}: {} fields, the header has {}", long.len(), header.len()));
+    }
+    let field = |record: &csv::StringRecord, column: usize| -> Option<String> {
+        record.get(column).filter(|f| !f.is_empty() && !MISSING.contains(f)).map(str::to_string)
+    };
+    let mut rows: Vec<Row> = records.iter().map(|_| Row::new()).collect();
+    for (column, name) in header.iter().enumerate() {
+        let fields: Vec<Option<String>> = records.iter().map(|record| field(record, column)).collect();
+        let kind = Kind::of(&fields);
+        for (row, field) in rows.iter_mut().zip(fields) {
+            row.insert(name.clone(), field.map_or(Value::Null, |field| kind.value(&field)));
+        }
+    }
+    Ok(rows)
 }
 
 #[derive(Clone, Copy)]
@@ -42,16 +54,17 @@ enum Kind {
 }
 
 impl Kind {
-    fn of<'a>(fields: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let mut filled = fields.filter(|field| !field.is_empty()).peekable();
-        if filled.peek().is_none() {
-            return Kind::Text;
-        }
-        if filled.clone().all(|field| field.parse::<i64>().is_ok()) {
+    fn of(fields: &[Option<String>]) -> Self {
+        let filled = || fields.iter().flatten().map(|field| field.trim_matches(' '));
+        let complete = fields.iter().all(Option::is_some);
+        if complete && filled().all(|field| field.parse::<i64>().is_ok()) {
             Kind::Int
-        } else if filled.clone().all(|field| field.parse::<f64>().is_ok_and(f64::is_finite)) {
+        } else if filled().all(|field| field.parse::<f64>().is_ok_and(f64::is_finite)) {
             Kind::Float
-        } else if filled.all(|field| matches!(field, "True" | "False" | "true" | "false" | "TRUE" | "FALSE"))
+        } else if fields
+            .iter()
+            .flatten()
+            .all(|field| matches!(field.as_str(), "True" | "False" | "true" | "false" | "TRUE" | "FALSE"))
         {
             Kind::Bool
         } else {
@@ -60,10 +73,10 @@ impl Kind {
     }
 
     fn value(self, field: &str) -> Value {
+        let number = field.trim_matches(' ');
         match self {
-            _ if field.is_empty() => Value::Null,
-            Kind::Int => field.parse::<i64>().map_or(Value::Null, Value::from),
-            Kind::Float => field.parse::<f64>().map_or(Value::Null, Value::from),
+            Kind::Int => number.parse::<i64>().map_or(Value::Null, Value::from),
+            Kind::Float => number.parse::<f64>().map_or(Value::Null, Value::from),
             Kind::Bool => Value::Bool(field.eq_ignore_ascii_case("true")),
             Kind::Text => Value::from(field),
         }
@@ -83,6 +96,19 @@ mod tests {
             json!([
                 {"q": "a, b", "n": 1, "x": 1.5, "b": true, "e": null},
                 {"q": "c", "n": -2, "x": 3.0, "b": false, "e": "x"},
+            ])
+        );
+    }
+
+    #[test]
+    fn missing_values_are_pandas() {
+        let rows = read(b"\xef\xbb\xbf,n,b,t\n0,1,True,NA\n1,,,\"None\"\n2, 3\n").unwrap();
+        assert_eq!(
+            Value::from(rows.into_iter().map(Value::Object).collect::<Vec<_>>()),
+            json!([
+                {"Unnamed: 0": 0, "n": 1.0, "b": true, "t": null},
+                {"Unnamed: 0": 1, "n": null, "b": null, "t": null},
+                {"Unnamed: 0": 2, "n": 3.0, "b": null, "t": null},
             ])
         );
     }

@@ -86,7 +86,7 @@ pub fn evaluate(
 
 /// Neighbouring tasks with the same first tag; a task without one is a family of its own.
 pub fn families(prepared: &[Prepared]) -> impl Iterator<Item = &[Prepared]> {
-    prepared.chunk_by(|a, b| a.task.tags.first().is_some() && a.task.tags.first() == b.task.tags.first())
+    prepared.chunk_by(|a, b| !a.task.tags.is_empty() && a.task.tags.first() == b.task.tags.first())
 }
 
 /// Tasks whose requests are answered together.

@@ -99,9 +99,12 @@ impl Filter {
                 let found = regex.find_all(text)?;
                 let index = if *select < 0 { found.len() as i64 + select } else { *select };
                 match usize::try_from(index).ok().and_then(|i| found.get(i)) {
-                    // A match of which every group is empty counts as none.
-                    Some(found) if !found.is_empty() => strip(found).to_string(),
-                    _ => fallback.clone(),
+                    // A match of which every one of several groups is empty counts as none.
+                    Some(found) if found.is_empty() && regex.has_several_groups() => {
+                        strip(fallback).to_string()
+                    }
+                    Some(found) => strip(found).to_string(),
+                    None => fallback.clone(),
                 }
             }
             Filter::RegexReplace { regex, replacement } => regex.sub(text, replacement, 0)?,

@@ -10,18 +10,20 @@ use serde_json::Value;
 
 use super::shots::{ShotPool, Shots};
 use super::{PromptError, columns, hint};
-use crate::python::{literal::literal_eval, text};
-use crate::task::{Choices, Columns, OutputType, Rendering, Task, TemplateError};
+use crate::python::{literal, literal::literal_eval, text};
+use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template, TemplateError};
 use crate::vocabulary::{DocumentRequests, Gold, Request, Row, View};
 
 /// Builds the requests of a task's documents.
 pub struct Builder<'a> {
-    /// The task.
-    pub task: &'a Task,
+    task: &'a Task,
     /// The evaluated split's name.
-    pub split: &'a str,
-    /// Its shots.
-    pub pool: &'a ShotPool,
+    split: &'a str,
+    pool: &'a ShotPool,
+    /// Whether the question is the number of the right choice, so that the choices are contexts.
+    multiple_input: bool,
+    /// Whether a list of targets is several right answers, rather than a text in brackets.
+    multiple_target: bool,
 }
 
 /// Names a row in errors.
@@ -61,7 +63,26 @@ struct Rendered {
     choices: Option<Vec<String>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// Learns from the split's first row what the task's values are, as the harness does.
+    pub fn new(
+        task: &'a Task,
+        split: &'a str,
+        pool: &'a ShotPool,
+        first: Option<&Row>,
+    ) -> Result<Self, PromptError> {
+        let mut builder = Self { task, split, pool, multiple_input: false, multiple_target: false };
+        if let Some(first) = first {
+            let rendered =
+                builder.render(&task.rendering, &columns(task, first), RowRef { task, split, row: 0 })?;
+            builder.multiple_input =
+                rendered.choices.is_some() && matches!(rendered.text, Value::Number(_) | Value::Bool(_));
+            builder.multiple_target =
+                matches!(&rendered.target, Value::Array(targets) if !targets.is_empty());
+        }
+        Ok(builder)
+    }
+
     /// The requests of the document at `row`.
     pub fn document(
         &self,
@@ -73,7 +94,7 @@ impl Builder<'_> {
         let task = self.task;
         let at = RowRef { task, split: self.split, row };
         let columns = columns(task, columns_of_row);
-        let rendered = render(&task.rendering, &columns, at)?;
+        let rendered = self.render(&task.rendering, &columns, at)?;
 
         let mut head = match &task.description {
             Some(description) => printed(&description.value(&columns).map_err(|e| at.template(e))?),
@@ -82,7 +103,7 @@ impl Builder<'_> {
         for &shot in shots {
             head.push_str(&self.shot(shot)?);
         }
-        let prefix = self.prefix(&columns, at)?;
+        let prefix = prefix(task.gen_prefix.as_ref(), &columns, at)?;
 
         let (requests, target) = match task.output_type {
             OutputType::MultipleChoice => {
@@ -94,8 +115,8 @@ impl Builder<'_> {
                 }
                 let delimiter = &task.rendering.target_delimiter;
                 match &rendered.text {
-                    // A number instead of a question: the choices are contexts, and the target continues each of them.
-                    Value::Number(_) => {
+                    // The choices are contexts, and the target continues each of them.
+                    _ if self.multiple_input => {
                         let continuation = format!("{delimiter}{}", printed(&rendered.target));
                         let requests = choices.iter().map(|choice| Request::Loglikelihood {
                             context: ask(&head, choice, prefix.as_deref(), "").into(),
@@ -144,7 +165,7 @@ impl Builder<'_> {
             None => target.clone(),
         };
         let choices = rendered.choices.unwrap_or_default();
-        let gold = gold(&declared, &choices, task.output_type, at)?;
+        let gold = self.gold(&declared, &choices, at)?;
         let views = self.views(&columns, &choices, &gold, at)?;
         Ok(DocumentRequests { task: task.name.clone(), doc_id, row, gold, requests, choices, views })
     }
@@ -155,37 +176,84 @@ impl Builder<'_> {
             let at = RowRef { task: self.task, split: &self.pool.split, row };
             let columns = columns(self.task, &self.pool.rows[row]);
             let rendering = &self.task.fewshot.rendering;
-            let shot = render(rendering, &columns, at)?;
+            let shot = self.render(rendering, &columns, at)?;
             let choices = shot.choices.as_deref().unwrap_or_default();
-            let answer = match &shot.target {
-                Value::Number(n) if !choices.is_empty() && !shot.text.is_number() => n
-                    .as_u64()
-                    .and_then(|i| choices.get(i as usize))
-                    .cloned()
-                    .ok_or_else(|| label(n, choices, at))?,
-                Value::Array(several) => several.first().map(printed).unwrap_or_default(),
-                other => printed(other),
-            };
             let question = match &shot.text {
-                Value::Number(n) => n
-                    .as_u64()
-                    .and_then(|i| choices.get(i as usize))
-                    .cloned()
-                    .ok_or_else(|| label(n, choices, at))?,
+                index if self.multiple_input => choice(index, choices, at)?,
                 text => self.question(text, at)?,
             };
-            let prefix = self.prefix(&columns, at)?;
-            let answer = match &prefix {
-                Some(prefix) => delimited(prefix, &answer, " "),
-                None => answer,
-            };
-            Ok(match answer.is_empty() {
-                true => question,
-                false => {
-                    format!("{question}{}{answer}{}", rendering.target_delimiter, rendering.fewshot_delimiter)
+            let answer = match &shot.target {
+                Value::Null => None,
+                Value::String(text) if text.is_empty() => None,
+                index @ (Value::Number(_) | Value::Bool(_))
+                    if !choices.is_empty() && !self.multiple_input =>
+                {
+                    Some(choice(index, choices, at)?)
                 }
-            })
+                Value::Array(several) => Some(several.first().map(printed).unwrap_or_default()),
+                other => Some(printed(other)),
+            };
+            let prefix = prefix(self.task.fewshot.gen_prefix.as_ref(), &columns, at)?;
+            let apart = match &prefix {
+                Some(prefix) => needs_delimiter(&question, prefix),
+                None => answer.is_some(),
+            };
+            let mut text = question;
+            if apart {
+                text.push_str(&rendering.target_delimiter);
+            }
+            match answer {
+                Some(answer) => {
+                    text.push_str(&delimited(prefix.as_deref().unwrap_or_default(), &answer, " "));
+                    text.push_str(&rendering.fewshot_delimiter);
+                }
+                None => text.push_str(prefix.as_deref().unwrap_or_default()),
+            }
+            Ok(text)
         })
+    }
+
+    /// What a row's fields are. Digits are a number where the task itself has choices, whatever its shots have.
+    fn render(
+        &self,
+        rendering: &Rendering,
+        columns: &Columns,
+        at: RowRef<'_>,
+    ) -> Result<Rendered, PromptError> {
+        let choices = match &rendering.doc_to_choice {
+            None => None,
+            Some(Choices::Fixed(choices)) => Some(choices.clone()),
+            Some(Choices::Template(template)) => {
+                let value = match template.value(columns).map_err(|e| at.template(e))? {
+                    Value::String(text) => literal_eval(&text).unwrap_or(Value::String(text)),
+                    value => value,
+                };
+                let Value::Array(items) = value else {
+                    let hint =
+                        "`doc_to_choice` must name a column with a list, or be a template that prints one";
+                    return Err(at.fault("the choices are no list", hint));
+                };
+                Some(items.iter().map(printed).collect())
+            }
+        };
+        let has_choices = self.task.rendering.doc_to_choice.is_some();
+        let text = match rendering.doc_to_text.value(columns).map_err(|e| at.template(e))? {
+            Value::String(text)
+                if has_choices && text::is_digits(&text) && !columns.has(&rendering.doc_to_text) =>
+            {
+                literal_eval(&text).unwrap_or(Value::String(text))
+            }
+            value => value,
+        };
+        let target = match &rendering.doc_to_target {
+            Some(Target::Fixed(targets)) => Value::from(targets.clone()),
+            Some(Target::Template(template)) => {
+                let value = template.value(columns).map_err(|e| at.template(e))?;
+                if columns.has(template) { value } else { read_back(value, has_choices) }
+            }
+            None => Value::Null,
+        };
+        Ok(Rendered { text, target, choices })
     }
 
     fn question(&self, value: &Value, at: RowRef<'_>) -> Result<String, PromptError> {
@@ -199,10 +267,38 @@ impl Builder<'_> {
         }
     }
 
-    fn prefix(&self, columns: &Columns, at: RowRef<'_>) -> Result<Option<String>, PromptError> {
-        let Some(template) = &self.task.gen_prefix else { return Ok(None) };
-        let prefix = printed(&template.value(columns).map_err(|e| at.template(e))?);
-        Ok((!prefix.is_empty()).then_some(prefix))
+    /// What is right, as the metrics take it.
+    fn gold(&self, value: &Value, choices: &[String], at: RowRef<'_>) -> Result<Gold, PromptError> {
+        let output = self.task.output_type;
+        let no_target = "check the row and the task file's `doc_to_target`";
+        match (output, value) {
+            (_, Value::Null) => Err(at.fault("the target is empty", no_target)),
+            (OutputType::MultipleChoice, Value::Bool(b)) => Ok(Gold::Index(usize::from(*b))),
+            (OutputType::MultipleChoice, Value::Number(n)) => {
+                let index = n.as_u64().map(|i| i as usize).filter(|i| *i < choices.len());
+                index.map(Gold::Index).ok_or_else(|| label(n, choices, at))
+            }
+            (OutputType::MultipleChoice, Value::String(answer)) => {
+                let index = choices.iter().position(|choice| choice == answer);
+                let what =
+                    || format!("the target `{answer}` is none of the document's {} choices", choices.len());
+                index.map(Gold::Index).ok_or_else(|| at.fault(what(), no_target))
+            }
+            (OutputType::MultipleChoice, Value::Array(items)) => {
+                let labels = items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
+                labels
+                    .map(Gold::Labels)
+                    .ok_or_else(|| at.fault("the target is a list, but not of whole numbers", no_target))
+            }
+            (OutputType::GenerateUntil, Value::Number(n)) if !choices.is_empty() => {
+                let choice = n.as_u64().and_then(|i| choices.get(i as usize));
+                choice.map(|c| Gold::Answer(c.clone())).ok_or_else(|| label(n, choices, at))
+            }
+            (_, Value::Array(items)) if self.multiple_target => {
+                Ok(Gold::Answers(items.iter().map(printed).collect()))
+            }
+            (_, other) => Ok(Gold::Answer(printed(other))),
+        }
     }
 
     /// What each metric sees of the document.
@@ -237,7 +333,7 @@ impl Builder<'_> {
                 Some(template) => {
                     let value =
                         read_back(template.value(columns).map_err(|e| at.template(e))?, !choices.is_empty());
-                    gold(&value, seen, self.task.output_type, at)?
+                    self.gold(&value, seen, at)?
                 }
                 None => gold_of_document.clone(),
             };
@@ -266,37 +362,28 @@ fn label(n: &serde_json::Number, choices: &[String], at: RowRef<'_>) -> PromptEr
     )
 }
 
-fn render(rendering: &Rendering, columns: &Columns, at: RowRef<'_>) -> Result<Rendered, PromptError> {
-    let choices = match &rendering.doc_to_choice {
-        None => None,
-        Some(Choices::Fixed(choices)) => Some(choices.clone()),
-        Some(Choices::Template(template)) => {
-            let value = match template.value(columns).map_err(|e| at.template(e))? {
-                Value::String(text) => literal_eval(&text).unwrap_or(Value::String(text)),
-                value => value,
-            };
-            let Value::Array(items) = value else {
-                let hint = "`doc_to_choice` must name a column with a list, or be a template that prints one";
-                return Err(at.fault("the choices are no list", hint));
-            };
-            Some(items.iter().map(printed).collect())
+fn prefix(
+    template: Option<&Template>,
+    columns: &Columns,
+    at: RowRef<'_>,
+) -> Result<Option<String>, PromptError> {
+    let Some(template) = template else { return Ok(None) };
+    let prefix = printed(&template.value(columns).map_err(|e| at.template(e))?);
+    Ok((!prefix.is_empty()).then_some(prefix))
+}
+
+/// The choice at a number; a boolean is 0 or 1, as in Python.
+fn choice(index: &Value, choices: &[String], at: RowRef<'_>) -> Result<String, PromptError> {
+    let number = match index {
+        Value::Bool(b) => u64::from(*b).into(),
+        Value::Number(n) => n.clone(),
+        _ => {
+            let hint = "the first document's question is a number, so all must be: check `doc_to_text`";
+            return Err(at.fault("the question is no number of a choice", hint));
         }
     };
-    let has_choices = choices.is_some();
-    let text = match rendering.doc_to_text.value(columns).map_err(|e| at.template(e))? {
-        Value::String(text) if has_choices && text::is_digits(&text) => {
-            literal_eval(&text).unwrap_or(Value::String(text))
-        }
-        value => value,
-    };
-    let target = match &rendering.doc_to_target {
-        Some(template) if columns.row().contains_key(template.source()) => {
-            columns.row()[template.source()].clone()
-        }
-        Some(template) => read_back(template.value(columns).map_err(|e| at.template(e))?, has_choices),
-        None => Value::Null,
-    };
-    Ok(Rendered { text, target, choices })
+    let found = number.as_u64().and_then(|i| choices.get(i as usize)).cloned();
+    found.ok_or_else(|| label(&number, choices, at))
 }
 
 /// A rendered target as the harness reads it: digits are a number where there are choices, brackets are a list.
@@ -309,37 +396,6 @@ fn read_back(value: Value, has_choices: bool) -> Value {
             literal_eval(&text).unwrap_or(Value::String(text))
         }
         value => value,
-    }
-}
-
-/// What is right, as the metrics take it.
-fn gold(value: &Value, choices: &[String], output: OutputType, at: RowRef<'_>) -> Result<Gold, PromptError> {
-    let no_target = "check the row and the task file's `doc_to_target`";
-    match (output, value) {
-        (_, Value::Null) => Err(at.fault("the target is empty", no_target)),
-        (OutputType::MultipleChoice, Value::Bool(b)) => Ok(Gold::Index(usize::from(*b))),
-        (OutputType::MultipleChoice, Value::Number(n)) => {
-            let index = n.as_u64().map(|i| i as usize).filter(|i| *i < choices.len());
-            index.map(Gold::Index).ok_or_else(|| label(n, choices, at))
-        }
-        (OutputType::MultipleChoice, Value::String(answer)) => {
-            let index = choices.iter().position(|choice| choice == answer);
-            let what =
-                || format!("the target `{answer}` is none of the document's {} choices", choices.len());
-            index.map(Gold::Index).ok_or_else(|| at.fault(what(), no_target))
-        }
-        (OutputType::MultipleChoice, Value::Array(items)) => {
-            let labels = items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
-            labels
-                .map(Gold::Labels)
-                .ok_or_else(|| at.fault("the target is a list, but not of whole numbers", no_target))
-        }
-        (OutputType::GenerateUntil, Value::Number(n)) if !choices.is_empty() => {
-            let choice = n.as_u64().and_then(|i| choices.get(i as usize));
-            choice.map(|c| Gold::Answer(c.clone())).ok_or_else(|| label(n, choices, at))
-        }
-        (_, Value::Array(items)) => Ok(Gold::Answers(items.iter().map(printed).collect())),
-        (_, other) => Ok(Gold::Answer(printed(other))),
     }
 }
 
@@ -372,16 +428,10 @@ fn delimited(prefix: &str, suffix: &str, delimiter: &str) -> String {
     }
 }
 
-/// A value as Python's `str` would put it into a prompt.
+/// A value as Python's `str` would put it into a prompt; a missing one is nothing.
 fn printed(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
         Value::Null => String::new(),
-        Value::Bool(b) => if *b { "True" } else { "False" }.to_string(),
-        Value::Number(n) => match n.as_f64() {
-            Some(float) if n.is_f64() => crate::python::literal::repr_float(float),
-            _ => n.to_string(),
-        },
-        other => other.to_string(),
+        value => literal::str(value),
     }
 }

@@ -134,7 +134,7 @@ pub fn build(
     };
     let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, options.limit)?;
 
-    let builder = Builder { task, split: &evaluated, pool: &pool };
+    let builder = Builder::new(task, &evaluated, &pool, rows.rows.first())?;
     let documents = order
         .par_iter()
         .zip(&draws)

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::text::is_printable;
+
 /// `repr(text)`: single quotes, unless the text has one and no double quote.
 pub fn repr_str(text: &str, out: &mut String) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
@@ -16,11 +18,58 @@ pub fn repr_str(text: &str, out: &mut String) {
                 out.push('\\');
                 out.push(c);
             }
-            c if (c as u32) < 0x20 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c => out.push_str(&match c as u32 {
+                code @ ..0x100 => format!("\\x{code:02x}"),
+                code @ ..0x1_0000 => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            }),
         }
     }
     out.push(quote);
+}
+
+/// `str(value)` of what JSON stands for.
+pub fn str(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => {
+            let mut out = String::new();
+            repr(value, &mut out);
+            out
+        }
+    }
+}
+
+fn repr(value: &Value, out: &mut String) {
+    let comma = |i: usize, out: &mut String| out.push_str(if i > 0 { ", " } else { "" });
+    match value {
+        Value::Null => out.push_str("None"),
+        Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
+        Value::Number(n) => match n.as_f64() {
+            Some(float) if n.is_f64() => out.push_str(&repr_float(float)),
+            _ => out.push_str(&n.to_string()),
+        },
+        Value::String(text) => repr_str(text, out),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                comma(i, out);
+                repr(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(entries) => {
+            out.push('{');
+            for (i, (key, value)) in entries.iter().enumerate() {
+                comma(i, out);
+                repr_str(key, out);
+                out.push_str(": ");
+                repr(value, out);
+            }
+            out.push('}');
+        }
+    }
 }
 
 /// `repr(number)`: floats always show a point or an exponent.
@@ -169,7 +218,18 @@ impl Reader<'_> {
                     'n' => text.push('\n'),
                     'r' => text.push('\r'),
                     't' => text.push('\t'),
-                    '0' => text.push('\0'),
+                    digit @ '0'..='7' => {
+                        // Up to three octal digits.
+                        let mut code = digit as u32 - '0' as u32;
+                        for _ in 0..2 {
+                            let Some(next) = chars.clone().next().and_then(|(_, c)| c.to_digit(8)) else {
+                                break;
+                            };
+                            chars.next();
+                            code = code * 8 + next;
+                        }
+                        text.push(char::from_u32(code)?);
+                    }
                     'a' => text.push('\u{7}'),
                     'b' => text.push('\u{8}'),
                     'f' => text.push('\u{c}'),
@@ -179,6 +239,8 @@ impl Reader<'_> {
                     'u' => text.push(code_point(&mut chars, 4)?),
                     'U' => text.push(code_point(&mut chars, 8)?),
                     c @ ('\\' | '\'' | '"') => text.push(c),
+                    // A character by name, which nobody's data has.
+                    'N' => return None,
                     // Python keeps an unknown escape as it stands.
                     c => {
                         text.push('\\');

@@ -14,8 +14,13 @@ impl PythonRegex {
     /// Compiles `pattern`; the error is the engine's own, in one line.
     pub fn new(pattern: &str) -> Result<Self, String> {
         let regex = Regex::new(&translate(pattern))
-            .map_err(|e| e.to_string().split_whitespace().collect::<Vec<_>>().join(" "))?;
+            .map_err(|e| e.to_string().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase())?;
         Ok(Self { regex })
+    }
+
+    /// Whether a match is a tuple in Python: the pattern has two groups or more.
+    pub fn has_several_groups(&self) -> bool {
+        self.regex.captures_len() > 2
     }
 
     /// `re.findall(pattern, text)`, each match as the harness's regex filter sees it: the whole match where the pattern has

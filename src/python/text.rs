@@ -20,6 +20,32 @@ pub fn lstrip(text: &str) -> &str {
     text.trim_start_matches(is_space)
 }
 
+/// `str.isdecimal` for one character.
+pub fn is_decimal(c: char) -> bool {
+    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && in_class(c, r"\A\p{Nd}\z"))
+}
+
+/// `str.isdigit` for one character: decimals, and what stands above, below or in a circle.
+pub fn is_digit(c: char) -> bool {
+    let mark = matches!(c,
+        '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{2070}' | '\u{2074}'..='\u{2079}' | '\u{2080}'..='\u{2089}'
+        | '\u{2460}'..='\u{2468}' | '\u{2474}'..='\u{247c}' | '\u{2488}'..='\u{2490}');
+    mark || is_decimal(c)
+}
+
+/// `str.isprintable` for one character.
+pub fn is_printable(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        c if c.is_ascii() => false,
+        c => c.is_alphanumeric() || !in_class(c, r"\A[\p{C}\p{Z}]\z"),
+    }
+}
+
+fn in_class(c: char, pattern: &'static str) -> bool {
+    fancy_regex::Regex::new(pattern).is_ok_and(|r| r.is_match(c.encode_utf8(&mut [0; 4])).unwrap_or(false))
+}
+
 /// `str.isdigit()` for the digits that `ast.literal_eval` can read.
 pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())

@@ -109,6 +109,13 @@ impl Fields {
         (node.yaml != Yaml::Null).then_some(node)
     }
 
+    /// The value of `key` where null says something else than nothing: an inner `None` is a null.
+    pub fn take_or_null(&mut self, key: &'static str) -> Option<Option<Node>> {
+        self.known.push(key);
+        let at = self.entries.iter().position(|(k, _)| k.name == key)?;
+        Some(Some(self.entries.remove(at).1).filter(|node| node.yaml != Yaml::Null))
+    }
+
     /// A key that is understood and needs nothing done.
     pub fn ignore(&mut self, key: &'static str) {
         self.take(key);
@@ -204,6 +211,10 @@ pub fn wrong(node: &Node, key: &str, expected: &str) -> SchemaError {
             hint: "write it as a template: they have filters such as `regex_replace`",
         };
     }
+    let hint = match &node.yaml {
+        Yaml::Bool(_) => "yes, no, on, off, true and false are booleans in YAML: put the word in quotes",
+        _ => "the README lists the keys of a task file and what they take",
+    };
     let found = match &node.yaml {
         Yaml::Int(i) => i.to_string(),
         Yaml::Text(text) if text.len() < 40 => format!("`{text}`"),
@@ -214,7 +225,7 @@ pub fn wrong(node: &Node, key: &str, expected: &str) -> SchemaError {
         key: key.to_string(),
         found,
         expected: expected.to_string(),
-        hint: "the README lists the keys of a task file and what they take".into(),
+        hint: hint.into(),
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use miette::Diagnostic;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::fields::{SchemaError, text_of, wrong};
-use super::schema::{Task, read_task};
+use super::includes::{expand, get, is_yaml, read_with_includes, walk};
+use super::read_task::read_task;
+use super::schema::Task;
 use super::suite::{Suite, read_suite};
-use super::template::{Columns, Template, closest};
-use super::yaml::{self, Key, Node, Place, Yaml};
+use super::template::closest;
+use super::yaml::{Key, Node, Place, Yaml};
 use crate::builtin;
 use crate::vocabulary::Fingerprint;
 
@@ -27,6 +28,17 @@ pub enum TaskError {
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(code(assay::input), help("check that the path exists and is readable"))]
     Unreadable {
+        /// The path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An include that cannot be read.
+    #[error("{place}: the included file {path} cannot be read: {source}")]
+    #[diagnostic(code(assay::input), help("an include is a path beside the file that names it"))]
+    Include {
+        /// The include.
+        place: Place,
         /// The path.
         path: String,
         /// Why.
@@ -84,11 +96,29 @@ struct Declaration {
     included: bool,
 }
 
+/// One of a group's tasks, tags or groups, and the keys that the group sets in its tasks.
+struct Member {
+    name: String,
+    overrides: Overrides,
+}
+
+type Overrides = Vec<(Key, Node)>;
+
+/// `over`, and what of `base` it does not have.
+fn merged(over: &[(Key, Node)], base: &[(Key, Node)]) -> Overrides {
+    let other = base.iter().filter(|(key, _)| !over.iter().any(|(k, _)| k.name == key.name));
+    over.iter().chain(other).cloned().collect()
+}
+
+/// The keys that a group has for itself; it hands all others on to its tasks.
+const GROUP_KEYS: [&str; 8] =
+    ["group", "group_alias", "task", "tag", "include", "aggregate_metric_list", "metadata", "task_list"];
+
 /// All task files, by the names they declare.
 pub struct TaskIndex {
     tasks: BTreeMap<String, Declaration>,
     order: Vec<String>,
-    groups: BTreeMap<String, Vec<String>>,
+    groups: BTreeMap<String, Vec<Member>>,
     suites: Vec<Suite>,
 }
 
@@ -101,7 +131,8 @@ pub struct Selection {
     pub suite: Option<Suite>,
 }
 
-const BUILTIN_FOLDER: &str = "tasks/leaderboard_v1";
+/// Each of its folders holds a suite's files.
+const BUILTIN: &str = "tasks";
 
 impl TaskIndex {
     /// Reads the built-in task files and those below `include`, which win over built-in ones of the same name.
@@ -111,7 +142,8 @@ impl TaskIndex {
     pub fn load(include: &[PathBuf]) -> Result<Self, TaskError> {
         let mut index =
             Self { tasks: BTreeMap::new(), order: Vec::new(), groups: BTreeMap::new(), suites: Vec::new() };
-        for path in builtin::list(BUILTIN_FOLDER).into_iter().filter(|path| is_yaml(Path::new(path))) {
+        let built_in = builtin::folders(BUILTIN).into_iter().flat_map(|folder| builtin::list(&folder));
+        for path in built_in.filter(|path| is_yaml(Path::new(path))) {
             index.add(Path::new(&path), false)?;
         }
         for folder in include {
@@ -133,16 +165,8 @@ impl TaskIndex {
             return Ok(());
         }
         let Some(name) = get(&node, "task") else { return Ok(()) };
-        if let (Yaml::List(members), Some(group)) = (&name.yaml, get(&node, "group")) {
-            let members = members
-                .iter()
-                .map(|member| match &member.yaml {
-                    Yaml::Text(name) => Ok(name.clone()),
-                    _ => Err(wrong(member, "task", "a task's name")),
-                })
-                .collect::<Result<_, _>>()?;
-            self.groups.insert(text_of(group, "group")?, members);
-            return Ok(());
+        if let (Yaml::List(_), Some(group)) = (&name.yaml, get(&node, "group")) {
+            return self.add_group(text_of(group, "group")?, &node);
         }
         let fingerprint = Fingerprint::of(&sources);
         for (constants, node) in expand(node)? {
@@ -172,6 +196,29 @@ impl TaskIndex {
             }
             self.tasks.insert(name, declaration);
         }
+        Ok(())
+    }
+
+    /// The group at `node`, and those that stand in its list with lists of their own.
+    fn add_group(&mut self, group: String, node: &Node) -> Result<(), TaskError> {
+        let (Yaml::Map(entries), Some(Yaml::List(items))) = (&node.yaml, get(node, "task").map(|t| &t.yaml))
+        else {
+            return Err(wrong(node, "group", "a mapping with a list of tasks").into());
+        };
+        let handed_on = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
+        let own: Overrides = entries.iter().filter(handed_on).cloned().collect();
+        let mut members = Vec::new();
+        for item in items {
+            members.push(match (get(item, "group"), get(item, "task")) {
+                (Some(inner), Some(Node { yaml: Yaml::List(_), .. })) => {
+                    let name = format!("{group}::{}", text_of(inner, "group")?);
+                    self.add_group(name.clone(), item)?;
+                    Member { name, overrides: own.clone() }
+                }
+                _ => read_member(item, &own)?,
+            });
+        }
+        self.groups.insert(group, members);
         Ok(())
     }
 
@@ -209,36 +256,49 @@ impl TaskIndex {
     /// # Errors
     /// An unknown name; a task file that does not compile.
     pub fn select(&self, wanted: &[String]) -> Result<Selection, TaskError> {
-        let mut names: Vec<String> = Vec::new();
+        let mut chosen: Vec<(String, Overrides)> = Vec::new();
         let mut suites: Vec<&Suite> = Vec::new();
         for name in wanted {
             if let Some(suite) = self.suites.iter().find(|s| s.name == *name || s.aliases.contains(name)) {
                 for column in &suite.columns {
-                    names.extend(self.members(&column.tasks, 0)?);
+                    chosen.extend(self.chosen(&column.tasks, &[], 0)?);
                 }
                 suites.push(suite);
             } else {
-                names.extend(self.members(name, 0)?);
+                chosen.extend(self.chosen(name, &[], 0)?);
             }
         }
         let mut seen = HashSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        let tasks = names.iter().map(|name| self.compile(name)).collect::<Result<Vec<_>, _>>()?;
+        chosen.retain(|(name, _)| seen.insert(name.clone()));
+        let tasks = chosen
+            .iter()
+            .map(|(name, overrides)| self.compile(name, overrides))
+            .collect::<Result<Vec<_>, _>>()?;
         let suite = (suites.len() == 1 && wanted.len() == 1).then(|| suites[0].clone());
         Ok(Selection { tasks, suite })
     }
 
     /// The task names that a task, tag, group or pattern stands for.
     pub fn members(&self, name: &str, depth: usize) -> Result<Vec<String>, TaskError> {
+        Ok(self.chosen(name, &[], depth)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// See [`members`](Self::members), with what the groups on the way set in each task: an outer group wins.
+    fn chosen(
+        &self,
+        name: &str,
+        outer: &[(Key, Node)],
+        depth: usize,
+    ) -> Result<Vec<(String, Overrides)>, TaskError> {
         if self.tasks.contains_key(name) {
-            return Ok(vec![name.to_string()]);
+            return Ok(vec![(name.to_string(), outer.to_vec())]);
         }
         if let Some(members) = self.groups.get(name).filter(|_| depth < 8) {
-            let mut names = Vec::new();
+            let mut chosen = Vec::new();
             for member in members {
-                names.extend(self.members(member, depth + 1)?);
+                chosen.extend(self.chosen(&member.name, &merged(outer, &member.overrides), depth + 1)?);
             }
-            return Ok(names);
+            return Ok(chosen);
         }
         let matching = |accept: &dyn Fn(&str) -> bool| -> Vec<String> {
             self.order.iter().filter(|name| accept(name)).cloned().collect()
@@ -256,133 +316,35 @@ impl TaskIndex {
             };
             return Err(TaskError::Unknown { name: name.to_string(), hint });
         }
-        Ok(found)
+        Ok(found.into_iter().map(|name| (name, outer.to_vec())).collect())
     }
 
-    fn compile(&self, name: &str) -> Result<Task, TaskError> {
+    fn compile(&self, name: &str, overrides: &[(Key, Node)]) -> Result<Task, TaskError> {
         let Some(declaration) = self.tasks.get(name) else {
             return Err(TaskError::Unknown { name: name.into(), hint: "`assay tasks` lists all".into() });
         };
-        let Declaration { node, constants, fingerprint, .. } = declaration.clone();
+        let Declaration { mut node, constants, mut fingerprint, .. } = declaration.clone();
+        if let (Yaml::Map(entries), false) = (&mut node.yaml, overrides.is_empty()) {
+            *entries = merged(overrides, entries);
+            fingerprint = Fingerprint::of(format!("{fingerprint} {}", node.to_json()).as_bytes());
+        }
         Ok(read_task(node, constants, fingerprint)?)
     }
 }
 
-fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TaskError> {
-    let unreadable = |source| TaskError::Unreadable { path: folder.display().to_string(), source };
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() {
-            walk(&path, files)?;
-        } else if is_yaml(&path) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn read_source(path: &Path, included: bool) -> Result<String, TaskError> {
-    let shown = path.display().to_string();
-    let unreadable = |source| TaskError::Unreadable { path: shown.clone(), source };
-    let bytes = if included {
-        std::fs::read(path).map_err(unreadable)?
-    } else {
-        let missing = || unreadable(std::io::Error::from(std::io::ErrorKind::NotFound));
-        builtin::read(&shown).map_err(unreadable)?.ok_or_else(missing)?.into_owned()
-    };
-    String::from_utf8(bytes).map_err(|_| TaskError::NotText { path: shown })
-}
-
-/// The file's mapping over those it includes; all sources are appended to `sources`.
-fn read_with_includes(
-    path: &Path,
-    included: bool,
-    sources: &mut Vec<u8>,
-    open: &mut Vec<PathBuf>,
-) -> Result<Node, TaskError> {
-    let source = read_source(path, included)?;
-    sources.extend_from_slice(source.as_bytes());
-    let mut node = yaml::parse(&source, Arc::from(path)).map_err(SchemaError::from)?;
-    let Some(include) = get(&node, "include").cloned() else { return Ok(node) };
-    open.push(path.to_path_buf());
-    let targets = match include.yaml {
-        Yaml::List(items) => items,
-        _ => vec![include],
-    };
-    let mut inherited: Vec<(Key, Node)> = Vec::new();
-    for target in targets {
-        let file = path.parent().unwrap_or(Path::new("")).join(text_of(&target, "include")?);
-        if open.contains(&file) {
-            return Err(TaskError::Circle { place: target.place });
-        }
-        let base = read_with_includes(&file, included, sources, open)?;
-        if let Yaml::Map(entries) = base.yaml {
-            // A later include wins over an earlier one.
-            inherited.retain(|(key, _)| !entries.iter().any(|(k, _)| k.name == key.name));
-            inherited.extend(entries);
-        }
-    }
-    open.pop();
-    if let Yaml::Map(entries) = &mut node.yaml {
-        inherited.retain(|(key, _)| !entries.iter().any(|(k, _)| k.name == key.name));
-        entries.extend(inherited);
-    }
-    Ok(node)
-}
-
-fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
-    match &node.yaml {
+/// A member of a group that sets `own` in all of them: a name, or a mapping that names one and sets keys in it.
+fn read_member(member: &Node, own: &[(Key, Node)]) -> Result<Member, SchemaError> {
+    match &member.yaml {
+        Yaml::Text(name) => Ok(Member { name: name.clone(), overrides: own.to_vec() }),
         Yaml::Map(entries) => {
-            entries.iter().find(|(k, _)| k.name == key).map(|(_, v)| v).filter(|v| v.yaml != Yaml::Null)
+            let name = get(member, "task").or_else(|| get(member, "group"));
+            let name = name.ok_or_else(|| wrong(member, "task", "a name, or a mapping with `task`"))?;
+            let set: Overrides =
+                entries.iter().filter(|(k, _)| k.name != "task" && k.name != "group").cloned().collect();
+            Ok(Member { name: text_of(name, "task")?, overrides: merged(&set, own) })
         }
-        _ => None,
+        _ => Err(wrong(member, "task", "a task's name")),
     }
-}
-
-/// One mapping for each combination of `for_each`'s values, with its names and datasets filled in.
-fn expand(node: Node) -> Result<Vec<(Map<String, Value>, Node)>, TaskError> {
-    let Some(each) = get(&node, "for_each") else { return Ok(vec![(Map::new(), node)]) };
-    let Yaml::Map(variables) = &each.yaml else {
-        return Err(wrong(each, "for_each", "a mapping of names to lists").into());
-    };
-    let mut combinations = vec![Map::new()];
-    for (name, values) in variables {
-        let Yaml::List(items) = &values.yaml else {
-            return Err(wrong(values, &name.name, "a list of values").into());
-        };
-        combinations = combinations
-            .iter()
-            .flat_map(|combination| {
-                items.iter().map(|item| {
-                    let mut combination = combination.clone();
-                    combination.insert(name.name.clone(), item.to_json());
-                    combination
-                })
-            })
-            .collect();
-    }
-    combinations
-        .into_iter()
-        .map(|constants| {
-            let columns = Columns::new(constants.clone());
-            let mut node = node.clone();
-            if let Yaml::Map(entries) = &mut node.yaml {
-                for (key, value) in entries.iter_mut() {
-                    if let ("task" | "task_alias" | "dataset_path" | "dataset_name", Yaml::Text(text)) =
-                        (key.name.as_str(), &value.yaml)
-                    {
-                        let filled = Template::new(text, &value.place, value.block)?.render(&columns)?;
-                        value.yaml = Yaml::Text(filled);
-                    }
-                }
-            }
-            Ok((constants, node))
-        })
-        .collect()
 }
 
 /// Shell-style `*`.

@@ -1,7 +1,14 @@
 //! Tasks as files: their schema, the loader, the templates.
 
 mod fields;
+mod filters;
+mod includes;
+mod jinja;
 mod loader;
+mod percent;
+mod python_methods;
+mod read_task;
+mod scalar;
 mod schema;
 mod suite;
 mod template;
@@ -11,7 +18,7 @@ pub use fields::SchemaError;
 pub use loader::{Selection, TaskError, TaskIndex};
 pub use schema::{
     Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
-    Rendering, Sampler, Splits, Task,
+    Rendering, Sampler, Splits, Target, Task,
 };
 pub use suite::{Column, Suite};
 pub use template::{Columns, Template, TemplateError, closest};

@@ -4,18 +4,17 @@
 //! `regex_replace` filter. Values are printed as Python's `str` does, since a rendered list is read back with
 //! `ast.literal_eval`.
 
-use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use miette::Diagnostic;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Value as Json;
 use thiserror::Error;
 
+use super::jinja::base_environment;
+use super::percent;
 use super::yaml::Place;
-use crate::python::{literal, regex::PythonRegex, text};
 use crate::vocabulary::Row;
 
 /// A template that does not compile, or that a document's columns do not fill.
@@ -73,9 +72,9 @@ impl Columns {
         Self { row: Arc::new(row), value }
     }
 
-    /// The row itself.
-    pub fn row(&self) -> &Row {
-        &self.row
+    /// Whether the template is a column's name rather than a template.
+    pub fn has(&self, template: &Template) -> bool {
+        self.row.contains_key(template.source())
     }
 }
 
@@ -103,10 +102,10 @@ impl PartialEq for Template {
 const NAME: &str = "template";
 
 /// Steps after which a template is held to be endless. A prompt takes some hundreds.
-const FUEL: u64 = 1_000_000;
+pub const FUEL: u64 = 1_000_000;
 
 /// Characters that one rendered text may have: more than any model's context holds.
-const MAX_RENDERED: usize = 16 << 20;
+pub const MAX_RENDERED: usize = 16 << 20;
 
 impl Template {
     /// Compiles `source`, which stands at `place` (on the line after it when it is a block scalar).
@@ -115,8 +114,10 @@ impl Template {
     /// [`TemplateError::Syntax`].
     pub fn new(source: &str, place: &Place, block: bool) -> Result<Self, TemplateError> {
         let mut environment = base_environment().clone();
+        // Jinja2 has line feeds only, wherever a template comes from.
+        let normal = source.replace("\r\n", "\n").replace('\r', "\n");
         environment
-            .add_template_owned(NAME, source.to_string())
+            .add_template_owned(NAME, percent::rewrite(&normal).into_owned())
             .map_err(|e| TemplateError::Syntax { place: line_of(place, block, &e), what: one_line(&e) })?;
         Ok(Self { environment: Arc::new(environment), source: source.into(), place: place.clone(), block })
     }
@@ -137,7 +138,7 @@ impl Template {
     /// A column that is not there, or any failure of a filter or method.
     pub fn render(&self, columns: &Columns) -> Result<String, TemplateError> {
         // Text without braces is its own rendering: most delimiters and descriptions.
-        if !self.source.contains('{') {
+        if !self.source.contains(['{', '\r']) {
             return Ok(self.source.to_string());
         }
         let template = self.environment.get_template(NAME).map_err(|e| self.failure(&e, columns))?;
@@ -163,9 +164,9 @@ impl Template {
 
     fn failure(&self, error: &Error, columns: &Columns) -> TemplateError {
         let place = line_of(&self.place, self.block, error);
-        if error.kind() == ErrorKind::UndefinedError
-            && let Ok(template) = self.environment.get_template(NAME)
-        {
+        // A method or an operator on what is not there is told as a fault of its own.
+        let undefined = error.kind() == ErrorKind::UndefinedError || one_line(error).contains("undefined");
+        if undefined && let Ok(template) = self.environment.get_template(NAME) {
             let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
             let mut unknown: Vec<String> = template
                 .undeclared_variables(false)
@@ -214,175 +215,6 @@ fn one_line(error: &Error) -> String {
         .map(|code| format!(" (at `{code}`)"))
         .unwrap_or_default();
     format!("{detail}{snippet}").replace('\n', " ")
-}
-
-fn base_environment() -> &'static Environment<'static> {
-    static BASE: OnceLock<Environment<'static>> = OnceLock::new();
-    BASE.get_or_init(|| {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-            environment.set_syntax(syntax);
-        }
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_debug(true);
-        environment.set_fuel(Some(FUEL));
-        environment.set_formatter(print_as_python);
-        environment.set_unknown_method_callback(python_method);
-        environment.add_filter("regex_replace", regex_replace);
-        environment.add_filter("regex_search", regex_search);
-        environment.add_filter("strip", |value: &str| text::strip(value).to_string());
-        environment
-    })
-}
-
-fn print_as_python(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
-    let mut text = String::new();
-    python_str(value, false, 0, &mut text)?;
-    out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the output cannot be written"))
-}
-
-/// `str(value)`, or `repr(value)` where `nested`.
-fn python_str(value: &Value, nested: bool, depth: usize, out: &mut String) -> Result<(), Error> {
-    if depth > 32 || out.len() > MAX_RENDERED {
-        return Err(Error::new(ErrorKind::InvalidOperation, "the value is too deep or too long to print"));
-    }
-    match value.kind() {
-        ValueKind::None => out.push_str("None"),
-        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
-        ValueKind::Number if value.is_integer() => {
-            let _ = write!(out, "{value}");
-        }
-        ValueKind::Number => {
-            let float = f64::try_from(value.clone())?;
-            out.push_str(&literal::repr_float(float));
-        }
-        ValueKind::String => {
-            let text = value.as_str().unwrap_or_default();
-            if nested { literal::repr_str(text, out) } else { out.push_str(text) }
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            out.push('[');
-            for (i, item) in value.try_iter()?.enumerate() {
-                if i > 0 {
-                    out.push_str(", ");
-                }
-                python_str(&item, true, depth + 1, out)?;
-            }
-            out.push(']');
-        }
-        ValueKind::Map => {
-            out.push('{');
-            for (i, key) in value.try_iter()?.enumerate() {
-                if i > 0 {
-                    out.push_str(", ");
-                }
-                python_str(&key, true, depth + 1, out)?;
-                out.push_str(": ");
-                python_str(&value.get_item(&key)?, true, depth + 1, out)?;
-            }
-            out.push('}');
-        }
-        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
-        _ => {
-            let _ = write!(out, "{value}");
-        }
-    }
-    Ok(())
-}
-
-fn compile(pattern: &str) -> Result<PythonRegex, Error> {
-    PythonRegex::new(pattern).map_err(|e| {
-        Error::new(ErrorKind::InvalidOperation, format!("bad regular expression `{pattern}`: {e}"))
-    })
-}
-
-/// `re.sub(pattern, replacement, value, count)`, the harness's own filter.
-fn regex_replace(
-    value: &str,
-    pattern: &str,
-    replacement: Option<&str>,
-    count: Option<usize>,
-    kwargs: Kwargs,
-) -> Result<String, Error> {
-    let named: Option<String> = kwargs.get("repl")?;
-    let count = count.or(kwargs.get("count")?).unwrap_or(0);
-    kwargs.assert_all_used()?;
-    let replacement = replacement.map(str::to_string).or(named).ok_or_else(|| {
-        Error::new(ErrorKind::MissingArgument, "regex_replace takes a pattern and a replacement")
-    })?;
-    compile(pattern)?.sub(value, &replacement, count).map_err(|e| Error::new(ErrorKind::InvalidOperation, e))
-}
-
-/// The first match's first group (the match itself where the pattern has none), stripped; `none` where nothing matches.
-fn regex_search(value: &str, pattern: &str) -> Result<Option<String>, Error> {
-    compile(pattern)?.search(value).map_err(|e| Error::new(ErrorKind::InvalidOperation, e))
-}
-
-/// Python's methods that the compatibility layer lacks, or that see white space as Rust does.
-fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
-    let argument = |i: usize| args.get(i).and_then(Value::as_str);
-    if let Some(receiver) = value.as_str() {
-        match (method, args.len()) {
-            ("strip", 0) => return Ok(text::strip(receiver).into()),
-            ("lstrip", 0) => return Ok(text::lstrip(receiver).into()),
-            ("rstrip", 0) => return Ok(text::rstrip(receiver).into()),
-            ("index", 1) => {
-                let found = argument(0).and_then(|needle| receiver.find(needle));
-                return match found {
-                    Some(at) => Ok(receiver[..at].chars().count().into()),
-                    None => Err(Error::new(ErrorKind::InvalidOperation, "substring not found")),
-                };
-            }
-            ("removeprefix", 1) => {
-                let prefix = argument(0).unwrap_or_default();
-                return Ok(receiver.strip_prefix(prefix).unwrap_or(receiver).into());
-            }
-            ("removesuffix", 1) => {
-                let suffix = argument(0).unwrap_or_default();
-                return Ok(receiver.strip_suffix(suffix).unwrap_or(receiver).into());
-            }
-            ("partition", 1) => {
-                let needle = argument(0).unwrap_or_default();
-                let parts = match receiver.split_once(needle) {
-                    Some((before, after)) => [before, needle, after],
-                    None => [receiver, "", ""],
-                };
-                return Ok(parts.map(Value::from).to_vec().into());
-            }
-            ("rpartition", 1) => {
-                let needle = argument(0).unwrap_or_default();
-                let parts = match receiver.rsplit_once(needle) {
-                    Some((before, after)) => [before, needle, after],
-                    None => ["", "", receiver],
-                };
-                return Ok(parts.map(Value::from).to_vec().into());
-            }
-            ("zfill", 1) => {
-                let width = args[0].as_usize().unwrap_or(0);
-                let (sign, digits) = match receiver.strip_prefix(['-', '+']) {
-                    Some(digits) => (&receiver[..1], digits),
-                    None => ("", receiver),
-                };
-                let zeros = width.min(10_000).saturating_sub(receiver.chars().count());
-                return Ok(format!("{sign}{}{digits}", "0".repeat(zeros)).into());
-            }
-            _ => {}
-        }
-    } else if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
-        && method == "index"
-        && args.len() == 1
-    {
-        return match value.try_iter()?.position(|item| item == args[0]) {
-            Some(at) => Ok(at.into()),
-            None => {
-                let mut wanted = String::new();
-                python_str(&args[0], true, 0, &mut wanted)?;
-                Err(Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in the list")))
-            }
-        };
-    }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use miette::Diagnostic;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use thiserror::Error;
 
+use super::scalar::resolve;
+
 /// Where something stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -123,12 +125,85 @@ pub struct YamlError {
 const MAX_NODES: usize = 1_000_000;
 const MAX_DEPTH: usize = 64;
 
+/// Lines that one file may have deepened; see [`deepened`].
+const MAX_DEEPENED: usize = 1000;
+
 /// Reads one YAML document.
 ///
 /// # Errors
 /// Bad syntax, unknown tags, keys that are no text, more than one document.
 pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
-    let mut builder = Builder { path, anchors: HashMap::new(), nodes: 0 };
+    let mut shifts = HashMap::new();
+    let mut fault = match parse_strictly(source, path.clone(), &shifts) {
+        Err(fault) if fault.what.starts_with(SHALLOW) => fault,
+        result => return result,
+    };
+    let mut text = source.to_string();
+    while shifts.len() < MAX_DEEPENED {
+        let Some(deeper) = deepened(&text, &fault, &mut shifts) else { break };
+        text = deeper;
+        match parse_strictly(&text, path.clone(), &shifts) {
+            Err(next) if next.what.starts_with(SHALLOW) => fault = next,
+            result => return result,
+        }
+    }
+    Err(fault)
+}
+
+/// The parser's complaint about a line inside quotes or brackets that stands left of the mapping around it.
+const SHALLOW: &str = "invalid indentation";
+
+/// `text` with the shallow lines of the fault moved to the right.
+///
+/// PyYAML does not care how far lines inside quotes or brackets are indented, and the blanks mean nothing there; the parser
+/// wants them beyond the mapping that holds them. `shifts` keeps what was added to each line, so that places stay true.
+fn deepened(text: &str, fault: &YamlError, shifts: &mut HashMap<usize, usize>) -> Option<String> {
+    let (line, column) = (fault.place.line, fault.place.column);
+    let first = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
+    let rest = text.get(first..)?;
+    let indent = if fault.what == SHALLOW { 64 } else { column };
+    let blanks = " ".repeat(indent);
+    let mut out = text[..first].to_string();
+    let opening = column - 1 + shifts.get(&line).copied().unwrap_or(0);
+    let mut deepen = |line: usize| shifts.insert(line, indent).is_none();
+    if fault.what == SHALLOW || !fault.what.ends_with("quoted scalar") {
+        deepen(line).then_some(())?;
+        return Some(out + &blanks + rest);
+    }
+    let opening = rest.char_indices().nth(opening)?;
+    let (mut at, quote) = (line, opening.1);
+    let mut chars = rest.char_indices().peekable();
+    while let Some((offset, c)) = chars.next() {
+        out.push(c);
+        if offset <= opening.0 {
+            continue;
+        }
+        match c {
+            '\\' if quote == '"' => {
+                if let Some((_, escaped)) = chars.next_if(|(_, c)| *c != '\n') {
+                    out.push(escaped);
+                }
+            }
+            c if c == quote => match chars.next_if(|(_, c)| quote == '\'' && *c == quote) {
+                Some((_, c)) => out.push(c),
+                None => {
+                    out.push_str(&rest[offset + 1..]);
+                    return Some(out);
+                }
+            },
+            '\n' => {
+                at += 1;
+                deepen(at).then_some(())?;
+                out.push_str(&blanks);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn parse_strictly(source: &str, path: Arc<Path>, shifts: &HashMap<usize, usize>) -> Result<Node, YamlError> {
+    let mut builder = Builder { path, anchors: HashMap::new(), nodes: 0, shifts };
     let mut events = Parser::new_from_str(source);
     let start = builder.place_at(1, 1);
     let mut root = None;
@@ -147,16 +222,18 @@ pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
     Ok(root.unwrap_or(Node { yaml: Yaml::Null, place: start, block: false }))
 }
 
-struct Builder {
+struct Builder<'a> {
     path: Arc<Path>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    shifts: &'a HashMap<usize, usize>,
 }
 
 type Events<'a> = Parser<'a, saphyr_parser::StrInput<'a>>;
 
-impl Builder {
+impl Builder<'_> {
     fn place_at(&self, line: usize, column: usize) -> Place {
+        let column = column.saturating_sub(self.shifts.get(&line).copied().unwrap_or(0)).max(1);
         Place { path: self.path.clone(), line, column }
     }
 
@@ -299,67 +376,6 @@ fn size(node: &Node) -> usize {
     }
 }
 
-/// PyYAML's implicit resolvers for a plain scalar.
-fn resolve(text: &str) -> Yaml {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Yaml::Null,
-        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Yaml::Bool(true),
-        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Yaml::Bool(false),
-        _ => {}
-    }
-    if let Some(int) = resolve_int(text) {
-        return Yaml::Int(int);
-    }
-    match resolve_float(text) {
-        Some(x) => Yaml::Float(x),
-        None => Yaml::Text(text.to_string()),
-    }
-}
-
-fn resolve_int(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let plain = digits.replace('_', "");
-    let value = if let Some(binary) = plain.strip_prefix("0b") {
-        i64::from_str_radix(binary, 2).ok()?
-    } else if let Some(hex) = plain.strip_prefix("0x") {
-        i64::from_str_radix(hex, 16).ok()?
-    } else if plain.len() > 1 && plain.starts_with('0') {
-        i64::from_str_radix(&plain, 8).ok()?
-    } else {
-        plain.parse().ok()?
-    };
-    Some(if negative { -value } else { value })
-}
-
-fn resolve_float(text: &str) -> Option<f64> {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    match unsigned {
-        ".inf" | ".Inf" | ".INF" => {
-            return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
-        }
-        ".nan" | ".NaN" | ".NAN" => return Some(f64::NAN),
-        _ => {}
-    }
-    // PyYAML wants a point, and a sign in the exponent.
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((m, e)) => (m, Some(e)),
-        None => (unsigned, None),
-    };
-    let signed = exponent.is_none_or(|e| e.len() > 1 && e.starts_with(['-', '+']));
-    let numeric = mantissa.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'_');
-    if !signed || !numeric || mantissa.matches('.').count() != 1 || mantissa == "." {
-        return None;
-    }
-    text.replace('_', "").parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,6 +420,20 @@ mod tests {
             let error = read(source).unwrap_err().to_string();
             assert!(error.starts_with(place), "{source:?}: {error}");
         }
+    }
+
+    #[test]
+    fn lines_in_quotes_and_brackets_may_stand_anywhere() {
+        // yaml.safe_load of the same text
+        let source =
+            "a:\n  b: 'one\ntwo ''x''\n\n three'\n  c: [\n1, \"x\n\\\"y\"\n]\n  d: {\n e: 1\n  }\nf: 2\n";
+        assert_eq!(
+            read(source).unwrap().to_json(),
+            json!({"a": {"b": "one two 'x'\nthree", "c": [1, "x \"y"], "d": {"e": 1}}, "f": 2})
+        );
+        let error = read("a:\n  b: 'one\ntwo'\n  b: 1\n").unwrap_err().to_string();
+        assert_eq!(error, "x.yaml:4:3: key `b` stands twice in one mapping");
+        assert!(read("a:\n  b: 'one\ntwo\n").is_err());
     }
 
     #[test]

@@ -1,0 +1,285 @@
+//! Jinja2's filters that the engine lacks or has otherwise, and the harness's own.
+
+use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::jinja::python_str;
+use super::python_methods::{centered, lines};
+use super::template::MAX_RENDERED;
+use crate::python::{literal, regex::PythonRegex, text};
+
+/// Adds them all.
+pub fn add(environment: &mut Environment<'static>) {
+    environment.add_filter("regex_replace", regex_replace);
+    environment.add_filter("regex_search", regex_search);
+    environment.add_filter("strip", |value: &str| text::strip(value).to_string());
+    environment.add_filter("int", int);
+    environment.add_filter("float", float);
+    environment.add_filter("sort", sort);
+    environment.add_filter("tojson", to_json);
+    environment.add_filter("indent", indent);
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("center", |value: String, width: Option<usize>| {
+        centered(&value, width.unwrap_or(80), ' ')
+    });
+    environment.add_filter("wordcount", |value: String| -> Result<usize, Error> {
+        compile(r"\w+")?.find_all(&value).map(|words| words.len()).map_err(failed)
+    });
+    for name in ["e", "escape", "forceescape"] {
+        environment.add_filter(name, escape);
+    }
+    // The engine's own do something else than Jinja2's: no filter is better than a wrong one.
+    for name in ["pprint", "attr"] {
+        environment.remove_filter(name);
+    }
+}
+
+fn failed(what: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, what)
+}
+
+fn compile(pattern: &str) -> Result<PythonRegex, Error> {
+    PythonRegex::new(pattern).map_err(|e| failed(format!("bad regular expression `{pattern}`: {e}")))
+}
+
+/// `re.sub(pattern, replacement, value, count)`, the harness's own filter.
+fn regex_replace(
+    value: &str,
+    pattern: Option<&str>,
+    replacement: Option<&str>,
+    count: Option<usize>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let named = |given: Option<&str>, name: &str| match given {
+        Some(text) => Ok(text.to_string()),
+        None => kwargs.get::<Option<String>>(name)?.ok_or_else(|| {
+            Error::new(ErrorKind::MissingArgument, "regex_replace takes a pattern and a replacement")
+        }),
+    };
+    let pattern = named(pattern, "pattern")?;
+    let replacement = named(replacement, "repl")?;
+    let count = count.or(kwargs.get("count")?).unwrap_or(0);
+    kwargs.assert_all_used()?;
+    compile(&pattern)?.sub(value, &replacement, count).map_err(failed)
+}
+
+/// The first match's first group (the match itself where the pattern has none), stripped; `none` where nothing matches.
+fn regex_search(value: &str, pattern: &str) -> Result<Option<String>, Error> {
+    compile(pattern)?.search(value).map_err(failed)
+}
+
+/// A text that is no number gives the default, and white space around one does not matter.
+fn number(
+    value: &Value,
+    default: Option<Value>,
+    zero: Value,
+    read: impl FnOnce(&Value) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    match value.as_str() {
+        Some(text) => Ok(read(&Value::from(text::strip(text))).unwrap_or_else(|_| default.unwrap_or(zero))),
+        None => read(value),
+    }
+}
+
+fn int(
+    state: &State,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let default = default.or(kwargs.get("default")?);
+    let base = base.or(kwargs.get("base")?);
+    kwargs.assert_all_used()?;
+    let none = || Kwargs::from_iter(Vec::<(String, Value)>::new());
+    number(value, default.clone(), Value::from(0), |value| {
+        minijinja::filters::int(state, value, default, base, none())
+    })
+}
+
+fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let default = default.or(kwargs.get("default")?);
+    kwargs.assert_all_used()?;
+    let none = Kwargs::from_iter(Vec::<(String, Value)>::new());
+    number(value, default.clone(), Value::from(0.0), |value| {
+        minijinja::filters::float(state, value, default, none)
+    })
+}
+
+/// `sort(reverse, case_sensitive, attribute)`: the engine takes them by name only.
+fn sort(state: &State, value: Value, positional: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let mut named: Vec<(String, Value)> =
+        ["reverse", "case_sensitive", "attribute"].map(String::from).into_iter().zip(positional.0).collect();
+    for name in kwargs.args() {
+        named.push((name.to_string(), kwargs.get(name)?));
+    }
+    minijinja::filters::sort(state, value, Kwargs::from_iter(named))
+}
+
+/// `json.dumps(value, sort_keys=True, indent=indent)`, safe inside HTML.
+fn to_json(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<String, Error> {
+    let indent = indent.or(kwargs.get("indent")?);
+    kwargs.assert_all_used()?;
+    let mut out = String::new();
+    write_json(value, indent.map(|n| n.min(64)), 0, &mut out)?;
+    Ok(out)
+}
+
+fn write_json(value: &Value, indent: Option<usize>, depth: usize, out: &mut String) -> Result<(), Error> {
+    if depth > 32 || out.len() > MAX_RENDERED {
+        return Err(failed("the value is too deep or too long for JSON".into()));
+    }
+    let break_line = |depth: usize, out: &mut String| {
+        if let Some(indent) = indent {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent * depth));
+        }
+    };
+    let separate = |i: usize, out: &mut String| {
+        if i > 0 {
+            out.push_str(if indent.is_some() { "," } else { ", " });
+        }
+        break_line(depth + 1, out);
+    };
+    match value.kind() {
+        ValueKind::None => out.push_str("null"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
+        ValueKind::Number => python_str(value, true, depth, out)?,
+        ValueKind::String => json_text(value.as_str().unwrap_or_default(), out),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items: Vec<Value> = value.try_iter()?.collect();
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                separate(i, out);
+                write_json(item, indent, depth + 1, out)?;
+            }
+            if !items.is_empty() {
+                break_line(depth, out);
+            }
+            out.push(']');
+        }
+        ValueKind::Map => {
+            let mut keys: Vec<Value> = value.try_iter()?.collect();
+            keys.sort();
+            out.push('{');
+            for (i, key) in keys.iter().enumerate() {
+                separate(i, out);
+                json_text(&key.to_string(), out);
+                out.push_str(": ");
+                write_json(&value.get_item(key)?, indent, depth + 1, out)?;
+            }
+            if !keys.is_empty() {
+                break_line(depth, out);
+            }
+            out.push('}');
+        }
+        kind => return Err(failed(format!("{kind} cannot be written as JSON"))),
+    }
+    Ok(())
+}
+
+fn json_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '<' | '>' | '&' | '\'' | '\0'..='\u{1f}' | '\u{7f}'.. => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // DEL is ASCII, which `json.dumps` keeps.
+                    match unit {
+                        0x7f => out.push('\u{7f}'),
+                        unit => out.push_str(&format!("\\u{unit:04x}")),
+                    }
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn escape(value: &Value) -> Result<Value, Error> {
+    let mut text = String::new();
+    python_str(value, false, 0, &mut text)?;
+    let text = text.replace('&', "&amp;").replace('>', "&gt;").replace('<', "&lt;");
+    Ok(Value::from(text.replace('\'', "&#39;").replace('"', "&#34;")))
+}
+
+/// `indent(width, first, blank)`; the width may be the text to indent with.
+fn indent(
+    value: String,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let width = width.or(kwargs.get("width")?);
+    let first = first.or(kwargs.get("first")?).unwrap_or(false);
+    let blank = blank.or(kwargs.get("blank")?).unwrap_or(false);
+    kwargs.assert_all_used()?;
+    let margin = match &width {
+        None => "    ".to_string(),
+        Some(width) => match (width.as_str(), width.as_usize()) {
+            (Some(text), _) => text.to_string(),
+            (None, Some(n)) => " ".repeat(n.min(10_000)),
+            (None, None) => return Err(failed("the width of an indent is a number or a text".into())),
+        },
+    };
+    let value = value + "\n";
+    let mut out = String::new();
+    for (i, line) in lines(&value, false).into_iter().enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        if if i == 0 { first } else { blank || !line.is_empty() } {
+            out.push_str(&margin);
+        }
+        out.push_str(line);
+    }
+    Ok(out)
+}
+
+/// `truncate(length, killwords, end, leeway)`.
+fn truncate(
+    value: String,
+    length: Option<usize>,
+    kill_words: Option<bool>,
+    end: Option<String>,
+    rest: Rest<Value>,
+) -> Result<String, Error> {
+    let (leeway, kwargs): (Option<usize>, Kwargs) = minijinja::value::from_args(&rest)?;
+    let length = length.or(kwargs.get("length")?).unwrap_or(255);
+    let kill_words = kill_words.or(kwargs.get("killwords")?).unwrap_or(false);
+    let end = end.or(kwargs.get("end")?).unwrap_or_else(|| "...".to_string());
+    let leeway = leeway.or(kwargs.get("leeway")?).unwrap_or(5);
+    kwargs.assert_all_used()?;
+    let kept = length.checked_sub(end.chars().count());
+    let kept = kept.ok_or_else(|| failed(format!("a length of {length} has no room for `{end}`")))?;
+    if value.chars().count() <= length.saturating_add(leeway) {
+        return Ok(value);
+    }
+    let cut: String = value.chars().take(kept).collect();
+    let cut = match cut.rsplit_once(' ') {
+        Some((before, _)) if !kill_words => before.to_string(),
+        _ => cut,
+    };
+    Ok(cut + &end)
+}
+
+/// `repr(value)`, for messages.
+pub fn shown(value: &Value) -> String {
+    let mut out = String::new();
+    match value.as_str() {
+        Some(text) => literal::repr_str(text, &mut out),
+        None => {
+            let _ = python_str(value, true, 0, &mut out);
+        }
+    }
+    out
+}

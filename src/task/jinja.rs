@@ -1,0 +1,126 @@
+//! The template engine, made to do as Jinja2 does.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Object, ObjectRepr, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+use super::python_methods::python_method;
+use super::template::{FUEL, MAX_RENDERED};
+use super::{filters, percent};
+use crate::python::literal;
+
+/// The environment that every template begins with.
+pub fn base_environment() -> &'static Environment<'static> {
+    static BASE: OnceLock<Environment<'static>> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_debug(true);
+        environment.set_fuel(Some(FUEL));
+        environment.set_formatter(print_as_python);
+        environment.set_unknown_method_callback(python_method);
+        environment.add_filter(percent::FILTER, percent::apply);
+        filters::add(&mut environment);
+        environment.add_function("joiner", |separator: Option<String>| {
+            let separator = separator.unwrap_or_else(|| ", ".to_string());
+            Value::from_object(Joiner { separator, used: AtomicBool::new(false) })
+        });
+        // Whatever has a length and can be indexed, which in Python texts and dicts do.
+        environment.add_test("sequence", |value: &Value| {
+            matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
+        });
+        environment
+    })
+}
+
+/// Jinja2's `joiner`: nothing at the first call, the separator at every other.
+#[derive(Debug)]
+struct Joiner {
+    separator: String,
+    used: AtomicBool,
+}
+
+impl Object for Joiner {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, _: &[Value]) -> Result<Value, Error> {
+        let first = !self.used.swap(true, Ordering::Relaxed);
+        Ok(if first { Value::from("") } else { Value::from(self.separator.as_str()) })
+    }
+}
+
+fn print_as_python(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+    // Only the missing `else` of an inline `if` comes here undefined; Jinja2 prints nothing for it.
+    if value.is_undefined() {
+        return Ok(());
+    }
+    let mut text = String::new();
+    python_str(value, false, 0, &mut text)?;
+    out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the output cannot be written"))
+}
+
+/// `str(value)`, or `repr(value)` where `nested`.
+pub fn python_str(value: &Value, nested: bool, depth: usize, out: &mut String) -> Result<(), Error> {
+    if depth > 32 || out.len() > MAX_RENDERED {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the value is too deep or too long to print"));
+    }
+    match value.kind() {
+        ValueKind::None => out.push_str("None"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::Number if value.is_integer() => {
+            let _ = write!(out, "{value}");
+        }
+        ValueKind::Number => {
+            let float = f64::try_from(value.clone())?;
+            out.push_str(&literal::repr_float(float));
+        }
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            if nested { literal::repr_str(text, out) } else { out.push_str(text) }
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let tuple = value.is_tuple();
+            out.push(if tuple { '(' } else { '[' });
+            let mut length = 0;
+            for item in value.try_iter()? {
+                if length > 0 {
+                    out.push_str(", ");
+                }
+                python_str(&item, true, depth + 1, out)?;
+                length += 1;
+            }
+            out.push_str(match (tuple, length) {
+                (true, 1) => ",)",
+                (true, _) => ")",
+                (false, _) => "]",
+            });
+        }
+        ValueKind::Map => {
+            out.push('{');
+            for (i, key) in value.try_iter()?.enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                python_str(&key, true, depth + 1, out)?;
+                out.push_str(": ");
+                python_str(&value.get_item(&key)?, true, depth + 1, out)?;
+            }
+            out.push('}');
+        }
+        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
+        _ => {
+            let _ = write!(out, "{value}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,436 @@
+//! Reading a task from its file's mapping, key by key.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::fields::{Fields, SchemaError, template_of, text_of, wrong};
+use super::schema::{
+    Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
+    Rendering, Sampler, Splits, Target, Task,
+};
+use super::template::Template;
+use super::yaml::{Node, Yaml};
+use crate::vocabulary::Fingerprint;
+
+const NO_PYTHON: &str = "task files are data, and no Python is run";
+
+/// Reads a task from its merged mapping.
+///
+/// # Errors
+/// Unknown keys, values of the wrong kind, templates that do not compile.
+pub fn read_task(
+    node: Node,
+    constants: Map<String, Value>,
+    fingerprint: Fingerprint,
+) -> Result<Task, SchemaError> {
+    let config = node.to_json();
+    let mut fields = Fields::new(node, "a task file")?;
+    let place = fields.place().clone();
+    let name = fields.required_text("task", "my_task")?;
+    for key in [
+        "include",
+        "for_each",
+        "task_alias",
+        "group_alias",
+        "should_decontaminate",
+        "doc_to_decontamination_query",
+        "unsafe_code",
+    ] {
+        fields.ignore(key);
+    }
+    fields.refuse(
+        "process_results",
+        NO_PYTHON,
+        "declare metrics in `metric_list`, with `choices` and `gold` templates",
+    )?;
+    fields.refuse(
+        "process_docs",
+        NO_PYTHON,
+        "write what it does in the templates: they have filters such as `regex_replace`",
+    )?;
+    fields.refuse("custom_dataset", NO_PYTHON, "name a dataset with `dataset_path`")?;
+    fields.refuse("use_prompt", "promptsource is not read", "write the prompt as `doc_to_text`")?;
+    for key in ["doc_to_image", "doc_to_audio"] {
+        fields.refuse(key, "models here read text", "leave the key out")?;
+    }
+    if let Some(node) = fields.take("repeats").filter(|node| node.yaml != Yaml::Int(1)) {
+        return Err(SchemaError::Unsupported {
+            place: node.place,
+            key: "repeats".into(),
+            why: "greedy answers do not differ between repeats",
+            hint: "leave the key out",
+        });
+    }
+    let mut tags = fields.texts("tag")?.unwrap_or_default();
+    tags.extend(fields.texts("group")?.unwrap_or_default());
+
+    let dataset = read_dataset(&mut fields)?;
+    let splits = Splits {
+        training: fields.text("training_split")?,
+        validation: fields.text("validation_split")?,
+        test: fields.text("test_split")?,
+        fewshot: fields.text("fewshot_split")?,
+    };
+    if splits.test.is_none() && splits.validation.is_none() {
+        return Err(SchemaError::MissingKey {
+            place,
+            what: "a task file",
+            key: "test_split",
+            example: "test",
+        });
+    }
+    let output_type = read_output_type(&mut fields)?;
+    let description = fields.template("description")?;
+    let rendering = read_rendering(&mut fields, None)?;
+    let gen_prefix = fields.template("gen_prefix")?;
+    let (fewshot, fewshot_split) =
+        read_fewshot(&mut fields, &rendering, gen_prefix.as_ref(), splits.fewshot.clone())?;
+    let splits = Splits { fewshot: fewshot_split, ..splits };
+    let generation = read_generation(&mut fields, &rendering)?;
+    let version = match fields.take("metadata") {
+        Some(node) => node.to_json().get("version").cloned().unwrap_or(Value::Null),
+        None => Value::Null,
+    };
+    let task = Task {
+        name: name.into(),
+        place,
+        tags,
+        dataset,
+        splits,
+        output_type,
+        constants,
+        description,
+        doc_to_gold: fields.template("doc_to_gold")?,
+        gen_prefix,
+        fewshot,
+        random: read_random(&mut fields)?,
+        generation,
+        filters: read_filters(&mut fields)?,
+        metrics: read_metrics(&mut fields, output_type)?,
+        rendering,
+        version,
+        fingerprint,
+        config,
+    };
+    fields.finish()?;
+    check_targets(&task)?;
+    Ok(task)
+}
+
+/// What the output type cannot do without.
+fn check_targets(task: &Task) -> Result<(), SchemaError> {
+    let missing = |key, example| SchemaError::MissingKey {
+        place: task.place.clone(),
+        what: "a task file",
+        key,
+        example,
+    };
+    if task.output_type == OutputType::MultipleChoice && task.rendering.doc_to_choice.is_none() {
+        return Err(missing("doc_to_choice", "\"{{choices}}\""));
+    }
+    if task.rendering.doc_to_target.is_none() && task.doc_to_gold.is_none() {
+        return Err(missing("doc_to_target", "\"{{answer}}\""));
+    }
+    if task.output_type == OutputType::Loglikelihood && task.rendering.doc_to_target.is_none() {
+        return Err(missing("doc_to_target", "\"{{answer}}\""));
+    }
+    Ok(())
+}
+
+fn read_dataset(fields: &mut Fields) -> Result<DatasetRef, SchemaError> {
+    let base = fields.place().path.parent().map(PathBuf::from).unwrap_or_default();
+    let path = fields.required_text("dataset_path", "owner/name")?;
+    let config = fields.text("dataset_name")?;
+    let mut data_files = Vec::new();
+    if let Some(node) = fields.take("dataset_kwargs") {
+        let mut kwargs = Fields::new(node, "dataset_kwargs")?;
+        kwargs.ignore("trust_remote_code");
+        if let Some(node) = kwargs.take("data_files") {
+            // Beside the task file where it is there, as the working folder otherwise: the hub's loaders know only the latter.
+            let locate = |file: String| {
+                let beside = base.join(&file);
+                if beside.exists() { beside } else { PathBuf::from(file) }
+            };
+            let list = |node: &Node| -> Result<Vec<PathBuf>, SchemaError> {
+                match &node.yaml {
+                    Yaml::List(items) => items.iter().map(|i| text_of(i, "data_files").map(locate)).collect(),
+                    _ => Ok(vec![locate(text_of(node, "data_files")?)]),
+                }
+            };
+            match &node.yaml {
+                Yaml::Map(entries) => {
+                    for (split, files) in entries {
+                        data_files.push((split.name.clone(), list(files)?));
+                    }
+                }
+                // The hub's loaders call a lone file the training split.
+                _ => data_files.push(("train".into(), list(&node)?)),
+            }
+        }
+        kwargs.finish()?;
+    }
+    Ok(DatasetRef { path, config, data_files })
+}
+
+fn read_output_type(fields: &mut Fields) -> Result<OutputType, SchemaError> {
+    let Some(node) = fields.take("output_type") else { return Ok(OutputType::GenerateUntil) };
+    match text_of(&node, "output_type")?.as_str() {
+        "multiple_choice" => Ok(OutputType::MultipleChoice),
+        "loglikelihood" => Ok(OutputType::Loglikelihood),
+        "generate_until" => Ok(OutputType::GenerateUntil),
+        "loglikelihood_rolling" => Err(SchemaError::Unsupported {
+            place: node.place,
+            key: "output_type: loglikelihood_rolling".into(),
+            why: "perplexity of whole texts is not scored yet",
+            hint: "use `loglikelihood` with a context and a target",
+        }),
+        _ => Err(wrong(&node, "output_type", "one of multiple_choice, loglikelihood, generate_until")),
+    }
+}
+
+fn read_choices(node: &Node) -> Result<Choices, SchemaError> {
+    let texts = |items: &mut dyn Iterator<Item = &Node>| -> Result<Vec<String>, SchemaError> {
+        items.map(|item| text_of(item, "doc_to_choice")).collect()
+    };
+    match &node.yaml {
+        Yaml::List(items) => Ok(Choices::Fixed(texts(&mut items.iter())?)),
+        Yaml::Map(entries) => Ok(Choices::Fixed(texts(&mut entries.iter().map(|(_, v)| v))?)),
+        _ => template_of(node, "doc_to_choice").map(Choices::Template),
+    }
+}
+
+fn read_target(node: &Node) -> Result<Target, SchemaError> {
+    match &node.yaml {
+        Yaml::List(items) => items
+            .iter()
+            .map(|item| text_of(item, "doc_to_target"))
+            .collect::<Result<_, _>>()
+            .map(Target::Fixed),
+        _ => template_of(node, "doc_to_target").map(Target::Template),
+    }
+}
+
+/// The keys that both a task and its `fewshot_config` may have; the latter falls back to the former.
+fn read_rendering(fields: &mut Fields, parent: Option<&Rendering>) -> Result<Rendering, SchemaError> {
+    let place = fields.place().clone();
+    let doc_to_text = match (fields.template("doc_to_text")?, parent) {
+        (Some(template), _) => template,
+        (None, Some(parent)) => parent.doc_to_text.clone(),
+        (None, None) => {
+            let (what, key) = ("a task file", "doc_to_text");
+            return Err(SchemaError::MissingKey {
+                place,
+                what,
+                key,
+                example: "\"Question: {{question}}\\nAnswer:\"",
+            });
+        }
+    };
+    let inherited = |f: fn(&Rendering) -> String, default: &str| parent.map_or(default.to_string(), f);
+    Ok(Rendering {
+        doc_to_text,
+        doc_to_target: match fields.take("doc_to_target") {
+            Some(node) => Some(read_target(&node)?),
+            None => parent.and_then(|p| p.doc_to_target.clone()),
+        },
+        doc_to_choice: match fields.take_or_null("doc_to_choice") {
+            Some(node) => node.as_ref().map(read_choices).transpose()?,
+            None => parent.and_then(|p| p.doc_to_choice.clone()),
+        },
+        target_delimiter: fields
+            .text("target_delimiter")?
+            .unwrap_or_else(|| inherited(|p| p.target_delimiter.clone(), " ")),
+        fewshot_delimiter: fields
+            .text("fewshot_delimiter")?
+            .unwrap_or_else(|| inherited(|p| p.fewshot_delimiter.clone(), "\n\n")),
+    })
+}
+
+/// The shots, and the split that they come from: `declared`, unless `fewshot_config` says otherwise.
+fn read_fewshot(
+    fields: &mut Fields,
+    rendering: &Rendering,
+    gen_prefix: Option<&Template>,
+    declared: Option<String>,
+) -> Result<(Fewshot, Option<String>), SchemaError> {
+    let mut fewshot = Fewshot {
+        count: fields.count("num_fewshot")?,
+        sampler: Sampler::Random,
+        rendering: rendering.clone(),
+        gen_prefix: gen_prefix.cloned(),
+        samples: None,
+    };
+    let mut split = declared;
+    if let Some(node) = fields.take("fewshot_config") {
+        let mut config = Fields::new(node, "fewshot_config")?;
+        if let Some(node) = config.take("sampler") {
+            fewshot.sampler = match text_of(&node, "sampler")?.as_str() {
+                "default" => Sampler::Random,
+                "first_n" => Sampler::FirstN,
+                _ => return Err(wrong(&node, "sampler", "default or first_n")),
+            };
+        }
+        // A null takes away what the task itself declares.
+        if let Some(node) = config.take_or_null("split") {
+            split = node.map(|node| text_of(&node, "split")).transpose()?;
+        }
+        if let Some(node) = config.take_or_null("gen_prefix") {
+            fewshot.gen_prefix = node.map(|node| template_of(&node, "gen_prefix")).transpose()?;
+        }
+        if let Some(node) = config.take("samples") {
+            let Value::Array(rows) = node.to_json() else {
+                return Err(wrong(&node, "samples", "a list of mappings"));
+            };
+            let rows = rows.into_iter().map(|row| match row {
+                Value::Object(row) => Ok(row),
+                _ => Err(wrong(&node, "samples", "a list of mappings")),
+            });
+            fewshot.samples = Some(rows.collect::<Result<_, _>>()?);
+        }
+        fewshot.rendering = read_rendering(&mut config, Some(rendering))?;
+        config.refuse("process_docs", NO_PYTHON, "write what it does in the templates")?;
+        config.refuse("fewshot_indices", "shots are drawn or the first", "use `sampler: first_n`")?;
+        config.finish()?;
+    }
+    Ok((fewshot, split))
+}
+
+fn read_generation(fields: &mut Fields, rendering: &Rendering) -> Result<Generation, SchemaError> {
+    let mut generation = Generation { until: vec![rendering.fewshot_delimiter.clone()], max_new_tokens: 256 };
+    let Some(node) = fields.take("generation_kwargs") else { return Ok(generation) };
+    let mut kwargs = Fields::new(node, "generation_kwargs")?;
+    if let Some(until) = kwargs.texts("until")? {
+        generation.until = until;
+    }
+    // The names of other programs come last: the first that is there counts.
+    let mut counts = Vec::new();
+    for key in ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"] {
+        counts.extend(kwargs.count(key)?);
+    }
+    if let Some(count) = counts.first() {
+        generation.max_new_tokens = *count;
+    }
+    let greedy = "answers are greedy";
+    let sampled = match kwargs.take("do_sample") {
+        None => None,
+        Some(node) if node.yaml == Yaml::Bool(false) => Some(false),
+        Some(node) => {
+            let (key, hint) = ("do_sample".into(), "set `do_sample: false`");
+            return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
+        }
+    };
+    // Without sampling the temperature does not matter.
+    if let Some(node) = kwargs.take("temperature")
+        && sampled.is_none()
+        && !matches!(node.yaml, Yaml::Int(0))
+        && node.yaml != Yaml::Float(0.0)
+    {
+        let (key, hint) = ("temperature".into(), "set `temperature: 0.0`, or `do_sample: false`");
+        return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
+    }
+    if let Some(node) = kwargs.take("num_beams").filter(|node| node.yaml != Yaml::Int(1)) {
+        let (key, hint) = ("num_beams".into(), "leave the key out");
+        return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
+    }
+    for key in ["top_p", "top_k"] {
+        kwargs.ignore(key);
+    }
+    kwargs.finish()?;
+    Ok(generation)
+}
+
+fn read_random(fields: &mut Fields) -> Result<RandomOrder, SchemaError> {
+    let mut order = RandomOrder { seed: 1234, shuffle_documents: false };
+    if let Some(node) = fields.take("random") {
+        let mut random = Fields::new(node, "random")?;
+        if let Some(seed) = random.count("seed")? {
+            order.seed = seed as u64;
+        }
+        if let Some(shuffle) = random.flag("shuffle_documents")? {
+            order.shuffle_documents = shuffle;
+        }
+        random.finish()?;
+    }
+    Ok(order)
+}
+
+fn list_of(node: Node, key: &str) -> Result<Vec<Node>, SchemaError> {
+    match node.yaml {
+        Yaml::List(items) => Ok(items),
+        _ => Err(wrong(&node, key, "a list")),
+    }
+}
+
+fn read_declared(mut fields: Fields, key: &'static str) -> Result<Declared, SchemaError> {
+    let place = fields.place().clone();
+    let node = fields.take(key).ok_or(SchemaError::MissingKey {
+        place,
+        what: "an entry of the list",
+        key,
+        example: if key == "metric" { "acc" } else { "take_first" },
+    })?;
+    let function = text_of(&node, key)?;
+    let arguments = fields.rest().into_iter().map(|(k, v)| (k.name, v)).collect();
+    Ok(Declared { function, place: node.place, arguments })
+}
+
+fn read_filters(fields: &mut Fields) -> Result<Vec<FilterChain>, SchemaError> {
+    let Some(node) = fields.take("filter_list") else { return Ok(Vec::new()) };
+    let mut chains = Vec::new();
+    for node in list_of(node, "filter_list")? {
+        let mut chain = Fields::new(node, "an entry of filter_list")?;
+        let name = chain.required_text("name", "strict-match")?;
+        let mut steps = Vec::new();
+        if let Some(node) = chain.take("filter") {
+            for step in list_of(node, "filter")? {
+                steps.push(read_declared(Fields::new(step, "a filter")?, "function")?);
+            }
+        }
+        chain.finish()?;
+        chains.push(FilterChain { name, steps });
+    }
+    Ok(chains)
+}
+
+fn more_is_better(metric: &str) -> bool {
+    metric != "perplexity"
+}
+
+fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricConfig>, SchemaError> {
+    let place = fields.place().clone();
+    let Some(node) = fields.take("metric_list") else {
+        // 0.4's defaults by output type.
+        let names: &[&str] = match output {
+            OutputType::MultipleChoice => &["acc", "acc_norm"],
+            OutputType::Loglikelihood => &["perplexity", "acc"],
+            OutputType::GenerateUntil => &["exact_match"],
+        };
+        let plain = |name: &&str| MetricConfig {
+            metric: Declared { function: name.to_string(), place: place.clone(), arguments: Vec::new() },
+            name: name.to_string(),
+            aggregation: None,
+            higher_is_better: more_is_better(name),
+            choices: None,
+            gold: None,
+        };
+        return Ok(names.iter().map(plain).collect());
+    };
+    let mut metrics = Vec::new();
+    for node in list_of(node, "metric_list")? {
+        let mut entry = Fields::new(node, "an entry of metric_list")?;
+        let aggregation = entry.text("aggregation")?;
+        let higher_is_better = entry.flag("higher_is_better")?;
+        let choices = entry.template("choices")?;
+        let gold = entry.template("gold")?;
+        let name = entry.text("name")?;
+        // Of groups; some files have it here too, where it says nothing.
+        entry.ignore("weight_by_size");
+        entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
+        let metric = read_declared(entry, "metric")?;
+        let name = name.unwrap_or_else(|| metric.function.clone());
+        let higher_is_better = higher_is_better.unwrap_or_else(|| more_is_better(&metric.function));
+        metrics.push(MetricConfig { metric, name, aggregation, higher_is_better, choices, gold });
+    }
+    Ok(metrics)
+}
