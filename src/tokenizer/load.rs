@@ -6,6 +6,7 @@ use miette::Diagnostic;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::barrier::{has_barrier, last_cut};
 use crate::vocabulary::Fingerprint;
 
 /// A tokenizer cannot be had or cannot encode.
@@ -70,6 +71,7 @@ pub struct Tokenizer {
     pub fingerprint: Fingerprint,
     /// The token that ends a text, if the files say it.
     pub end_of_text: Option<u32>,
+    barrier: bool,
 }
 
 impl Tokenizer {
@@ -95,7 +97,9 @@ impl Tokenizer {
         // A file may carry the settings of some past use; scoring never cuts or pads.
         let _ = inner.with_truncation(None);
         inner.with_padding(None);
-        Self { inner, path, fingerprint, end_of_text: None }
+        let description = inner.to_string(false).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let barrier = description.is_some_and(|description| has_barrier(&description));
+        Self { inner, path, fingerprint, end_of_text: None, barrier }
     }
 
     fn configured_end_of_text(&self) -> Option<u32> {
@@ -119,6 +123,20 @@ impl Tokenizer {
             .encode_fast(text, false)
             .map_err(|e| TokenizerError::Encode { bytes: text.len(), what: e.to_string() })?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// A place in `context` from which on [`encode_tail`](Self::encode_tail) gives the tokens that it has after what is before.
+    pub(super) fn cut(&self, context: &str) -> Option<usize> {
+        if self.barrier { last_cut(context, context.len()) } else { None }
+    }
+
+    /// Tokens of a text that begins at a [`cut`](Self::cut), as they are behind what was cut off.
+    pub(super) fn encode_tail(&self, tail: &str) -> Result<Vec<u32>, TokenizerError> {
+        // Something must stand before it: tokenizers may put a mark before the first word of all.
+        const BEFORE: &str = "a";
+        let tokens = self.encode(&format!("{BEFORE}{tail}"))?;
+        let skipped = self.encode(BEFORE)?.len();
+        Ok(tokens[skipped.min(tokens.len())..].to_vec())
     }
 
     /// Text of `tokens`, without the special ones among them.

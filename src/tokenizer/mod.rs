@@ -1,5 +1,6 @@
 //! Text to tokens, exactly as Hugging Face's tokenizers do it.
 
+mod barrier;
 pub mod gguf;
 mod load;
 mod pair;

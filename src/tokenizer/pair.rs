@@ -70,32 +70,64 @@ pub fn encode_requests(
     documents.par_iter().map(|document| encode_document(tokenizer, &document.requests)).collect()
 }
 
+/// A context that was encoded.
+struct Encoded<'a> {
+    context: &'a Arc<str>,
+    tokens: Arc<[u32]>,
+    /// Where its last part begins, and the tokens of that part.
+    tail: Option<(usize, usize)>,
+}
+
+impl<'a> Encoded<'a> {
+    fn new(tokenizer: &Tokenizer, context: &'a Arc<str>) -> Result<Self, TokenizerError> {
+        let head = text::rstrip(context);
+        let tail = match tokenizer.cut(head) {
+            Some(at) => Some((at, tokenizer.encode_tail(&head[at..])?.len())),
+            None => None,
+        };
+        Ok(Self { context, tokens: encode_context(tokenizer, head)?, tail })
+    }
+
+    /// What the tokens of context and continuation have beyond those of the context.
+    fn continuation(&self, tokenizer: &Tokenizer, continuation: &str) -> Result<Vec<u32>, TokenizerError> {
+        let (tokens, known) = match self.tail {
+            Some((at, known)) => {
+                (tokenizer.encode_tail(&format!("{}{continuation}", &self.context[at..]))?, known)
+            }
+            // A context of white space alone is empty once it has moved: then nothing stands before the continuation.
+            None => {
+                let known = if text::rstrip(self.context).is_empty() { 0 } else { self.tokens.len() };
+                (tokenizer.encode(&format!("{}{continuation}", self.context))?, known)
+            }
+        };
+        Ok(tokens[known.min(tokens.len())..].to_vec())
+    }
+}
+
 fn encode_document(tokenizer: &Tokenizer, requests: &[Request]) -> Result<Vec<TokenRequest>, TokenizerError> {
     // The choices of a document mostly share one context, which is then encoded once.
-    let mut last: Option<(&Arc<str>, Arc<[u32]>)> = None;
-    requests
-        .iter()
-        .map(|request| match request {
+    let mut last: Option<Encoded<'_>> = None;
+    let mut encoded = Vec::with_capacity(requests.len());
+    for request in requests {
+        encoded.push(match request {
             Request::Loglikelihood { context, continuation } => {
-                let head = text::rstrip(context);
-                let tokens = match &last {
-                    Some((known, tokens)) if Arc::ptr_eq(known, context) => tokens.clone(),
-                    _ => encode_context(tokenizer, head)?,
+                let context = match last.take() {
+                    Some(known) if Arc::ptr_eq(known.context, context) => known,
+                    _ => Encoded::new(tokenizer, context)?,
                 };
-                last = Some((context, tokens.clone()));
-                // A context of white space alone is empty once it has moved: then nothing stands before the continuation.
-                let known = if head.is_empty() { 0 } else { tokens.len() };
-                let whole = tokenizer.encode(&format!("{context}{continuation}"))?;
-                let continuation = whole[known.min(whole.len())..].to_vec();
-                Ok(TokenRequest::Loglikelihood { context: tokens, continuation })
+                let continuation = context.continuation(tokenizer, continuation)?;
+                let tokens = context.tokens.clone();
+                last = Some(context);
+                TokenRequest::Loglikelihood { context: tokens, continuation }
             }
-            Request::GenerateUntil { context, until, max_new_tokens } => Ok(TokenRequest::GenerateUntil {
+            Request::GenerateUntil { context, until, max_new_tokens } => TokenRequest::GenerateUntil {
                 context: encode_context(tokenizer, context)?,
                 until: until.clone(),
                 max_new_tokens: *max_new_tokens,
-            }),
-        })
-        .collect()
+            },
+        });
+    }
+    Ok(encoded)
 }
 
 fn encode_context(tokenizer: &Tokenizer, context: &str) -> Result<Arc<[u32]>, TokenizerError> {

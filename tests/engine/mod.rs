@@ -133,7 +133,7 @@ fn request() -> impl Strategy<Value = TokenRequest> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn answers_are_those_of_each_request_alone(requests in prop::collection::vec(request(), 1..60)) {

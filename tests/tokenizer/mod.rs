@@ -1,5 +1,7 @@
 //! Token ids against the models' own tokenizer.json.
 
+mod pairs;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
