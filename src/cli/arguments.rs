@@ -23,6 +23,8 @@ pub enum Command {
     Eval(EvalArguments),
     /// Print every request as JSON lines, without a model
     Requests(RequestsArguments),
+    /// Count requests and tokens, without weights
+    Plan(PlanArguments),
     /// List tasks, or show one with its first prompt
     Tasks(TasksArguments),
     /// Show published scores and the complete runs under results/
@@ -79,6 +81,9 @@ pub struct EvalArguments {
     /// Threads; all cores without it
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// Memory for keys and values, such as 4GiB; half of what is free without it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub kv_memory: Option<u64>,
     /// Do not read or write the response cache (there is none yet)
     #[arg(long)]
     pub no_cache: bool,
@@ -92,6 +97,32 @@ pub struct RequestsArguments {
     /// tokenizer.json that encodes the requests
     #[arg(long, value_name = "FILE")]
     pub tokenizer: PathBuf,
+}
+
+/// `assay plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub tasks: TaskArguments,
+    /// tokenizer.json that encodes the requests
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: PathBuf,
+    /// Model whose context and keys and values are planned for: a folder with config.json or a .gguf file; a 7B's without it
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Memory for keys and values, such as 4GiB; as much as is needed without it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub kv_memory: Option<u64>,
+    /// How to write the plan
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: PlanFormat,
+}
+
+/// `assay plan --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    Table,
+    Json,
 }
 
 /// `assay tasks`.
@@ -162,6 +193,42 @@ fn parse_device(text: &str) -> Result<DeviceChoice, String> {
         _ => {
             let number = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
             number.map(DeviceChoice::Cuda).ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_string())
+        }
+    }
+}
+
+/// Bytes: a number with KiB, MiB, GiB or TiB (or K, M, G, T for the same), or without a unit.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().trim_end_matches("ib") {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        "t" | "tb" => 40,
+        _ => return Err("expected a size such as 4GiB or 512MiB".into()),
+    };
+    let number: f64 =
+        digits.trim().parse().map_err(|_| "expected a size such as 4GiB or 512MiB".to_string())?;
+    let bytes = number * (1u64 << shift) as f64;
+    if bytes >= 1.0 && bytes < u64::MAX as f64 {
+        Ok(bytes as u64)
+    } else {
+        Err("expected a size above zero".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(parse_size("4GiB"), Ok(4 << 30));
+        assert_eq!(parse_size("1.5g"), Ok(3 << 29));
+        assert_eq!(parse_size("4096"), Ok(4096));
+        for bad in ["", "GiB", "-1GiB", "0", "4XiB", "nanGiB", "4 GiB x"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 }

@@ -11,6 +11,7 @@ use indicatif::{HumanCount, HumanDuration};
 
 use super::arguments::EvalArguments;
 use super::failure::{self, Failure};
+use super::memory::room;
 use super::model_files::ModelSource;
 use super::progress::Progress;
 use super::requests::write_stdout;
@@ -76,7 +77,8 @@ fn score(
         prepared.push(task);
     }
     spans.push(("preparing", clock.elapsed()));
-    let plan = plan(&prepared, facts.max_length)?;
+    let room = room(arguments.kv_memory, facts);
+    let plan = plan(&prepared, facts.max_length, room)?;
     announce(&model, source, &prepared, &plan, store, num_fewshot);
 
     let clock = Instant::now();
@@ -89,6 +91,7 @@ fn score(
         &prepared,
         &mut loaded,
         &tokenizer,
+        room,
         &|| stop.load(Ordering::Relaxed),
         &mut |event: Event<'_>| progress.show(&event),
         &mut evaluation,

@@ -4,7 +4,9 @@ mod arguments;
 mod eval;
 mod failure;
 mod leaderboard;
+mod memory;
 mod model_files;
+mod plan;
 mod progress;
 mod requests;
 mod tasks;
@@ -37,6 +39,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match parsed.command {
         Command::Eval(arguments) => eval::run(&arguments, command_line),
         Command::Requests(arguments) => requests::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
         Command::Leaderboard(arguments) => leaderboard::run(&arguments),
     };

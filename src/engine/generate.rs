@@ -69,6 +69,18 @@ impl Decode {
         Ok(Step::Finished { text, num_tokens: self.tokens.len() })
     }
 
+    /// Writes a token that nobody reads, as a plan does: the text goes on to its greatest length.
+    pub fn pretend(&mut self) -> bool {
+        self.tokens.push(0);
+        self.finished = self.tokens.len() >= self.max_new_tokens;
+        self.finished
+    }
+
+    /// Tokens that it may add to those that are kept.
+    pub fn may_still_keep(&self) -> usize {
+        self.max_new_tokens.saturating_sub(self.tokens.len())
+    }
+
     /// Whether the text is complete.
     pub fn is_finished(&self) -> bool {
         self.finished

@@ -4,6 +4,7 @@
 
 mod forward;
 mod generate;
+mod plan;
 mod run;
 mod schedule;
 mod score;
@@ -11,6 +12,7 @@ mod sequence;
 mod tree;
 
 pub use forward::{Forward, Loaded};
+pub use plan::walk_through;
 pub use run::{Answer, Engine, EngineError, Work};
 pub use schedule::sequences;
 pub use score::{LogSoftmax, log_softmax};

@@ -38,6 +38,17 @@ pub enum EngineError {
         /// Positions.
         max_length: usize,
     },
+    /// A request that alone is more than the memory for keys and values.
+    #[error("the keys and values of {needed} tokens are needed at once, there is room for {room}")]
+    #[diagnostic(code(assay::input), help("give more memory with --kv-memory, or fewer shots"))]
+    NoRoom {
+        /// Index of the request.
+        request: usize,
+        /// Tokens.
+        needed: usize,
+        /// Tokens that there is room for.
+        room: usize,
+    },
     /// A continuation without tokens.
     #[error("the continuation has no tokens of its own")]
     #[diagnostic(
@@ -56,7 +67,9 @@ impl EngineError {
     /// The request that the error is about, where it is about one.
     pub fn request(&self) -> Option<usize> {
         match self {
-            EngineError::TooLong { request, .. } | EngineError::NoTokens { request } => Some(*request),
+            EngineError::TooLong { request, .. }
+            | EngineError::NoRoom { request, .. }
+            | EngineError::NoTokens { request } => Some(*request),
             EngineError::Forward(_) | EngineError::Tokenizer(_) => None,
         }
     }
@@ -74,6 +87,8 @@ pub struct Answer {
 /// What a run cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
+    /// Tokens if every request were computed alone.
+    pub tokens_alone: usize,
     /// Distinct prefixes of the requests, in tokens.
     pub tokens_planned: usize,
     /// Rows that went through the model for prompts and continuations.
@@ -89,6 +104,7 @@ pub struct Work {
 impl Work {
     /// Adds another run's.
     pub fn add(&mut self, other: &Work) {
+        self.tokens_alone += other.tokens_alone;
         self.tokens_planned += other.tokens_planned;
         self.tokens_computed += other.tokens_computed;
         self.tokens_generated += other.tokens_generated;
@@ -101,12 +117,18 @@ impl Work {
 pub struct Engine<'a> {
     forward: &'a mut dyn Forward,
     tokenizer: &'a Tokenizer,
+    room: usize,
 }
 
 impl<'a> Engine<'a> {
     /// An engine over a model and its tokenizer.
     pub fn new(forward: &'a mut dyn Forward, tokenizer: &'a Tokenizer) -> Self {
-        Self { forward, tokenizer }
+        Self { forward, tokenizer, room: usize::MAX }
+    }
+
+    /// The same, keeping the keys and values of at most `tokens` tokens at once.
+    pub fn with_room(self, tokens: usize) -> Self {
+        Self { room: tokens, ..self }
     }
 
     /// Answers all requests, in an order of its own. `answered` may break off; what was answered by then stays so.
@@ -118,7 +140,7 @@ impl<'a> Engine<'a> {
         requests: &[TokenRequest],
         answered: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<Work, EngineError> {
-        let mut schedule = Schedule::new(requests, self.forward.max_length())?;
+        let mut schedule = Schedule::new(requests, self.forward.max_length(), self.room)?;
         let outcome = self.walk(&mut schedule, answered);
         schedule.release_all(self.forward);
         outcome?;

@@ -92,20 +92,29 @@ pub struct Schedule<'r> {
     missing: Vec<usize>,
     next_id: usize,
     live: usize,
+    /// Tokens whose keys and values may be kept at once.
+    room: usize,
     /// What it cost so far.
     pub work: Work,
 }
 
 impl<'r> Schedule<'r> {
-    /// Plans requests for a model of `max_length` positions.
+    /// Plans requests for a model of `max_length` positions, of which the keys and values of at most `room` tokens are kept.
     ///
     /// # Errors
-    /// A request that cannot be fed.
-    pub fn new(requests: &'r [TokenRequest], max_length: usize) -> Result<Self, EngineError> {
+    /// A request that cannot be fed, or whose own tokens are more than there is room for.
+    pub fn new(requests: &'r [TokenRequest], max_length: usize, room: usize) -> Result<Self, EngineError> {
         let sequences = sequences(requests, max_length)?;
+        for (index, (sequence, request)) in sequences.iter().zip(requests).enumerate() {
+            let needed = sequence.len() + request.max_new_tokens();
+            if needed > room {
+                return Err(EngineError::NoRoom { request: index, needed, room });
+            }
+        }
         let tree = TokenTree::new(&sequences);
         let truncated = sequences.iter().filter(|s| s.cut > 0).count();
-        let work = Work { tokens_planned: tree.tokens(), truncated, ..Work::default() };
+        let tokens_alone = sequences.iter().map(Sequence::len).sum();
+        let work = Work { tokens_alone, tokens_planned: tree.tokens(), truncated, ..Work::default() };
         Ok(Self {
             requests,
             kept: tree.nodes().iter().map(|n| Kept { needed_by: n.children, ..Kept::default() }).collect(),
@@ -116,6 +125,7 @@ impl<'r> Schedule<'r> {
             missing: sequences.iter().map(|s| s.targets.len()).collect(),
             next_id: tree.nodes().len(),
             live: 0,
+            room,
             work,
             sequences,
             tree,
@@ -145,21 +155,39 @@ impl<'r> Schedule<'r> {
             pass.segments.push(Segment { id: decode.id, prefix, tokens: vec![decode.next] });
         }
         let mut rows = pass.segments.len();
+        // A text that is begun must be able to end.
+        let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         let mut decodes = self.decodes.len();
         while rows < ROWS && decodes < DECODES && self.at < self.tree.order().len() {
+            let free =
+                self.room.saturating_sub(self.live + rows.saturating_sub(self.decodes.len()) + reserved);
+            let next = self.next_cost();
+            if next > free && !pass.segments.is_empty() {
+                break;
+            }
             let (added, starting) = self.add_node(&mut pass, ROWS - rows);
             rows += added;
-            decodes += starting;
+            decodes += starting.len();
+            reserved +=
+                starting.iter().map(|&request| self.requests[request].max_new_tokens()).sum::<usize>();
         }
         (!pass.segments.is_empty()).then_some(pass)
     }
 
-    /// Adds the next node, or as much of it as `room` allows; says how many rows those are and how many texts begin there.
-    fn add_node(&mut self, pass: &mut Pass, room: usize) -> (usize, usize) {
+    /// Tokens that the next node, or what is left of it, will keep, with those of the texts that begin there.
+    fn next_cost(&self) -> usize {
+        let id = self.tree.order()[self.at];
+        let node = &self.tree.nodes()[id];
+        let texts: usize = node.reads.iter().map(|read| self.requests[read.request].max_new_tokens()).sum();
+        node.end - node.start - self.kept[id].done + texts
+    }
+
+    /// Adds the next node, or as much of it as `most` rows allow; says how many rows those are and which texts begin there.
+    fn add_node(&mut self, pass: &mut Pass, most: usize) -> (usize, Vec<usize>) {
         let id = self.tree.order()[self.at];
         let node = &self.tree.nodes()[id];
         let from = node.start + self.kept[id].done;
-        let to = node.end.min(from + room);
+        let to = node.end.min(from + most);
         let segment = pass.segments.len();
         pass.segments.push(Segment {
             id: SegmentId(id),
@@ -169,13 +197,13 @@ impl<'r> Schedule<'r> {
         // Reads of one position are neighbours, and share a row.
         let mut begin = node.reads.partition_point(|read| read.position < from);
         let last = node.reads.partition_point(|read| read.position < to);
-        let mut starting = 0;
+        let mut starting = Vec::new();
         while begin < last {
             let position = node.reads[begin].position;
             let end = begin + node.reads[begin..last].partition_point(|read| read.position == position);
             pass.wanted.push(Row { segment, token: position - from });
             pass.readers.push(Reader::Node { node: id, reads: begin..end });
-            starting += self.generations(id, begin..end).len();
+            starting.extend(self.generations(id, begin..end));
             begin = end;
         }
         self.kept[id].done += to - from;

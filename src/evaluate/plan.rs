@@ -2,7 +2,7 @@
 
 use super::prepare::Prepared;
 use super::run::families;
-use crate::engine::{EngineError, TokenTree, sequences};
+use crate::engine::{EngineError, walk_through};
 use crate::tokenizer::TokenRequest;
 
 /// Counts of work.
@@ -18,22 +18,26 @@ pub struct Plan {
     pub tokens_planned: usize,
     /// Tokens that generations may write, at most.
     pub tokens_to_write: usize,
+    /// Tokens whose keys and values are kept at once, at most.
+    pub peak_live_kv_tokens: usize,
 }
 
-/// Plans prepared tasks for a model of `max_length` positions, as [`evaluate`](super::evaluate) will go about them.
+/// Plans prepared tasks for a model of `max_length` positions that keeps at most `room` tokens, as
+/// [`evaluate`](super::evaluate) will go about them.
 ///
 /// # Errors
 /// A request that cannot be fed; [`Prepared::fit`] finds it first, and names it better.
-pub fn plan(prepared: &[Prepared], max_length: usize) -> Result<Plan, EngineError> {
+pub fn plan(prepared: &[Prepared], max_length: usize, room: usize) -> Result<Plan, EngineError> {
     let mut plan = Plan::default();
     for family in families(prepared) {
         let requests: Vec<TokenRequest> = family.iter().flat_map(Prepared::flat).collect();
-        let sequences = sequences(&requests, max_length)?;
+        let work = walk_through(&requests, max_length, room)?;
         plan.documents += family.iter().map(|task| task.tokens.len()).sum::<usize>();
         plan.requests += requests.len();
-        plan.tokens_alone += sequences.iter().map(|sequence| sequence.len()).sum::<usize>();
-        plan.tokens_planned += TokenTree::new(&sequences).tokens();
+        plan.tokens_alone += work.tokens_alone;
+        plan.tokens_planned += work.tokens_planned;
         plan.tokens_to_write += requests.iter().map(TokenRequest::max_new_tokens).sum::<usize>();
+        plan.peak_live_kv_tokens = plan.peak_live_kv_tokens.max(work.peak_live_kv_tokens);
     }
     Ok(plan)
 }

@@ -51,7 +51,7 @@ pub struct Evaluation {
 /// Answers and scores all prepared tasks, family by family: tasks that share a tag share their first tokens too, and are
 /// answered as one.
 ///
-/// `stop` is asked after every pass; then, and on an error, what was finished is in `evaluation`.
+/// The keys and values of at most `room` tokens are kept at once. `stop` is asked after every pass; then, and on an error, what was finished is in `evaluation`.
 ///
 /// # Errors
 /// See [`EvaluateError`].
@@ -59,6 +59,7 @@ pub fn evaluate(
     prepared: &[Prepared],
     forward: &mut dyn Forward,
     tokenizer: &Tokenizer,
+    room: usize,
     stop: &dyn Fn() -> bool,
     notify: &mut dyn FnMut(Event<'_>),
     evaluation: &mut Evaluation,
@@ -73,7 +74,7 @@ pub fn evaluate(
             let task = task.prepared;
             notify(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
         }
-        let outcome = family.answer(forward, tokenizer, stop, notify);
+        let outcome = family.answer(forward, tokenizer, room, stop, notify);
         evaluation.work.add(&family.work);
         evaluation.tasks.extend(family.tasks.into_iter().map(TaskProgress::record));
         evaluation.interrupted |= outcome?;
@@ -113,13 +114,14 @@ impl<'a> Family<'a> {
         &mut self,
         forward: &mut dyn Forward,
         tokenizer: &Tokenizer,
+        room: usize,
         stop: &dyn Fn() -> bool,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<bool, EvaluateError> {
         let requests: Vec<TokenRequest> = self.tasks.iter().flat_map(|task| task.prepared.flat()).collect();
         let mut fault = None;
         let mut stopped = false;
-        let answered = Engine::new(forward, tokenizer).answer(&requests, &mut |answer| {
+        let answered = Engine::new(forward, tokenizer).with_room(room).answer(&requests, &mut |answer| {
             let (task, document, place) = self.places[answer.request];
             if let Err(error) = self.tasks[task].take(document, place, answer.response, notify) {
                 fault = Some(error);

@@ -217,6 +217,11 @@ impl ModelConfig {
         self.heads * self.head_dim
     }
 
+    /// Bytes of keys and values that a token takes in all layers.
+    pub fn kv_bytes_per_token(&self, dtype: Dtype) -> u64 {
+        2 * (self.layers * self.kv_width()) as u64 * dtype.size() as u64
+    }
+
     /// Width of all key (or value) heads together.
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim

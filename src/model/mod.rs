@@ -186,7 +186,7 @@ impl Model {
             dtype,
             device: device_name,
             weight_bytes: parameters * size,
-            kv_bytes_per_token: 2 * (config.layers * config.kv_width()) as u64 * size,
+            kv_bytes_per_token: config.kv_bytes_per_token(dtype),
             weight_files: checkpoint.files(),
         };
         Ok(Model { facts, config, decoder })
@@ -307,6 +307,29 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Positions of the model at `path`, and the bytes that keys and values of a token take in its own number format (two bytes a
+/// number where it names none): what a plan needs, read from its configuration alone.
+///
+/// # Errors
+/// As [`Model::load`], for the configuration.
+pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
+    let kind =
+        std::fs::metadata(path).map_err(|reason| LoadError::NotFound { path: path.to_owned(), reason })?;
+    let (config, dtype) = match kind.is_dir() {
+        true => {
+            let file = path.join("config.json");
+            if !file.exists() {
+                return Err(LoadError::NoConfig { path: path.to_owned() });
+            }
+            let config = ModelConfig::from_hf_file(&file)?;
+            let dtype = config.dtype.unwrap_or(Dtype::Bf16);
+            (config, dtype)
+        }
+        false => (ModelConfig::from_gguf(&GgufFile::open(path)?)?, Dtype::F32),
+    };
+    Ok((config.max_positions, config.kv_bytes_per_token(dtype)))
 }
 
 fn open_folder(folder: &Path) -> Result<(ModelConfig, Checkpoint), LoadError> {

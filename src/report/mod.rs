@@ -6,4 +6,4 @@ mod table;
 
 pub use leaderboard::leaderboard;
 pub use run_summary::run_summary;
-pub use table::{Format, Table};
+pub use table::{Cell, Format, Table};

@@ -24,6 +24,14 @@ pub enum Cell {
     Text(String),
     /// A score, to the right, shown with two decimals and written unrounded as JSON.
     Score(Option<f64>),
+    /// A count, to the right.
+    Count(u64),
+}
+
+impl Cell {
+    fn is_number(&self) -> bool {
+        !matches!(self, Cell::Text(_))
+    }
 }
 
 /// Rows below a head.
@@ -50,11 +58,11 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table.load_preset(preset).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(self.head.iter().enumerate().map(|(i, name)| {
-            let right = self.rows.first().is_some_and(|row| matches!(row.get(i), Some(Cell::Score(_))));
+            let right = self.rows.first().is_some_and(|row| row.get(i).is_some_and(Cell::is_number));
             aligned(name.clone(), right)
         }));
         for row in &self.rows {
-            table.add_row(row.iter().map(|cell| aligned(shown(cell), matches!(cell, Cell::Score(_)))));
+            table.add_row(row.iter().map(|cell| aligned(shown(cell), cell.is_number())));
         }
         let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
         lines.join("\n")
@@ -82,6 +90,7 @@ impl Table {
                 let value = match cell {
                     Cell::Text(text) => Value::from(text.as_str()),
                     Cell::Score(score) => score.map_or(Value::Null, Value::from),
+                    Cell::Count(count) => Value::from(*count),
                 };
                 (name.clone(), value)
             });
@@ -101,5 +110,6 @@ fn shown(cell: &Cell) -> String {
         Cell::Text(text) => text.clone(),
         Cell::Score(Some(score)) => format!("{score:.2}"),
         Cell::Score(None) => "-".into(),
+        Cell::Count(count) => count.to_string(),
     }
 }

@@ -29,6 +29,16 @@ fn the_suite_runs_on_nothing_but_the_binary() {
     assert!(run["tokens_alone"].as_u64() > run["tokens_planned"].as_u64());
     assert_eq!(run["model"]["weights"][0]["blake3"].as_str().unwrap().len(), 64);
 
+    // The plan is the engine's own.
+    let tokenizer = repository("sample_model/tokenizer.json");
+    let arguments =
+        ["plan", "--tasks", "all", "--format", "json", "--tokenizer", tokenizer.to_str().unwrap()];
+    let plan: Value = serde_json::from_str(&stdout(&super::run(&arguments))).unwrap();
+    for count in ["tokens_alone", "tokens_planned"] {
+        assert_eq!(plan["total"][count], run[count], "{count}");
+    }
+    assert_eq!(plan["tasks"].as_object().unwrap().len(), 62);
+
     // A column is the mean over its tasks, the average the mean over the columns.
     let columns: Vec<f64> =
         results["suite"]["columns"].as_object().unwrap().values().map(|v| v.as_f64().unwrap()).collect();

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use assay::engine::{Engine, EngineError, Forward, log_softmax};
+use assay::engine::{Engine, EngineError, Forward, log_softmax, walk_through};
 use assay::model::{ForwardError, Row, Segment, SegmentId};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
@@ -30,6 +30,8 @@ fn logits(tokens: &[u32]) -> Vec<f32> {
 #[derive(Default)]
 struct StandIn {
     kept: HashMap<SegmentId, Vec<u32>>,
+    own: HashMap<SegmentId, usize>,
+    peak: usize,
     rows: usize,
     largest_pass: usize,
 }
@@ -52,9 +54,11 @@ impl Forward for StandIn {
             text.extend_from_slice(&segment.tokens);
             self.rows += segment.tokens.len();
             self.kept.insert(segment.id, text.clone());
+            *self.own.entry(segment.id).or_default() += segment.tokens.len();
             texts.push((first, text));
         }
         self.largest_pass = self.largest_pass.max(segments.iter().map(|s| s.tokens.len()).sum());
+        self.peak = self.peak.max(self.own.values().sum());
         for (index, row) in wanted.iter().enumerate() {
             let (first, text) = &texts[row.segment];
             if read(index, &logits(&text[..first + row.token + 1])).is_break() {
@@ -65,6 +69,7 @@ impl Forward for StandIn {
     }
 
     fn release(&mut self, id: SegmentId) {
+        self.own.remove(&id);
         assert!(self.kept.remove(&id).is_some(), "{id:?} is released once, and was kept");
     }
 
@@ -136,11 +141,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn answers_are_those_of_each_request_alone(requests in prop::collection::vec(request(), 1..60)) {
+    fn answers_are_those_of_each_request_alone(requests in prop::collection::vec(request(), 1..60), spare in 0usize..300) {
         let tokenizer = tokenizer();
         let mut model = StandIn::default();
         let mut answers = HashMap::new();
-        let work = Engine::new(&mut model, &tokenizer).answer(&requests, &mut |answer| {
+        // The least room that the longest request needs, and some more.
+        let room = MAX_LENGTH + spare;
+        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |answer| {
             assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
             ControlFlow::Continue(())
         }).unwrap();
@@ -151,6 +158,11 @@ proptest! {
         prop_assert_eq!(work.tokens_computed + work.tokens_generated, model.rows);
         prop_assert!(model.largest_pass <= 1024);
         prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
+        prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
+        prop_assert!(model.peak <= room, "{} tokens are kept, there is room for {}", model.peak, room);
+        let planned = walk_through(&requests, MAX_LENGTH, room).unwrap();
+        prop_assert_eq!(planned.tokens_planned, work.tokens_planned);
+        prop_assert!(planned.peak_live_kv_tokens <= room);
     }
 }
 

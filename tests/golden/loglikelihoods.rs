@@ -70,7 +70,15 @@ fn outcomes(
         assert_eq!(prepared.tokens.len(), documents.len());
         let mut evaluation = Evaluation::default();
         let mut loaded = Loaded::new(&model);
-        let done = evaluate(&[prepared], &mut loaded, tokenizer, &|| false, &mut |_| {}, &mut evaluation);
+        let done = evaluate(
+            &[prepared],
+            &mut loaded,
+            tokenizer,
+            usize::MAX,
+            &|| false,
+            &mut |_| {},
+            &mut evaluation,
+        );
         done.unwrap();
         for outcome in evaluation.tasks.remove(0).outcomes {
             all.insert((name.clone(), outcome.doc_id), outcome);

@@ -1,0 +1,21 @@
+//! How much memory keys and values may take.
+
+use crate::model::ModelFacts;
+
+/// Bytes that the system can give without swapping, where it says so.
+fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Where the system does not say what is free.
+const USUAL: u64 = 2 << 30;
+
+/// Tokens whose keys and values fit into `asked` bytes, or into half of what is free: the other half is for the passes
+/// themselves and for what else the machine does.
+pub fn room(asked: Option<u64>, facts: &ModelFacts) -> usize {
+    let bytes = asked.unwrap_or_else(|| available().map_or(USUAL, |free| free / 2));
+    usize::try_from(bytes / facts.kv_bytes_per_token.max(1)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,92 @@
+//! `assay plan`: what a run would cost, without weights.
+
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use super::arguments::{PlanArguments, PlanFormat};
+use super::failure::Failure;
+use super::requests::write_stdout;
+use crate::dataset::DatasetStore;
+use crate::evaluate::{Plan, Prepared, plan, prepare};
+use crate::model::shape_of;
+use crate::prompt::PromptOptions;
+use crate::report::{Cell, Format, Table};
+use crate::task::TaskIndex;
+use crate::tokenizer::Tokenizer;
+
+/// Keys and values of a token in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes a number.
+const USUAL_KV_BYTES: u64 = 128 << 10;
+/// Positions of the same.
+const USUAL_MAX_LENGTH: usize = 32_768;
+
+/// Prints the plan of each task, and that of all of them: tasks that share a tag are computed as one.
+pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
+    let index = TaskIndex::load(&arguments.tasks.data.include)?;
+    let selection = index.select(&arguments.tasks.tasks)?;
+    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
+    let (max_length, kv_bytes) = match &arguments.model {
+        Some(path) => shape_of(path)?,
+        None => (USUAL_MAX_LENGTH, USUAL_KV_BYTES),
+    };
+    let room = match arguments.kv_memory {
+        Some(bytes) => usize::try_from(bytes / kv_bytes.max(1)).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    };
+    let options = PromptOptions {
+        limit: arguments.tasks.limit.map(|n| n as usize),
+        num_fewshot: arguments.tasks.num_fewshot.map(|n| n as usize),
+    };
+    if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
+        eprintln!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
+    }
+    let mut prepared: Vec<Prepared> = Vec::with_capacity(selection.tasks.len());
+    for task in selection.tasks {
+        let mut task = prepare(task, &store, &options, &tokenizer)?;
+        task.fit(max_length, usize::MAX)?;
+        prepared.push(task);
+    }
+    let mut tasks: Vec<(String, Plan)> = Vec::with_capacity(prepared.len());
+    for task in &prepared {
+        tasks.push((task.task.name.to_string(), plan(std::slice::from_ref(task), max_length, room)?));
+    }
+    let total = plan(&prepared, max_length, room)?;
+    let text = match arguments.format {
+        PlanFormat::Json => {
+            let tasks: Map<String, Value> =
+                tasks.iter().map(|(name, plan)| (name.clone(), counts(plan))).collect();
+            let all = json!({"total": counts(&total), "tasks": tasks, "kv_bytes_per_token": kv_bytes});
+            serde_json::to_string_pretty(&all).unwrap_or_default()
+        }
+        PlanFormat::Table => table(&tasks, &total, kv_bytes),
+    };
+    write_stdout(&(text + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn counts(plan: &Plan) -> Value {
+    json!({
+        "requests": plan.requests,
+        "tokens_alone": plan.tokens_alone,
+        "tokens_planned": plan.tokens_planned,
+        "peak_live_kv_tokens": plan.peak_live_kv_tokens,
+    })
+}
+
+fn table(tasks: &[(String, Plan)], total: &Plan, kv_bytes: u64) -> String {
+    let head =
+        ["Task", "Documents", "Requests", "Tokens alone", "Tokens planned", "Peak KV tokens", "Peak KV MiB"];
+    let row = |name: &str, plan: &Plan| -> Vec<Cell> {
+        let counts =
+            [plan.documents, plan.requests, plan.tokens_alone, plan.tokens_planned, plan.peak_live_kv_tokens];
+        let mebibytes = (plan.peak_live_kv_tokens as u64 * kv_bytes) >> 20;
+        let mut row = vec![Cell::Text(name.to_string())];
+        row.extend(counts.iter().map(|count| Cell::Count(*count as u64)));
+        row.push(Cell::Count(mebibytes));
+        row
+    };
+    let mut rows: Vec<Vec<Cell>> = tasks.iter().map(|(name, plan)| row(name, plan)).collect();
+    rows.push(row("all", total));
+    Table { head: head.map(str::to_string).to_vec(), rows }.render(Format::Table)
+}
