@@ -22,18 +22,15 @@ struct Datasets;
 #[prefix = "sample_model/"]
 struct SampleModel;
 
-#[derive(Embed)]
-#[folder = "results"]
-#[prefix = "results/"]
-#[allow(dead_code)]
-struct Results;
+/// Of the results only this: the folder is where runs go.
+const PUBLISHED: (&str, &[u8]) = ("results/published.csv", include_bytes!("../results/published.csv"));
 
 fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
     let get = match path.split('/').next()? {
         "tasks" => Tasks::get,
         "datasets" => Datasets::get,
         "sample_model" => SampleModel::get,
-        "results" => Results::get,
+        _ if path == PUBLISHED.0 => return Some(PUBLISHED.1.into()),
         _ => return None,
     };
     get(path).map(|file| file.data)
@@ -55,7 +52,11 @@ pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
 
 /// The paths of all files directly in `folder`, of the working folder and of the binary, sorted.
 pub fn list(folder: &str) -> Vec<String> {
-    let inside = |path: &str| path.strip_prefix(folder).is_some_and(|rest| !rest[1..].contains('/'));
+    let inside = |path: &str| {
+        path.strip_prefix(folder)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|rest| !rest.contains('/'))
+    };
     let mut paths: BTreeSet<String> = Tasks::iter()
         .chain(Datasets::iter())
         .chain(SampleModel::iter())
@@ -82,21 +83,16 @@ pub fn folders(folder: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// A folder on disk that holds all files of `folder`: the working folder's where it has one, or else copies from the binary
-/// below `scratch`, for what must be mapped from a file.
+/// Copies the binary's own `folder` to disk below `scratch`, for what must be mapped from a file; the working folder's is not asked.
 ///
 /// # Errors
 /// `scratch` cannot be written.
-pub fn on_disk(folder: &str, scratch: &Path) -> io::Result<PathBuf> {
-    let here = PathBuf::from(folder);
-    if here.is_dir() {
-        return Ok(here);
-    }
+pub fn unpack(folder: &str, scratch: &Path) -> io::Result<PathBuf> {
     let target = scratch.join(folder);
     std::fs::create_dir_all(&target)?;
-    for path in list(folder) {
+    for path in SampleModel::iter().filter(|path| path.starts_with(&format!("{folder}/"))) {
         if let Some(bytes) = embedded(&path) {
-            std::fs::write(scratch.join(&path), bytes)?;
+            std::fs::write(scratch.join(&*path), bytes)?;
         }
     }
     Ok(target)

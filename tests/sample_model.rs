@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use assay::engine::{Engine, Loaded};
+use assay::engine::{Answer, Engine, Heard, Loaded};
 use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
@@ -31,9 +31,9 @@ fn its_held_out_loss_is_below_the_unigram_entropy() {
         })
         .collect();
     let mut loss = 0.0;
-    let mut loaded = Loaded::new(&model);
-    let answered = Engine::new(&mut loaded, &tokenizer).answer(&requests, &mut |answer| {
-        if let Response::Loglikelihood { loglikelihood, .. } = answer.response {
+    let mut loaded = Loaded::new(&model, &tokenizer);
+    let answered = Engine::new(&mut loaded, &tokenizer).answer(&requests, &mut |heard| {
+        if let Heard::Answer(Answer { response: Response::Loglikelihood { loglikelihood, .. }, .. }) = heard {
             loss -= loglikelihood;
         }
         ControlFlow::Continue(())

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::failure::Failure;
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::report::Format;
 
 /// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
 #[derive(Debug, Parser)]
-#[command(name = "assay", version, about, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "assay", version, about, max_term_width = 110)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -47,6 +48,18 @@ pub struct TaskArguments {
     pub data: DataArguments,
 }
 
+impl TaskArguments {
+    /// The names asked for, without white space around them.
+    pub fn names(&self) -> Result<Vec<String>, Failure> {
+        let names = self.tasks.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+        let names: Vec<String> = names.map(str::to_string).collect();
+        match names.is_empty() {
+            true => Err(Failure::bad_input("--tasks names no task", "`assay tasks` lists all")),
+            false => Ok(names),
+        }
+    }
+}
+
 /// Where task files and datasets are.
 #[derive(Debug, Args)]
 pub struct DataArguments {
@@ -79,7 +92,7 @@ pub struct EvalArguments {
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = parse_device)]
     pub device: DeviceChoice,
     /// Threads; all cores without it
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
     /// Memory for keys and values, such as 4GiB; half of what is free without it
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

@@ -13,12 +13,12 @@ use super::arguments::EvalArguments;
 use super::failure::{self, Failure};
 use super::memory::room;
 use super::model_files::ModelSource;
+use super::output::{say, write_stdout};
 use super::progress::Progress;
-use super::requests::write_stdout;
 use crate::dataset::DatasetStore;
 use crate::engine::Loaded;
 use crate::evaluate::{Circumstances, Evaluation, Plan, Prepared, evaluate, plan, prepare, suite_record};
-use crate::model::{LoadOptions, Model};
+use crate::model::{LoadOptions, Model, name_of};
 use crate::prompt::PromptOptions;
 use crate::report;
 use crate::store::{ModelRecord, RunFolder, RunRecord, results_json, run_json};
@@ -29,134 +29,153 @@ use crate::vocabulary::{Event, Fingerprint};
 /// Scores a model and writes the run's folder.
 pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitCode, Failure> {
     let started = SystemTime::now();
+    let stop = stop_on_interrupt();
     let threads = use_threads(arguments.threads)?;
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
-    let selection = index.select(&arguments.tasks.tasks)?;
+    let selection = index.select(&arguments.tasks.names()?)?;
     let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
     let source = ModelSource::find(arguments.model.as_deref())?;
     let folder = open_folder(arguments.output.as_deref(), &source.path, started)?;
-    match score(arguments, command_line, started, threads, &index, selection, &store, &source, &folder) {
-        Ok(code) => Ok(code),
-        Err(failure) => {
-            folder.abandon();
-            Err(failure)
-        }
+    let run = Run {
+        arguments,
+        command_line,
+        started,
+        threads,
+        index: &index,
+        store: &store,
+        source: &source,
+        stop,
+    };
+    let outcome = run.score(selection, &folder);
+    if outcome.is_err() || matches!(outcome, Ok(None)) {
+        folder.abandon();
     }
+    Ok(outcome?.unwrap_or_else(|| {
+        say!("interrupted before a document was finished; nothing was written");
+        ExitCode::from(failure::INTERRUPTED)
+    }))
 }
 
-#[allow(clippy::too_many_arguments)]
-fn score(
-    arguments: &EvalArguments,
+/// What a run is made of before its model is loaded.
+struct Run<'a> {
+    arguments: &'a EvalArguments,
     command_line: Vec<String>,
     started: SystemTime,
     threads: usize,
-    index: &TaskIndex,
-    selection: Selection,
-    store: &DatasetStore,
-    source: &ModelSource,
-    folder: &RunFolder,
-) -> Result<ExitCode, Failure> {
-    let mut spans: Vec<(&'static str, Duration)> = Vec::new();
-    let clock = Instant::now();
-    let options = LoadOptions { dtype: arguments.dtype.into(), device: arguments.device };
-    let model = Model::load(&source.path, options)?;
-    let tokenizer = source.tokenizer(arguments.tokenizer.as_deref(), &model)?;
-    spans.push(("loading", clock.elapsed()));
-    let hashes = hash_in_background(model.facts().weight_files.clone());
+    index: &'a TaskIndex,
+    store: &'a DatasetStore,
+    source: &'a ModelSource,
+    stop: Arc<AtomicBool>,
+}
 
-    let clock = Instant::now();
-    let limit = arguments.tasks.limit.map(|n| n as usize);
-    let num_fewshot = arguments.tasks.num_fewshot.map(|n| n as usize);
-    let options = PromptOptions { limit, num_fewshot };
-    let Selection { tasks, suite } = selection;
-    let mut prepared = Vec::with_capacity(tasks.len());
-    let facts = model.facts();
-    for task in tasks {
-        let mut task = prepare(task, store, &options, &tokenizer)?;
-        task.fit(facts.max_length, facts.vocab_size)?;
-        prepared.push(task);
+impl Run<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
-    spans.push(("preparing", clock.elapsed()));
-    let room = room(arguments.kv_memory, facts);
-    let plan = plan(&prepared, facts.max_length, room)?;
-    announce(&model, source, &prepared, &plan, store, num_fewshot);
 
-    let clock = Instant::now();
-    let mut evaluation = Evaluation::default();
-    let stop = stop_on_interrupt();
-    let mut progress = Progress::new(plan.requests);
-    let mut loaded = Loaded::new(&model);
-    let mut unwritten = None;
-    let outcome = evaluate(
-        &prepared,
-        &mut loaded,
-        &tokenizer,
-        room,
-        &|| stop.load(Ordering::Relaxed),
-        &mut |event: Event<'_>| progress.show(&event),
-        &mut evaluation,
-    );
-    progress.finish();
-    spans.push(("evaluating", clock.elapsed()));
+    /// Scores and writes; `None` where it was stopped before a document was finished.
+    fn score(&self, selection: Selection, folder: &RunFolder) -> Result<Option<ExitCode>, Failure> {
+        let mut spans: Vec<(&'static str, Duration)> = Vec::new();
+        let clock = Instant::now();
+        let options = LoadOptions { dtype: self.arguments.dtype.into(), device: self.arguments.device };
+        let model = Model::load(&self.source.path, options)?;
+        let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
+        spans.push(("loading", clock.elapsed()));
+        let hashes = hash_in_background(model.facts().weight_files.clone());
 
-    // Whatever happened, what was finished is written.
-    evaluation.tasks.retain(|task| !task.outcomes.is_empty());
-    for record in &evaluation.tasks {
-        if let Err(error) = folder.write_samples(record) {
-            unwritten.get_or_insert(error);
+        let clock = Instant::now();
+        let limit = self.arguments.tasks.limit.map(|n| n as usize);
+        let num_fewshot = self.arguments.tasks.num_fewshot.map(|n| n as usize);
+        let options = PromptOptions { limit, num_fewshot };
+        let Selection { tasks, suite } = selection;
+        let mut prepared = Vec::with_capacity(tasks.len());
+        let facts = model.facts();
+        for task in tasks {
+            if self.stopped() {
+                return Ok(None);
+            }
+            let mut task = prepare(task, self.store, &options, &tokenizer)?;
+            task.fit(facts.max_length, facts.vocab_size)?;
+            prepared.push(task);
         }
+        spans.push(("preparing", clock.elapsed()));
+        let room = room(self.arguments.kv_memory, facts);
+        let plan = plan(&prepared, facts.max_length, room)?;
+        announce(&model, self.source, &prepared, &plan, self.store, num_fewshot);
+
+        let clock = Instant::now();
+        let mut evaluation = Evaluation::default();
+        let mut progress = Progress::new(&plan);
+        let mut loaded = Loaded::new(&model, &tokenizer);
+        let mut unwritten = None;
+        let outcome = evaluate(
+            &prepared,
+            &mut loaded,
+            &tokenizer,
+            room,
+            &|| self.stopped(),
+            &mut |event: Event<'_>| progress.show(&event),
+            &mut evaluation,
+        );
+        progress.finish();
+        spans.push(("evaluating", clock.elapsed()));
+
+        // Whatever happened, what was finished is written.
+        evaluation.tasks.retain(|task| !task.outcomes.is_empty());
+        for record in &evaluation.tasks {
+            if let Err(error) = folder.write_samples(record) {
+                unwritten.get_or_insert(error);
+            }
+        }
+        let suite = suite.or_else(|| covering_suite(self.index, &prepared));
+        let circumstances = Circumstances {
+            limit,
+            sample_model: self.source.sample,
+            interrupted: evaluation.interrupted || outcome.is_err(),
+        };
+        let suite = suite
+            .map(|suite| suite_record(&suite, self.index, &evaluation.tasks, &circumstances))
+            .transpose()?;
+        let record = RunRecord {
+            arguments: self.command_line.clone(),
+            model: model_record(&model, self.source, &tokenizer, hashes),
+            tasks: &evaluation.tasks,
+            suite,
+            limit,
+            num_fewshot,
+            threads: self.threads,
+            started: self.started,
+            spans,
+            work: vec![
+                ("tokens_alone", plan.tokens_alone),
+                ("tokens_planned", plan.tokens_planned),
+                ("tokens_computed", evaluation.work.tokens_computed),
+                ("tokens_generated", evaluation.work.tokens_generated),
+                ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
+            ],
+            interrupted: evaluation.interrupted,
+            failed: outcome.as_ref().err().map(ToString::to_string),
+        };
+        if !evaluation.tasks.is_empty() {
+            folder.write_json("results.json", &results_json(&record))?;
+            folder.write_json("run.json", &run_json(&record))?;
+        }
+        outcome?;
+        if let Some(error) = unwritten {
+            return Err(error.into());
+        }
+        if evaluation.tasks.is_empty() {
+            return Ok(None);
+        }
+        let summary = report::run_summary(&record.model.name, &evaluation.tasks, record.suite.as_ref());
+        write_stdout(&(summary + "\n"))?;
+        say!("results in {}", folder.path().display());
+        if evaluation.interrupted {
+            say!("interrupted: the documents finished so far are kept there");
+            return Ok(Some(ExitCode::from(failure::INTERRUPTED)));
+        }
+        Ok(Some(ExitCode::SUCCESS))
     }
-    let suite = suite.or_else(|| covering_suite(index, &prepared));
-    let circumstances = Circumstances {
-        limit,
-        sample_model: source.sample,
-        interrupted: evaluation.interrupted || outcome.is_err(),
-    };
-    let suite =
-        suite.map(|suite| suite_record(&suite, index, &evaluation.tasks, &circumstances)).transpose()?;
-    let record = RunRecord {
-        arguments: command_line,
-        model: model_record(&model, source, &tokenizer, hashes),
-        tasks: &evaluation.tasks,
-        suite,
-        limit,
-        num_fewshot,
-        threads,
-        started,
-        spans,
-        work: vec![
-            ("tokens_alone", plan.tokens_alone),
-            ("tokens_planned", plan.tokens_planned),
-            ("tokens_computed", evaluation.work.tokens_computed),
-            ("tokens_generated", evaluation.work.tokens_generated),
-            ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
-        ],
-        interrupted: evaluation.interrupted,
-    };
-    if !evaluation.tasks.is_empty() {
-        folder.write_json("results.json", &results_json(&record))?;
-        folder.write_json("run.json", &run_json(&record))?;
-    }
-    outcome?;
-    if let Some(error) = unwritten {
-        return Err(error.into());
-    }
-    if evaluation.tasks.is_empty() {
-        eprintln!("interrupted before a document was finished; nothing was written");
-        return Ok(ExitCode::from(failure::INTERRUPTED));
-    }
-    let summary = report::run_summary(&record.model.name, &evaluation.tasks, record.suite.as_ref());
-    write_stdout(&(summary + "\n"))?;
-    let truncated: usize = evaluation.tasks.iter().map(|task| task.truncated).sum();
-    if truncated > 0 {
-        eprintln!("warning: {truncated} requests were longer than the model's context and cut from the left");
-    }
-    eprintln!("results in {}", folder.path().display());
-    if evaluation.interrupted {
-        eprintln!("interrupted: the documents finished so far are kept there");
-        return Ok(ExitCode::from(failure::INTERRUPTED));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Sets the threads of the pool that both tokenising and matrix products use.
@@ -178,8 +197,7 @@ fn open_folder(typed: Option<&Path>, model: &Path, started: SystemTime) -> Resul
     match typed {
         Some(path) => Ok(RunFolder::create(path)?),
         None => {
-            let model = model.canonicalize().unwrap_or_else(|_| model.to_path_buf());
-            let name = model.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let name = name_of(model);
             let time = humantime::format_rfc3339_seconds(started).to_string();
             let time: String = time.chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
             Ok(RunFolder::fresh(Path::new("results"), &format!("{name}-{time}"))?)
@@ -209,7 +227,7 @@ fn announce(
 ) {
     let facts = model.facts();
     let sample = if source.sample { " (built-in sample)" } else { "" };
-    eprintln!(
+    say!(
         "{}{sample}: {}, {} parameters, {} on {}",
         facts.name,
         facts.architecture,
@@ -218,20 +236,35 @@ fn announce(
         facts.device
     );
     if prepared.iter().any(|p| store.is_sampled(&p.task.dataset)) {
-        eprintln!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
+        say!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
     }
     if let Some(asked) = num_fewshot {
         let kept: Vec<&str> =
             prepared.iter().filter(|p| p.requests.num_fewshot != asked).map(|p| &*p.task.name).collect();
         if !kept.is_empty() {
-            eprintln!(
-                "note: --num-fewshot {asked} does not change {}, which declare 0 shots",
-                kept.join(", ")
+            say!("note: --num-fewshot {asked} does not change {}, which declare 0 shots", kept.join(", "));
+        }
+    }
+    for task in prepared {
+        for (split, found, expected) in task.other_rows() {
+            let name = &task.task.name;
+            say!(
+                "warning: `{split}` of {name} has {found} rows, the hub's {expected}: the run will not be ranked"
             );
         }
     }
+    let truncated: usize = prepared.iter().map(|task| task.truncated).sum();
+    if truncated > 0 {
+        say!("warning: {truncated} requests are longer than the model's context and are cut from the left");
+    }
+    let writes = prepared.iter().any(|task| task.tokens.iter().flatten().any(|r| r.max_new_tokens() > 0));
+    if writes && facts.eos_token_ids.is_empty() {
+        say!(
+            "warning: the model's files name no end-of-text token: only the tokenizer's, if any, and stop strings end a text"
+        );
+    }
     let count = |n: usize| HumanCount(n as u64);
-    eprintln!(
+    say!(
         "{} tasks, {} documents, {} requests; {} tokens to compute ({} if each request ran alone), at most {} to write",
         count(prepared.len()),
         count(plan.documents),
@@ -241,12 +274,11 @@ fn announce(
         count(plan.tokens_to_write)
     );
     match model.seconds_per_token() {
-        // Half of what may be written is: most answers end at a stop string.
         Ok(seconds) => {
-            let tokens = plan.tokens_planned as f64 + 0.5 * plan.tokens_to_write as f64;
-            eprintln!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
+            let tokens = plan.expected_tokens();
+            say!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
         }
-        Err(error) => eprintln!("how long it takes cannot be told: {error}"),
+        Err(error) => say!("how long it takes cannot be told: {error}"),
     }
 }
 
@@ -258,10 +290,10 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(failure::INTERRUPTED));
         }
-        eprintln!("interrupted: finishing the pass; once more to stop at once");
+        say!("interrupted: finishing the pass; once more to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will lose what is finished: {error}");
+        say!("warning: Ctrl-C will lose what is finished: {error}");
     }
     stop
 }
@@ -285,23 +317,28 @@ fn hash_in_background(files: Vec<PathBuf>) -> Hashes {
 
 fn model_record(model: &Model, source: &ModelSource, tokenizer: &Tokenizer, hashes: Hashes) -> ModelRecord {
     let facts = model.facts();
+    // Where the sample was unpacked says nothing about the run.
+    let shown = |path: &Path| match (source.sample, path.file_name()) {
+        (true, Some(name)) => format!("built-in/{}", name.to_string_lossy()),
+        _ => path.display().to_string(),
+    };
     let mut weights = Vec::new();
     for (path, hash) in hashes.join().unwrap_or_default() {
         match hash {
-            Ok(hash) => weights.push((path, hash)),
-            Err(error) => eprintln!("warning: {path}: not hashed: {error}"),
+            Ok(hash) => weights.push((shown(Path::new(&path)), hash)),
+            Err(error) => say!("warning: {path}: not hashed: {error}"),
         }
     }
     ModelRecord {
         name: facts.name.clone(),
-        path: facts.path.display().to_string(),
+        path: shown(&facts.path),
         architecture: facts.architecture.to_string(),
         parameters: facts.parameters,
         dtype: facts.dtype.to_string(),
         device: facts.device.clone(),
         max_length: facts.max_length,
         weights,
-        tokenizer: (tokenizer.path.display().to_string(), tokenizer.fingerprint.clone()),
+        tokenizer: (shown(&tokenizer.path), tokenizer.fingerprint.clone()),
         sample: source.sample,
     }
 }

@@ -10,6 +10,7 @@
 
 use std::process::ExitCode;
 
+use super::output::say;
 use miette::Diagnostic;
 
 /// Exit code for bad input.
@@ -67,9 +68,9 @@ impl Failure {
 
     /// Prints the failure to stderr and names its exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.message.replace('\n', " "));
+        say!("error: {}", self.message.replace('\n', " "));
         if !self.hint.is_empty() {
-            eprintln!("hint: {}", self.hint.replace('\n', " "));
+            say!("hint: {}", self.hint.replace('\n', " "));
         }
         ExitCode::from(self.code)
     }

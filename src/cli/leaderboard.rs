@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::arguments::LeaderboardArguments;
 use super::failure::Failure;
-use super::requests::write_stdout;
+use super::output::{say, write_stdout};
 use crate::report::{self, Format};
 use crate::store::{past_runs, published};
 use crate::task::TaskIndex;
@@ -20,7 +20,12 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
     })?;
     let columns: Vec<String> = suite.columns.iter().map(|column| column.name.clone()).collect();
     let mut lines = published(&columns)?;
-    lines.extend(past_runs(Path::new("results"), &suite.name, &columns)?);
+    for run in past_runs(Path::new("results"), &suite.name, &columns) {
+        match run {
+            Ok(line) => lines.push(line),
+            Err(error) => say!("warning: {error}; it is left out"),
+        }
+    }
     let (ranked, apart) = report::leaderboard(&columns, lines);
     let format = Format::from(arguments.format);
     let text = match format {
@@ -31,7 +36,7 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
         // A table of one kind of line stays a table: those that are not ranked go to the reader, not into the data.
         Format::Csv => {
             if !apart.rows.is_empty() {
-                eprintln!(
+                say!(
                     "note: {} runs are not ranked and left out; --format table shows them",
                     apart.rows.len()
                 );

@@ -6,6 +6,7 @@ mod failure;
 mod leaderboard;
 mod memory;
 mod model_files;
+mod output;
 mod plan;
 mod progress;
 mod requests;
@@ -30,8 +31,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            return ExitCode::from(failure::BAD_INPUT);
+            let failure = Failure::bad_input("no command given", "`assay --help` shows the commands");
+            return failure.report();
         }
         Err(error) => return Failure::of_arguments(&error).report(),
     };

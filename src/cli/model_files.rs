@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
+use super::output::say;
 use crate::builtin;
 use crate::model::{Model, ModelFacts};
 use crate::tokenizer::{Tokenizer, gguf};
@@ -49,14 +50,13 @@ impl ModelSource {
             }
             None => {
                 let scratch = std::env::temp_dir().join(format!("assay-{}", std::process::id()));
-                let path = builtin::on_disk("sample_model", &scratch).map_err(|error| {
+                let path = builtin::unpack("sample_model", &scratch).map_err(|error| {
                     Failure::bad_input(
                         format!("{}: cannot be written: {error}", scratch.display()),
                         "the built-in sample model is unpacked there: name another folder with TMPDIR",
                     )
                 })?;
-                let scratch = path.starts_with(&scratch).then_some(scratch);
-                Ok(Self { path, sample: true, scratch })
+                Ok(Self { path, sample: true, scratch: Some(scratch) })
             }
         }
     }
@@ -96,7 +96,7 @@ impl ModelSource {
 fn warn_of_size(tokenizer: &Tokenizer, facts: &ModelFacts) {
     let size = tokenizer.vocabulary_size();
     if size > facts.vocab_size {
-        eprintln!(
+        say!(
             "warning: the tokenizer has {size} tokens, the model's embedding {} rows; a request beyond them is an error",
             facts.vocab_size
         );

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{PlanArguments, PlanFormat};
 use super::failure::Failure;
-use super::requests::write_stdout;
+use super::output::{say, write_stdout};
 use crate::dataset::DatasetStore;
 use crate::evaluate::{Plan, Prepared, plan, prepare};
 use crate::model::shape_of;
@@ -23,7 +23,7 @@ const USUAL_MAX_LENGTH: usize = 32_768;
 /// Prints the plan of each task, and that of all of them: tasks that share a tag are computed as one.
 pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
-    let selection = index.select(&arguments.tasks.tasks)?;
+    let selection = index.select(&arguments.tasks.names()?)?;
     let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let (max_length, kv_bytes) = match &arguments.model {
@@ -39,7 +39,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         num_fewshot: arguments.tasks.num_fewshot.map(|n| n as usize),
     };
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
-        eprintln!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
+        say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }
     let mut prepared: Vec<Prepared> = Vec::with_capacity(selection.tasks.len());
     for task in selection.tasks {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
+use super::output::say;
+use crate::evaluate::Plan;
 use crate::vocabulary::Event;
 
 /// Shows events on stderr.
@@ -12,6 +14,10 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
     last_line: Instant,
+    /// Tokens that are expected to go through the model.
+    tokens: f64,
+    /// Of the families before the present one, and of the present one.
+    computed: (usize, usize),
     requests: usize,
     answered: usize,
 }
@@ -20,12 +26,11 @@ pub struct Progress {
 const PAUSE: Duration = Duration::from_secs(30);
 
 impl Progress {
-    /// Progress towards `requests` answers.
-    pub fn new(requests: usize) -> Self {
+    /// Progress towards the end of `plan`.
+    pub fn new(plan: &Plan) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(requests as u64);
-            let style =
-                "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} requests, {per_sec}, {eta} left  {msg}";
+            let bar = ProgressBar::new(plan.requests as u64);
+            let style = "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} requests, {msg}";
             bar.set_style(
                 ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
@@ -33,7 +38,8 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, started: now, last_line: now, requests, answered: 0 }
+        let (requests, tokens) = (plan.requests, plan.expected_tokens());
+        Self { bar, started: now, last_line: now, tokens, computed: (0, 0), requests, answered: 0 }
     }
 
     /// Takes note of an event.
@@ -44,18 +50,26 @@ impl Progress {
                     bar.set_message(task.to_string());
                 }
             }
+            Event::Advanced { tokens } => {
+                // A family counts from nothing again.
+                if *tokens < self.computed.1 {
+                    self.computed.0 += self.computed.1;
+                }
+                self.computed.1 = *tokens;
+            }
             Event::DocumentFinished { task, requests, running, .. } => {
                 self.answered += requests;
-                let score =
-                    running.map(|(metric, value)| format!(" {metric} {value:.4}")).unwrap_or_default();
+                let scores: Vec<String> =
+                    running.iter().map(|(name, mean)| format!("{name} {mean:.4}")).collect();
+                let news = format!("{}  {task} {}", self.pace(), scores.join(", "));
                 match &self.bar {
                     Some(bar) => {
                         bar.set_position(self.answered as u64);
-                        bar.set_message(format!("{task}{score}"));
+                        bar.set_message(news);
                     }
                     None if self.last_line.elapsed() >= PAUSE => {
                         self.last_line = Instant::now();
-                        eprintln!("{}  {task}{score}", self.line());
+                        say!("{} {news}", self.count());
                     }
                     None => {}
                 }
@@ -68,10 +82,10 @@ impl Progress {
                         None => format!("{metric} {:.4}", estimate.value),
                     })
                     .collect();
-                let line = format!("{}  {task}: {}", self.line(), scores.join(", "));
+                let line = format!("{} {}  {task}: {}", self.count(), self.pace(), scores.join(", "));
                 match &self.bar {
                     Some(bar) => bar.println(line),
-                    None => eprintln!("{line}"),
+                    None => say!("{line}"),
                 }
             }
         }
@@ -84,15 +98,16 @@ impl Progress {
         }
     }
 
-    fn line(&self) -> String {
-        let elapsed = self.started.elapsed();
-        let rate = self.answered as f64 / elapsed.as_secs_f64().max(1e-3);
-        let left = Duration::from_secs_f64((self.requests - self.answered) as f64 / rate.max(1e-3));
-        format!(
-            "{}/{} requests, {rate:.1}/s, {} left",
-            HumanCount(self.answered as u64),
-            HumanCount(self.requests as u64),
-            HumanDuration(left)
-        )
+    fn count(&self) -> String {
+        format!("{}/{} requests,", HumanCount(self.answered as u64), HumanCount(self.requests as u64))
+    }
+
+    /// Rate and time left, by tokens: requests differ too much.
+    fn pace(&self) -> String {
+        let elapsed = self.started.elapsed().as_secs_f64().max(1e-3);
+        let computed = (self.computed.0 + self.computed.1) as f64;
+        let rate = computed / elapsed;
+        let left = (self.tokens - computed).max(0.0) / rate.max(1e-3);
+        format!("{rate:.0} tokens/s, {} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))))
     }
 }

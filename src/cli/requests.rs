@@ -1,12 +1,12 @@
 //! `assay requests`: what a model would be asked, as JSON lines.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::arguments::RequestsArguments;
 use super::failure::Failure;
+use super::output::{say, write_stdout};
 use crate::dataset::DatasetStore;
 use crate::evaluate::{Prepared, prepare};
 use crate::prompt::PromptOptions;
@@ -17,7 +17,7 @@ use crate::vocabulary::Request;
 /// Prints one object a document.
 pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
-    let selection = index.select(&arguments.tasks.tasks)?;
+    let selection = index.select(&arguments.tasks.names()?)?;
     let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let options = PromptOptions {
@@ -25,7 +25,7 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
         num_fewshot: arguments.tasks.num_fewshot.map(|n| n as usize),
     };
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
-        eprintln!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
+        say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
     }
     for task in selection.tasks {
         let prepared = prepare(task, &store, &options, &tokenizer)?;
@@ -69,17 +69,4 @@ fn line(prepared: &Prepared, index: usize) -> Value {
         "gold": document.gold,
         "requests": requests,
     })
-}
-
-/// Writes data to stdout. A reader that closes the pipe, such as `head`, has what it wants.
-pub fn write_stdout(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Failure::bad_input(
-            format!("stdout: cannot be written: {error}"),
-            "check where the output goes, and that the disk is not full",
-        )),
-    }
 }

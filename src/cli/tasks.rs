@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::arguments::TasksArguments;
 use super::failure::Failure;
-use super::requests::write_stdout;
+use super::output::write_stdout;
 use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};
 use crate::task::{Task, TaskIndex};

@@ -126,6 +126,8 @@ pub struct Split {
     pub fingerprint: Fingerprint,
     /// Whether they are built-in samples.
     pub sample: bool,
+    /// Rows that the hub's own split has, where that is known and another number.
+    pub expected_rows: Option<usize>,
 }
 
 /// Where datasets are looked for.
@@ -165,9 +167,14 @@ impl DatasetStore {
         if let Some(found) = lock().get(&key) {
             return Ok(found.clone());
         }
-        let found = self.read_split(dataset, split)?;
+        let mut found = self.read_split(dataset, split)?;
         if found.rows.is_empty() {
             return Err(DatasetError::Empty { path: found.id, split: split.to_string() });
+        }
+        if !found.sample && dataset.data_files.is_empty() {
+            let manifest = self.manifests.iter().find(|manifest| manifest.hub_id == dataset.path);
+            let expected = manifest.and_then(|manifest| manifest.rows_of(dataset.config.as_deref(), split));
+            found.expected_rows = expected.filter(|rows| *rows != found.rows.len());
         }
         lock().insert(key, found.clone());
         Ok(found)
@@ -356,7 +363,7 @@ fn read_files(
         rows.extend(read.map_err(|what| DatasetError::Corrupt { path: path.clone(), what })?);
     }
     let sample = matches!(source, Source::Builtin);
-    Ok(Split { rows: Arc::new(rows), id, fingerprint: hasher.finalize().into(), sample })
+    Ok(Split { rows: Arc::new(rows), id, fingerprint: hasher.finalize().into(), sample, expected_rows: None })
 }
 
 #[cfg(test)]

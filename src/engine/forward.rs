@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::model::{ForwardError, KvCache, Model, Row, Segment, SegmentId};
+use crate::tokenizer::Tokenizer;
 
 /// Computes passes over segments of tokens and keeps their keys and values.
 pub trait Forward {
@@ -31,12 +32,15 @@ pub trait Forward {
 pub struct Loaded<'a> {
     model: &'a Model,
     kv: KvCache,
+    end_of_text: Vec<u32>,
 }
 
 impl<'a> Loaded<'a> {
-    /// A model with nothing computed yet.
-    pub fn new(model: &'a Model) -> Self {
-        Self { model, kv: model.kv_cache() }
+    /// A model with nothing computed yet. Texts end at its own end-of-text tokens and at the tokenizer's.
+    pub fn new(model: &'a Model, tokenizer: &Tokenizer) -> Self {
+        let mut end_of_text = model.facts().eos_token_ids.clone();
+        end_of_text.extend(tokenizer.end_of_text);
+        Self { model, kv: model.kv_cache(), end_of_text }
     }
 }
 
@@ -59,6 +63,6 @@ impl Forward for Loaded<'_> {
     }
 
     fn end_of_text(&self) -> &[u32] {
-        &self.model.facts().eos_token_ids
+        &self.end_of_text
     }
 }

@@ -58,9 +58,11 @@ impl Decode {
     ) -> Result<Step, TokenizerError> {
         self.tokens.push(token);
         self.next = token;
-        let text = tokenizer.decode(&self.tokens)?;
-        let stop = first_stop(&text, &self.until);
         let ended = end_of_text.contains(&token);
+        // What ends a text is no part of it, whether or not the tokenizer counts it as special.
+        let written = if ended { &self.tokens[..self.tokens.len() - 1] } else { &self.tokens };
+        let text = tokenizer.decode(written)?;
+        let stop = first_stop(&text, &self.until);
         if stop.is_none() && !ended && self.tokens.len() < self.max_new_tokens {
             return Ok(Step::Continues);
         }

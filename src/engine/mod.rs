@@ -13,7 +13,7 @@ mod tree;
 
 pub use forward::{Forward, Loaded};
 pub use plan::walk_through;
-pub use run::{Answer, Engine, EngineError, Work};
+pub use run::{Answer, Engine, EngineError, Heard, Work};
 pub use schedule::sequences;
 pub use score::{LogSoftmax, log_softmax};
 pub use sequence::Sequence;

@@ -84,6 +84,15 @@ pub struct Answer {
     pub response: Response,
 }
 
+/// What is heard of a run while it goes on.
+#[derive(Debug)]
+pub enum Heard {
+    /// A request is answered.
+    Answer(Answer),
+    /// A pass is over and its answers are given; this is what the run cost so far.
+    Pass(Work),
+}
+
 /// What a run cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
@@ -131,17 +140,17 @@ impl<'a> Engine<'a> {
         Self { room: tokens, ..self }
     }
 
-    /// Answers all requests, in an order of its own. `answered` may break off; what was answered by then stays so.
+    /// Answers all requests, in an order of its own. `hear` may break off; what was answered by then stays so.
     ///
     /// # Errors
     /// See [`EngineError`].
     pub fn answer(
         &mut self,
         requests: &[TokenRequest],
-        answered: &mut dyn FnMut(Answer) -> ControlFlow<()>,
+        hear: &mut dyn FnMut(Heard) -> ControlFlow<()>,
     ) -> Result<Work, EngineError> {
         let mut schedule = Schedule::new(requests, self.forward.max_length(), self.room)?;
-        let outcome = self.walk(&mut schedule, answered);
+        let outcome = self.walk(&mut schedule, hear);
         schedule.release_all(self.forward);
         outcome?;
         Ok(schedule.work)
@@ -150,14 +159,15 @@ impl<'a> Engine<'a> {
     fn walk(
         &mut self,
         schedule: &mut Schedule<'_>,
-        answered: &mut dyn FnMut(Answer) -> ControlFlow<()>,
+        hear: &mut dyn FnMut(Heard) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         while let Some(pass) = schedule.next_pass() {
             let mut answers = Vec::new();
             self.compute(schedule, &pass, &mut answers)?;
             schedule.release_finished(self.forward);
-            for answer in answers {
-                if answered(answer).is_break() {
+            let heard = answers.into_iter().map(Heard::Answer).chain([Heard::Pass(schedule.work)]);
+            for heard in heard {
+                if hear(heard).is_break() {
                     return Ok(());
                 }
             }

@@ -22,6 +22,13 @@ pub struct Plan {
     pub peak_live_kv_tokens: usize,
 }
 
+impl Plan {
+    /// Tokens that will probably go through the model: most answers end at a stop string, so half of what may be written.
+    pub fn expected_tokens(&self) -> f64 {
+        self.tokens_planned as f64 + 0.5 * self.tokens_to_write as f64
+    }
+}
+
 /// Plans prepared tasks for a model of `max_length` positions that keeps at most `room` tokens, as
 /// [`evaluate`](super::evaluate) will go about them.
 ///

@@ -85,6 +85,14 @@ pub fn prepare(
 }
 
 impl Prepared {
+    /// Splits that have another number of rows than the hub's own: name, rows read, rows there.
+    pub fn other_rows(&self) -> Vec<(String, usize, usize)> {
+        let splits = self.requests.splits.iter();
+        splits
+            .filter_map(|(name, split)| Some((name.clone(), split.rows.len(), split.expected_rows?)))
+            .collect()
+    }
+
     /// All requests, document by document.
     pub fn flat(&self) -> Vec<TokenRequest> {
         self.tokens.iter().flatten().cloned().collect()

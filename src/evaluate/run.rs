@@ -6,7 +6,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::prepare::{PrepareError, Prepared};
-use crate::engine::{Engine, EngineError, Forward, Work};
+use crate::engine::{Engine, EngineError, Forward, Heard, Work};
 use crate::metric::MetricError;
 use crate::tokenizer::{TokenRequest, Tokenizer};
 use crate::vocabulary::{
@@ -121,14 +121,24 @@ impl<'a> Family<'a> {
         let requests: Vec<TokenRequest> = self.tasks.iter().flat_map(|task| task.prepared.flat()).collect();
         let mut fault = None;
         let mut stopped = false;
-        let answered = Engine::new(forward, tokenizer).with_room(room).answer(&requests, &mut |answer| {
-            let (task, document, place) = self.places[answer.request];
-            if let Err(error) = self.tasks[task].take(document, place, answer.response, notify) {
-                fault = Some(error);
-                return ControlFlow::Break(());
+        let mut engine = Engine::new(forward, tokenizer).with_room(room);
+        let answered = engine.answer(&requests, &mut |heard| match heard {
+            Heard::Answer(answer) => {
+                let (task, document, place) = self.places[answer.request];
+                match self.tasks[task].take(document, place, answer.response, notify) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        fault = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
             }
-            stopped = stop();
-            if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            Heard::Pass(work) => {
+                self.work = work;
+                notify(Event::Advanced { tokens: work.tokens_computed + work.tokens_generated });
+                stopped = stop();
+                if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
         });
         if let Some(error) = fault {
             return Err(error.into());
@@ -198,16 +208,13 @@ impl<'a> TaskProgress<'a> {
         }
         let (doc_id, row) = (document.doc_id, document.row);
         let outcome = Outcome { doc_id, row, gold: document.gold.clone(), responses, metrics };
-        let running = outcome
-            .metrics
-            .last()
-            .zip(self.sums.last())
-            .map(|((name, _), sum)| (name.as_str(), sum / self.finished as f64));
+        let mean = |(value, sum): (&(String, f64), &f64)| (value.0.clone(), sum / self.finished as f64);
+        let running: Vec<(String, f64)> = outcome.metrics.iter().zip(&self.sums).map(mean).collect();
         notify(Event::DocumentFinished {
             task: &self.prepared.task.name,
             outcome: &outcome,
             requests: outcome.responses.len(),
-            running,
+            running: &running,
         });
         self.outcomes[index] = Some(outcome);
         if self.finished == self.outcomes.len() {
@@ -244,6 +251,7 @@ impl<'a> TaskProgress<'a> {
             outcomes,
             estimates,
             sample: requests.splits.iter().any(|(_, split)| split.sample),
+            other_rows: self.prepared.other_rows(),
             truncated: self.prepared.truncated,
             file: task.fingerprint.clone(),
             prompts: prompts_fingerprint(self.prepared),

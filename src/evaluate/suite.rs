@@ -55,6 +55,9 @@ pub fn suite_record(
             })
             .collect();
         for record in members.iter().filter_map(|name| by_name.get(name.as_str())) {
+            for (split, found, expected) in &record.other_rows {
+                add(format!("{found} of {expected} rows in `{split}` of {}", record.task));
+            }
             if record.sample {
                 add("built-in sample datasets".into());
             } else if record.num_fewshot != record.declared_fewshot {
@@ -64,10 +67,11 @@ pub fn suite_record(
             }
         }
         let known: Option<Vec<f64>> = scores.into_iter().collect();
-        if known.is_none() {
-            add(format!("no {}", column.name));
-        }
         columns.push((column.name.clone(), known.map(|scores| 100.0 * mean(&scores))));
+    }
+    let known = columns.iter().filter(|(_, score)| score.is_some()).count();
+    if known < columns.len() {
+        unranked.push(format!("{known} of {} columns", columns.len()));
     }
     let all: Option<Vec<f64>> = columns.iter().map(|(_, score)| *score).collect();
     Ok(SuiteRecord {

@@ -30,23 +30,37 @@ impl ModelConfig {
     /// [`ConfigError`], where the file can't be read, isn't JSON, lacks a key, has a value that can't be, or asks for
     /// something that isn't computed here.
     pub fn from_hf_file(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read(path).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
-        let value: Value = serde_json::from_slice(&text).map_err(|error| ConfigError::Json {
+        let mut model = Keys { path, map: &read_object(path)?, inside: "" }.model()?;
+        // transformers' `generate` asks this file where there is one; instruct models list more tokens here.
+        let generation = path.with_file_name("generation_config.json");
+        if generation.exists() {
+            let keys = Keys { path: &generation, map: &read_object(&generation)?, inside: "" };
+            for id in keys.eos_token_ids()? {
+                if !model.eos_token_ids.contains(&id) {
+                    model.eos_token_ids.push(id);
+                }
+            }
+        }
+        Ok(model)
+    }
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>, ConfigError> {
+    let text = std::fs::read(path).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
+    let value: Value = serde_json::from_slice(&text).map_err(|error| ConfigError::Json {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+        reason: error.to_string(),
+    })?;
+    match value {
+        Value::Object(map) => Ok(map),
+        value => Err(ConfigError::Value {
             path: path.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            reason: error.to_string(),
-        })?;
-        let Value::Object(map) = &value else {
-            return Err(ConfigError::Value {
-                path: path.to_owned(),
-                key: "the whole file".to_owned(),
-                found: shown(&value),
-                expected: "a JSON object".to_owned(),
-            });
-        };
-        Keys { path, map, inside: "" }.model()
+            key: "the whole file".to_owned(),
+            found: shown(&value),
+            expected: "a JSON object".to_owned(),
+        }),
     }
 }
 

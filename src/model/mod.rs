@@ -353,7 +353,8 @@ fn take_all(
     Ok((decoder, parameters))
 }
 
-fn name_of(path: &Path) -> String {
+/// What the model at `path` is called: its folder's name, or its file's without the ending.
+pub fn name_of(path: &Path) -> String {
     // `.` and `..` have no name of their own.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };

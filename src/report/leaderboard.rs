@@ -3,7 +3,7 @@
 use super::table::{Cell, Table};
 use crate::store::Line;
 
-/// Ranked lines by average, best first; then those that are not ranked, with the reason in their name's place.
+/// Ranked lines by average, best first; then those that are not ranked, with the reason and the run's folder.
 ///
 /// Two tables, since a score of part of a benchmark must not be read among scores of the whole.
 pub fn leaderboard(columns: &[String], mut lines: Vec<Line>) -> (Table, Table) {
@@ -11,9 +11,9 @@ pub fn leaderboard(columns: &[String], mut lines: Vec<Line>) -> (Table, Table) {
         b.average.unwrap_or(-1.0).total_cmp(&a.average.unwrap_or(-1.0)).then(a.model.cmp(&b.model))
     });
     let (ranked, apart): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.average.is_some());
-    let head = |extra: Option<&str>| -> Vec<String> {
+    let head = |extra: &[&str]| -> Vec<String> {
         let fixed = ["Model", "Average"].into_iter().map(str::to_string);
-        fixed.chain(columns.iter().cloned()).chain(extra.map(str::to_string)).collect()
+        fixed.chain(columns.iter().cloned()).chain(extra.iter().map(|name| name.to_string())).collect()
     };
     let row = |line: &Line| -> Vec<Cell> {
         let mut row = vec![Cell::Text(line.model.clone()), Cell::Score(line.average)];
@@ -23,10 +23,11 @@ pub fn leaderboard(columns: &[String], mut lines: Vec<Line>) -> (Table, Table) {
     let apart_row = |line: &Line| -> Vec<Cell> {
         let mut row = row(line);
         row.push(Cell::Text(line.unranked.join("; ")));
+        row.push(Cell::Text(line.source.clone()));
         row
     };
     (
-        Table { head: head(None), rows: ranked.iter().map(row).collect() },
-        Table { head: head(Some("Not ranked")), rows: apart.iter().map(apart_row).collect() },
+        Table { head: head(&[]), rows: ranked.iter().map(row).collect() },
+        Table { head: head(&["Not ranked", "Run"]), rows: apart.iter().map(apart_row).collect() },
     )
 }

@@ -48,10 +48,21 @@ impl Table {
     pub fn render(&self, format: Format) -> String {
         match format {
             Format::Table => self.drawn(presets::NOTHING),
-            Format::Markdown => self.drawn(presets::ASCII_MARKDOWN),
+            Format::Markdown => self.escaped().drawn(presets::ASCII_MARKDOWN),
             Format::Csv => self.csv(),
             Format::Json => serde_json::to_string_pretty(&self.json()).unwrap_or_default(),
         }
+    }
+
+    /// Text that does not end a Markdown cell or row.
+    fn escaped(&self) -> Table {
+        let escape = |text: &String| text.replace('|', "\\|").replace('\n', " ");
+        let cell = |cell: &Cell| match cell {
+            Cell::Text(text) => Cell::Text(escape(text)),
+            number => number.clone(),
+        };
+        let rows = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        Table { head: self.head.iter().map(escape).collect(), rows }
     }
 
     fn drawn(&self, preset: &str) -> String {
@@ -70,14 +81,14 @@ impl Table {
 
     fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let exact = |cell: &Cell| match cell {
+        let field = |cell: &Cell| match cell {
             Cell::Score(None) => String::new(),
             cell => shown(cell),
         };
         // Writing to memory does not fail.
         let _ = writer.write_record(&self.head);
         for row in &self.rows {
-            let _ = writer.write_record(row.iter().map(exact));
+            let _ = writer.write_record(row.iter().map(field));
         }
         let bytes = writer.into_inner().unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim_end().to_string()

@@ -89,39 +89,42 @@ pub fn published(columns: &[String]) -> Result<Vec<Line>, PastError> {
     Ok(lines)
 }
 
-/// The runs below `folder`, at most two folders deep, with scores of `suite`.
-///
-/// # Errors
-/// A `results.json` that is no run's.
-pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Result<Vec<Line>, PastError> {
+/// The runs below `folder`, at most two folders deep, with scores of `suite`; each damaged `results.json` is an error of its own,
+/// since one of them must not hide the others.
+pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Vec<Result<Line, PastError>> {
     let mut files = Vec::new();
     find_results(folder, 2, &mut files);
     files.sort();
-    let mut lines = Vec::new();
-    for file in files {
-        let fault = |what: String| PastError::Run { path: file.display().to_string(), what };
-        let text = std::fs::read_to_string(&file).map_err(|e| fault(e.to_string()))?;
-        let results: Value = serde_json::from_str(&text).map_err(|e| fault(e.to_string()))?;
-        let record = &results["suite"];
-        if record["name"] != suite {
-            continue;
-        }
-        let scores: Vec<Option<f64>> = columns.iter().map(|name| record["columns"][name].as_f64()).collect();
-        let reasons = record["unranked_because"]
-            .as_array()
-            .ok_or_else(|| fault("no `suite.unranked_because`".into()))?;
-        let unranked: Vec<String> = reasons.iter().filter_map(|r| r.as_str().map(str::to_string)).collect();
-        let all: Option<Vec<f64>> = scores.iter().copied().collect();
-        let average = all.filter(|_| unranked.is_empty()).map(|scores| crate::statistics::mean(&scores));
-        lines.push(Line {
-            model: results["config"]["model"].as_str().unwrap_or("unknown").to_string(),
-            average,
-            unranked,
-            scores,
-            source: file.parent().unwrap_or(folder).display().to_string(),
-        });
+    files.iter().filter_map(|file| past_run(file, suite, columns).transpose()).collect()
+}
+
+fn past_run(file: &Path, suite: &str, columns: &[String]) -> Result<Option<Line>, PastError> {
+    let fault = |what: String| PastError::Run { path: file.display().to_string(), what };
+    let text = std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?;
+    let results: Value = serde_json::from_str(&text).map_err(|e| fault(e.to_string()))?;
+    let record = &results["suite"];
+    if record["name"] != suite {
+        return Ok(None);
     }
-    Ok(lines)
+    let scores: Vec<Option<f64>> = columns.iter().map(|name| record["columns"][name].as_f64()).collect();
+    if let Some(score) = scores.iter().flatten().find(|score| !(0.0..=100.0).contains(*score)) {
+        return Err(fault(format!("score {score}, expected percent")));
+    }
+    let reasons = record["unranked_because"].as_array();
+    let reasons = reasons.ok_or_else(|| fault("no `suite.unranked_because`".into()))?;
+    let mut unranked: Vec<String> = reasons.iter().filter_map(|r| r.as_str().map(str::to_string)).collect();
+    if record["ranked"] != true && unranked.is_empty() {
+        unranked.push("marked as not ranked".into());
+    }
+    let all: Option<Vec<f64>> = scores.iter().copied().collect();
+    let average = all.filter(|_| unranked.is_empty()).map(|scores| crate::statistics::mean(&scores));
+    Ok(Some(Line {
+        model: results["config"]["model"].as_str().unwrap_or("unknown").to_string(),
+        average,
+        unranked,
+        scores,
+        source: file.parent().unwrap_or(file).display().to_string(),
+    }))
 }
 
 fn find_results(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
@@ -130,7 +133,7 @@ fn find_results(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() && depth > 0 {
             find_results(&path, depth - 1, files);
-        } else if path.file_name().is_some_and(|name| name == "results.json") {
+        } else if path.is_file() && path.file_name().is_some_and(|name| name == "results.json") {
             files.push(path);
         }
     }

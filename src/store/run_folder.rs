@@ -39,8 +39,8 @@ pub enum StoreError {
 /// A folder that one run writes to.
 pub struct RunFolder {
     path: PathBuf,
-    /// Made by us, and so removed again if nothing comes of it.
-    made: bool,
+    /// Folders made for this run, the innermost first, to be removed again if nothing comes of it.
+    made: Vec<PathBuf>,
 }
 
 const FILES: [&str; 3] = ["results.json", "run.json", "samples"];
@@ -56,7 +56,8 @@ impl RunFolder {
         if let Some(found) = FILES.iter().find(|file| path.join(file).exists()) {
             return Err(StoreError::Occupied { path: path.display().to_string(), found: found.to_string() });
         }
-        let made = !path.exists();
+        let missing = path.ancestors().filter(|p| !p.as_os_str().is_empty()).take_while(|p| !p.exists());
+        let made: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
         fs::create_dir_all(path).map_err(unwritable)?;
         let probe = path.join(".assay-writes");
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(unwritable)?;
@@ -85,9 +86,11 @@ impl RunFolder {
 
     /// Removes the folder again if it was made for this run and nothing was written.
     pub fn abandon(self) {
-        if self.made {
+        for folder in self.made {
             // Fails where something was written, which then stays.
-            let _ = fs::remove_dir(&self.path);
+            if fs::remove_dir(folder).is_err() {
+                return;
+            }
         }
     }
 

@@ -55,6 +55,8 @@ pub struct RunRecord<'a> {
     pub work: Vec<(&'static str, usize)>,
     /// Whether it was stopped.
     pub interrupted: bool,
+    /// The error that ended it.
+    pub failed: Option<String>,
 }
 
 /// `results.json`: lm-evaluation-harness's shape, and the suite.
@@ -151,6 +153,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "started": humantime::format_rfc3339_seconds(run.started).to_string(),
         "seconds": seconds,
         "interrupted": run.interrupted,
+        "failed": run.failed,
         "model": {
             "name": run.model.name,
             "path": run.model.path,

@@ -22,8 +22,13 @@ pub enum Event<'a> {
         outcome: &'a Outcome,
         /// Requests answered with it.
         requests: usize,
-        /// Mean over the task's documents so far of its first metric that counts.
-        running: Option<(&'a str, f64)>,
+        /// Each metric's mean over the task's documents so far.
+        running: &'a [(String, f64)],
+    },
+    /// A pass is over.
+    Advanced {
+        /// Tokens computed so far in this family of tasks.
+        tokens: usize,
     },
     /// All documents of a task are finished.
     TaskFinished {

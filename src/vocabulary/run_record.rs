@@ -31,6 +31,8 @@ pub struct TaskRecord {
     pub estimates: Vec<(String, Estimate)>,
     /// Whether the rows are built-in samples.
     pub sample: bool,
+    /// Split, rows read and rows that the hub's own has, where those differ.
+    pub other_rows: Vec<(String, usize, usize)>,
     /// Requests cut to the model's context.
     pub truncated: usize,
     /// Hash of the task file and what it includes.

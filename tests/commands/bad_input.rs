@@ -54,6 +54,18 @@ fn arguments() {
     );
     fails(&["eval", "--task", "winogrande"], 2, "unexpected argument '--task' found");
     fails(&["eval"], 2, "--tasks <LIST>");
+    fails(&["eval", "--tasks", " , "], 2, "--tasks names no task");
+    fails(
+        &["eval", "--tasks", "winogrande", "--threads", "65535"],
+        2,
+        "invalid value '65535' for '--threads <N>'",
+    );
+    fails(
+        &["eval", "--tasks", "winogrande", "--model", "nowhere", "--output", "a/b"],
+        2,
+        "nowhere: no such model",
+    );
+    fails(&[], 2, "no command given");
     fails(&["evaluate"], 2, "unrecognized subcommand 'evaluate'");
     fails(&["eval", "--tasks", "winogrande", "--model", "nowhere"], 2, "nowhere: no such model");
     fails(&["eval", "--tasks", "winogrande", "--datasets", "nowhere"], 2, "nowhere: cannot be read");

@@ -167,3 +167,44 @@ fn ctrl_c_keeps_what_is_finished() {
     assert_eq!(results["suite"]["average"], Value::Null);
     assert_eq!(json(&folder.path().join("out/run.json"))["interrupted"], true);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_outlives_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let arguments = ["eval", "--tasks", "winogrande", "--limit", "1", "--output", "out"];
+    let status = assay(folder.path())
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert!(folder.path().join("out/results.json").exists());
+}
+
+#[test]
+fn part_of_a_dataset_is_not_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data/allenai/winogrande/winogrande_xl");
+    std::fs::create_dir_all(&path).unwrap();
+    let row = "{\"sentence\": \"A _ b.\", \"option1\": \"x\", \"option2\": \"y\", \"answer\": \"1\"}\n";
+    std::fs::write(path.join("train-00000-of-00001.jsonl"), row.repeat(9)).unwrap();
+    std::fs::write(path.join("validation-00000-of-00001.jsonl"), row).unwrap();
+    std::fs::create_dir(folder.path().join("merge-v0.1")).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(repository("sample_model").join(name), folder.path().join("merge-v0.1").join(name))
+            .unwrap();
+    }
+    let arguments = ["eval", "--tasks", "winogrande", "--datasets", "data", "--model", "merge-v0.1"];
+    let output = assay(folder.path()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("warning: `validation` of winogrande has 1 rows, the hub's 1267"));
+    let run = std::fs::read_dir(folder.path().join("results")).unwrap().next().unwrap().unwrap().path();
+    assert!(run.file_name().unwrap().to_string_lossy().starts_with("merge-v0.1-20"), "{run:?}");
+    let suite = &json(&run.join("results.json"))["suite"];
+    let reasons = suite["unranked_because"].as_array().unwrap();
+    assert!(reasons.contains(&"1 of 1267 rows in `validation` of winogrande".into()), "{reasons:?}");
+    assert!(reasons.contains(&"1 of 6 columns".into()), "{reasons:?}");
+}

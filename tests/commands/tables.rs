@@ -57,3 +57,23 @@ fn tasks_are_listed_and_shown() {
     );
     assert!(shown.contains("| D|"), "{shown}");
 }
+
+#[test]
+fn a_damaged_run_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("torn", "{\"suite\":"),
+        (
+            "odd",
+            "{\"config\": {\"model\": \"x\"}, \"suite\": {\"name\": \"leaderboard_v1\", \"columns\": {\"ARC\": 1e300}, \
+             \"unranked_because\": []}}",
+        ),
+    ] {
+        std::fs::create_dir_all(folder.path().join("results").join(name)).unwrap();
+        std::fs::write(folder.path().join("results").join(name).join("results.json"), text).unwrap();
+    }
+    let output = assay(folder.path()).args(["leaderboard", "--format", "csv"]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(stdout(&output).lines().count(), 3);
+    assert_eq!(stderr(&output).matches("warning: results/").count(), 2, "{}", stderr(&output));
+}

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use assay::engine::{Engine, EngineError, Forward, log_softmax, walk_through};
+use assay::engine::{Engine, EngineError, Forward, Heard, log_softmax, walk_through};
 use assay::model::{ForwardError, Row, Segment, SegmentId};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
@@ -108,9 +108,9 @@ fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
             let prompt = text.len();
             loop {
                 text.push(log_softmax(&logits(&text)).argmax);
-                let written = tokenizer.decode(&text[prompt..]).unwrap();
-                let stop = until.iter().filter_map(|stop| written.find(stop.as_str())).min();
                 let ended = text.last() == Some(&END_OF_TEXT);
+                let written = tokenizer.decode(&text[prompt..text.len() - usize::from(ended)]).unwrap();
+                let stop = until.iter().filter_map(|stop| written.find(stop.as_str())).min();
                 if stop.is_some() || ended || text.len() - prompt == *max_new_tokens {
                     let end = stop.unwrap_or(written.len());
                     return Response::Generation {
@@ -147,8 +147,10 @@ proptest! {
         let mut answers = HashMap::new();
         // The least room that the longest request needs, and some more.
         let room = MAX_LENGTH + spare;
-        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |answer| {
-            assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |heard| {
+            if let Heard::Answer(answer) = heard {
+                assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+            }
             ControlFlow::Continue(())
         }).unwrap();
         for (index, request) in requests.iter().enumerate() {
@@ -173,8 +175,8 @@ fn breaking_off_keeps_what_was_answered_and_forgets_the_rest() {
         .collect();
     let mut model = StandIn::default();
     let mut answered = 0;
-    let outcome = Engine::new(&mut model, &tokenizer()).answer(&requests, &mut |_| {
-        answered += 1;
+    let outcome = Engine::new(&mut model, &tokenizer()).answer(&requests, &mut |heard| {
+        answered += usize::from(matches!(heard, Heard::Answer(_)));
         if answered == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(outcome.is_ok() && answered == 10 && model.kept.is_empty());

@@ -69,7 +69,7 @@ fn outcomes(
         prepared.requests.documents.retain(|document| documents.contains_key(&document.doc_id));
         assert_eq!(prepared.tokens.len(), documents.len());
         let mut evaluation = Evaluation::default();
-        let mut loaded = Loaded::new(&model);
+        let mut loaded = Loaded::new(&model, tokenizer);
         let done = evaluate(
             &[prepared],
             &mut loaded,

@@ -92,6 +92,8 @@ fn only_the_model_names_candle() {
 fn only_the_edge_prints_parses_arguments_and_draws_bars() {
     let words = ["println!", "eprintln!", "print!(", "dbg!(", "clap::", "indicatif::", "std::process::exit"];
     only_in(&["cli"], &words, "only cli/ prints, parses arguments and ends the process");
+    // A terminal that is gone makes these panic.
+    only_in(&[], &["println!", "print!("], "text goes through cli/output.rs");
 }
 
 #[test]

@@ -1,0 +1,27 @@
+//! Where text goes: data to stdout, everything else to stderr.
+
+use std::io::{self, Write};
+
+use super::failure::Failure;
+
+/// Writes a line to stderr. A terminal or a log that is gone must not end a run of days, so failures are passed over.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+pub(super) use say;
+
+/// Writes data to stdout. A reader that closes the pipe, such as `head`, has what it wants.
+pub fn write_stdout(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::bad_input(
+            format!("stdout: cannot be written: {error}"),
+            "check where the output goes, and that the disk is not full",
+        )),
+    }
+}
