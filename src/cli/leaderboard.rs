@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::arguments::LeaderboardArguments;
 use super::failure::Failure;
 use super::output::{say, write_stdout};
@@ -29,20 +27,8 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
     let (ranked, apart) = report::leaderboard(&columns, lines);
     let format = Format::from(arguments.format);
     let text = match format {
-        Format::Json => {
-            let both = json!({"ranked": ranked.json(), "not_ranked": apart.json()});
-            serde_json::to_string_pretty(&both).unwrap_or_default()
-        }
-        // A table of one kind of line stays a table: those that are not ranked go to the reader, not into the data.
-        Format::Csv => {
-            if !apart.rows.is_empty() {
-                say!(
-                    "note: {} runs are not ranked and left out; --format table shows them",
-                    apart.rows.len()
-                );
-            }
-            ranked.render(format)
-        }
+        // For programs one list: those that are not ranked come last, without an average and with the reason.
+        Format::Json | Format::Csv => ranked.followed_by(apart).render(format),
         _ if apart.rows.is_empty() => ranked.render(format),
         _ => format!("{}\n\nNot ranked:\n\n{}", ranked.render(format), apart.render(format)),
     };

@@ -44,6 +44,18 @@ pub struct Table {
 }
 
 impl Table {
+    /// The rows of both, under the wider head; cells that a row does not have are empty.
+    pub fn followed_by(mut self, other: Table) -> Table {
+        if other.rows.is_empty() {
+            return self;
+        }
+        for row in &mut self.rows {
+            row.resize(other.head.len(), Cell::Text(String::new()));
+        }
+        self.rows.extend(other.rows);
+        Table { head: other.head, rows: self.rows }
+    }
+
     /// The table in a format, without a line feed at its end.
     pub fn render(&self, format: Format) -> String {
         match format {

@@ -1,35 +1,13 @@
 //! Reference models, real models, and passes over them.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assay::model::{
     DeviceChoice, DtypeChoice, KvCache, LoadError, LoadOptions, Model, Row, Segment, SegmentId,
 };
 
-/// What is shared between checkouts; `None`, and a word about it, where it is missing.
-pub fn shared(part: &str) -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).join(part);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there", path.display());
-    None
-}
-
-/// A real model below the folder in ASSAY_TEST_MODEL; `None`, and a word about it, where it is missing.
-pub fn real_model(name: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("ASSAY_TEST_MODEL") else {
-        eprintln!("skipped: ASSAY_TEST_MODEL is not set");
-        return None;
-    };
-    let path = Path::new(&folder).join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there", path.display());
-    None
-}
+pub use crate::material::{model as real_model, shared};
 
 /// Loads on the CPU.
 pub fn load(path: &Path, dtype: DtypeChoice) -> Result<Model, LoadError> {
