@@ -208,3 +208,14 @@ fn part_of_a_dataset_is_not_ranked() {
     assert!(reasons.contains(&"1 of 1267 rows in `validation` of winogrande".into()), "{reasons:?}");
     assert!(reasons.contains(&"1 of 6 columns".into()), "{reasons:?}");
 }
+
+#[test]
+fn texts_end_at_the_tokens_of_the_generation_config() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(repository("sample_model").join(name), folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("generation_config.json"), "{\"eos_token_id\": [2, 77]}").unwrap();
+    let model = assay::model::Model::load(folder.path(), Default::default()).unwrap();
+    assert_eq!(model.facts().eos_token_ids, [2, 77]);
+}
