@@ -32,9 +32,7 @@ impl Manifest {
             })
             .collect()
     }
-}
 
-impl Manifest {
     /// Rows that a split has on the hub, where the manifest knows it.
     pub fn rows_of(&self, config: Option<&str>, split: &str) -> Option<usize> {
         let config = config.unwrap_or("default");

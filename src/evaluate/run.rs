@@ -242,6 +242,7 @@ impl<'a> TaskProgress<'a> {
         TaskRecord {
             task: task.name.clone(),
             tag: task.tags.first().cloned(),
+            included: task.included,
             version: task.version.clone(),
             config: task.config.clone(),
             num_fewshot: requests.num_fewshot,

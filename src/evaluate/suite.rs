@@ -55,6 +55,9 @@ pub fn suite_record(
             })
             .collect();
         for record in members.iter().filter_map(|name| by_name.get(name.as_str())) {
+            if record.included {
+                add(format!("a task file of one's own for {}", record.task));
+            }
             for (split, found, expected) in &record.other_rows {
                 add(format!("{found} of {expected} rows in `{split}` of {}", record.task));
             }

@@ -323,12 +323,14 @@ impl TaskIndex {
         let Some(declaration) = self.tasks.get(name) else {
             return Err(TaskError::Unknown { name: name.into(), hint: "`assay tasks` lists all".into() });
         };
-        let Declaration { mut node, constants, mut fingerprint, .. } = declaration.clone();
+        let Declaration { mut node, constants, mut fingerprint, included, .. } = declaration.clone();
         if let (Yaml::Map(entries), false) = (&mut node.yaml, overrides.is_empty()) {
             *entries = merged(overrides, entries);
             fingerprint = Fingerprint::of(format!("{fingerprint} {}", node.to_json()).as_bytes());
         }
-        Ok(read_task(node, constants, fingerprint)?)
+        // A group of one's own that sets keys of a built-in task makes another task of it.
+        let included = included || !overrides.is_empty();
+        Ok(Task { included, ..read_task(node, constants, fingerprint)? })
     }
 }
 

@@ -94,6 +94,7 @@ pub fn read_task(
     };
     let task = Task {
         name: name.into(),
+        included: false,
         place,
         tags,
         dataset,

@@ -166,6 +166,8 @@ pub struct Task {
     pub name: Arc<str>,
     /// Where the file begins.
     pub place: Place,
+    /// Whether its file is a user's own (`--include`).
+    pub included: bool,
     /// Groups that it belongs to.
     pub tags: Vec<String>,
     /// Its rows.

@@ -13,6 +13,8 @@ pub struct TaskRecord {
     pub task: Arc<str>,
     /// The first tag that its file bears.
     pub tag: Option<String>,
+    /// Whether its file is a user's own, perhaps in place of a built-in one.
+    pub included: bool,
     /// `metadata.version` of its file.
     pub version: Value,
     /// Its file as data.

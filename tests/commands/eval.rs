@@ -219,3 +219,21 @@ fn texts_end_at_the_tokens_of_the_generation_config() {
     let model = assay::model::Model::load(folder.path(), Default::default()).unwrap();
     assert_eq!(model.facts().eos_token_ids, [2, 77]);
 }
+
+#[test]
+fn a_task_file_in_place_of_a_built_in_one_is_not_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("own.csv"), "q,a\nx,0\n").unwrap();
+    std::fs::write(
+        folder.path().join("own.yaml"),
+        "task: winogrande\ndataset_path: csv\ndataset_kwargs: {data_files: {test: own.csv}}\ntest_split: test\n\
+         output_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [y, z]\ndoc_to_target: a\n",
+    )
+    .unwrap();
+    let arguments = ["eval", "--tasks", "winogrande", "--include", ".", "--output", "out"];
+    let output = assay(folder.path()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let results = json(&folder.path().join("out/results.json"));
+    let reasons = results["suite"]["unranked_because"].as_array().unwrap();
+    assert!(reasons.contains(&"a task file of one's own for winogrande".into()), "{reasons:?}");
+}
