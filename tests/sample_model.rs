@@ -17,7 +17,8 @@ fn its_held_out_loss_is_below_the_unigram_entropy() {
     let size = |name: &str| folder.join(name).metadata().unwrap().len();
     assert!(size("model.safetensors") + size("tokenizer.json") <= 5_000_000);
 
-    let options = LoadOptions { dtype: DtypeChoice::Auto, device: DeviceChoice::Cpu };
+    let options =
+        LoadOptions { dtype: DtypeChoice::Auto, device: DeviceChoice::Cpu, ..LoadOptions::default() };
     let model = Model::load(&folder, options).unwrap();
     let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json")).unwrap();
     let tokens = tokenizer.encode(&std::fs::read_to_string(folder.join("held_out.txt")).unwrap()).unwrap();

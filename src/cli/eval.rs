@@ -77,7 +77,11 @@ impl Run<'_> {
     fn score(&self, selection: Selection, folder: &RunFolder) -> Result<Option<ExitCode>, Failure> {
         let mut spans: Vec<(&'static str, Duration)> = Vec::new();
         let clock = Instant::now();
-        let options = LoadOptions { dtype: self.arguments.dtype.into(), device: self.arguments.device };
+        let options = LoadOptions {
+            dtype: self.arguments.dtype.into(),
+            device: self.arguments.device,
+            ..LoadOptions::default()
+        };
         let model = Model::load(&self.source.path, options)?;
         let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
         spans.push(("loading", clock.elapsed()));

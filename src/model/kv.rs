@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use candle_core::{Result, Tensor};
 
 use super::config::Dtype;
+use super::cpu::KeptRows;
 
 /// Names a segment; the caller chooses the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,8 +88,10 @@ struct Stored {
     pending: usize,
     /// Segments kept whose prefix names this one.
     followers: usize,
-    /// For each layer keys and values, each `[kv_heads, capacity, head_dim]`.
+    /// Of the plain path: for each layer keys and values, each `[kv_heads, capacity, head_dim]`.
     layers: Vec<(Tensor, Tensor)>,
+    /// Of the CPU path: for each layer.
+    rows: Vec<KeptRows>,
 }
 
 /// Kept keys that a segment of the pass under way attends to.
@@ -146,7 +149,8 @@ impl KvCache {
             .flat_map(|stored| &stored.layers)
             .map(|(keys, values)| keys.elem_count() + values.elem_count())
             .sum();
-        numbers * self.shape.dtype.size()
+        let rows: usize = self.segments.values().flat_map(|stored| &stored.rows).map(KeptRows::bytes).sum();
+        numbers * self.shape.dtype.size() + rows
     }
 
     pub(super) fn shape(&self) -> KvShape {
@@ -202,7 +206,8 @@ impl KvCache {
             length: 0,
             pending: count,
             followers: 0,
-            layers: Vec::with_capacity(self.shape.layers),
+            layers: Vec::new(),
+            rows: Vec::new(),
         };
         self.next_serial += 1;
         self.segments.insert(id, stored);
@@ -264,6 +269,28 @@ impl KvCache {
             Some((keys, values)) => Ok((keys.narrow(1, first, count)?, values.narrow(1, first, count)?)),
             None => candle_core::bail!("layer {layer} of segment {} is read before it is written", id.0),
         }
+    }
+
+    /// Takes keys and values of a segment in one layer out, to be given back by [`put_rows`](Self::put_rows), and how many
+    /// tokens of earlier passes they hold.
+    pub(super) fn take_rows(&mut self, id: SegmentId, layer: usize) -> (KeptRows, usize) {
+        let Some(stored) = self.segments.get_mut(&id) else { return Default::default() };
+        if stored.rows.len() <= layer {
+            stored.rows.resize_with(layer + 1, KeptRows::default);
+        }
+        (std::mem::take(&mut stored.rows[layer]), stored.length)
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn put_rows(&mut self, id: SegmentId, layer: usize, rows: KeptRows) {
+        if let Some(place) = self.segments.get_mut(&id).and_then(|stored| stored.rows.get_mut(layer)) {
+            *place = rows;
+        }
+    }
+
+    /// Keys and values of a segment in one layer.
+    pub(super) fn rows(&self, id: SegmentId, layer: usize) -> Option<&KeptRows> {
+        self.segments.get(&id)?.rows.get(layer)
     }
 
     /// Position of a segment's first token.

@@ -6,6 +6,7 @@
 
 mod attention;
 mod config;
+mod cpu;
 mod decoder;
 mod device;
 mod gguf;
@@ -33,6 +34,7 @@ pub use pass::{ForwardError, Row, Segment};
 pub use safetensors::SafetensorsError;
 pub use weights::WeightsError;
 
+use cpu::{Isa, Network};
 use decoder::Decoder;
 use gguf::GgufFile;
 use kv::KvShape;
@@ -60,6 +62,18 @@ pub struct LoadOptions {
     pub dtype: DtypeChoice,
     /// Where it runs.
     pub device: DeviceChoice,
+    /// What it computes with.
+    pub kernels: Kernels,
+}
+
+/// What a model computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kernels {
+    /// On the CPU our own, chosen by what the processor has; elsewhere the plain ones.
+    #[default]
+    Fast,
+    /// candle's operations: the reference.
+    Plain,
 }
 
 /// Why a model can't be loaded.
@@ -135,15 +149,23 @@ pub struct ModelFacts {
     pub weight_bytes: u64,
     /// Bytes of keys and values that a token takes.
     pub kv_bytes_per_token: u64,
+    /// What computes: `plain` for candle's operations, or the instructions of our own kernels, such as `avx512`.
+    pub kernels: &'static str,
     /// Files with weights, in the order in which they were read.
     pub weight_files: Vec<PathBuf>,
+}
+
+/// The network, by what computes it.
+enum Computes {
+    Plain(Decoder),
+    Cpu(Network),
 }
 
 /// A loaded model.
 pub struct Model {
     facts: ModelFacts,
     config: ModelConfig,
-    decoder: Decoder,
+    decoder: Computes,
 }
 
 impl Model {
@@ -173,7 +195,7 @@ impl Model {
                 .or_else(|| checkpoint.stored_dtype())
                 .ok_or_else(|| LoadError::NoDtype { path: path.to_owned() })?,
         };
-        let (decoder, parameters) = take_all(&checkpoint, &config, dtype, &device)?;
+        let (decoder, parameters) = take_all(&checkpoint, &config, dtype, &device, options.kernels)?;
         let size = dtype.size() as u64;
         let facts = ModelFacts {
             name: name_of(path),
@@ -186,7 +208,14 @@ impl Model {
             dtype,
             device: device_name,
             weight_bytes: parameters * size,
-            kv_bytes_per_token: config.kv_bytes_per_token(dtype),
+            kv_bytes_per_token: match &decoder {
+                Computes::Plain(_) => config.kv_bytes_per_token(dtype),
+                Computes::Cpu(network) => (config.layers * network.kept_shape().bytes()) as u64,
+            },
+            kernels: match &decoder {
+                Computes::Plain(_) => "plain",
+                Computes::Cpu(network) => network.kernels(),
+            },
             weight_files: checkpoint.files(),
         };
         Ok(Model { facts, config, decoder })
@@ -209,7 +238,10 @@ impl Model {
     /// The device's.
     pub fn seconds_per_token(&self) -> Result<f64, ForwardError> {
         const ROWS: usize = 512;
-        let (seconds, weights) = self.decoder.time_layer(ROWS)?;
+        let (seconds, weights) = match &self.decoder {
+            Computes::Plain(decoder) => decoder.time_layer(ROWS)?,
+            Computes::Cpu(network) => network.time_layer(ROWS)?,
+        };
         Ok(seconds / ROWS as f64 * self.facts.parameters as f64 / weights as f64)
     }
 
@@ -281,14 +313,18 @@ impl Model {
             let placed = placed.ok_or(ForwardError::NoSuchRow { segment, token })?;
             rows.push((placed.rows.start + token) as u32);
         }
-        self.decoder.forward(layout, &rows, kv, |index, logits| {
+        let read = |index: usize, logits: &[f32]| {
             if !all_finite(logits) {
                 let Row { segment, token } = wanted[index];
                 let id = layout.segments[segment].id;
                 return Err(ForwardError::NotFinite { path: self.facts.path.clone(), id, token });
             }
             Ok(read(index, logits))
-        })
+        };
+        match &self.decoder {
+            Computes::Plain(decoder) => decoder.forward(layout, &rows, kv, read),
+            Computes::Cpu(network) => network.forward(layout, &rows, kv, read),
+        }
     }
 
     fn check_tokens(&self, segments: &[Segment]) -> Result<(), ForwardError> {
@@ -340,17 +376,21 @@ fn open_folder(folder: &Path) -> Result<(ModelConfig, Checkpoint), LoadError> {
     Ok((ModelConfig::from_hf_file(&config)?, Checkpoint::open_folder(folder)?))
 }
 
-/// The decoder, and how many numbers it holds.
+/// The network, and how many numbers it holds.
 fn take_all(
     checkpoint: &Checkpoint,
     config: &ModelConfig,
     dtype: Dtype,
     device: &Device,
-) -> Result<(Decoder, u64), WeightsError> {
+    kernels: Kernels,
+) -> Result<(Computes, u64), WeightsError> {
     let mut weights = Weights::new(checkpoint, config, dtype, device);
-    let decoder = Decoder::take(&mut weights, config, dtype, device)?;
+    let computes = match kernels == Kernels::Fast && device.is_cpu() {
+        true => Computes::Cpu(Network::take(&mut weights, config, dtype, Isa::best())?),
+        false => Computes::Plain(Decoder::take(&mut weights, config, dtype, device)?),
+    };
     let parameters = weights.finish()?;
-    Ok((decoder, parameters))
+    Ok((computes, parameters))
 }
 
 /// What the model at `path` is called: its folder's name, or its file's without the ending.

@@ -15,6 +15,15 @@ impl Dtype {
             Dtype::F16 => DType::F16,
         }
     }
+
+    /// The nearest number of this format, ties to even.
+    pub(super) fn rounded(self, x: f32) -> f32 {
+        match self {
+            Dtype::F32 => x,
+            Dtype::Bf16 => bf16::from_f32(x).to_f32(),
+            Dtype::F16 => f16::from_f32(x).to_f32(),
+        }
+    }
 }
 
 /// The numbers of one tensor, row by row, in the wanted format; filled piece by piece, so that a conversion never holds
@@ -92,6 +101,24 @@ impl Numbers {
             Numbers::F32(numbers) => Numbers::F32(reorder(numbers, width, source)),
             Numbers::Bf16(numbers) => Numbers::Bf16(reorder(numbers, width, source)),
             Numbers::F16(numbers) => Numbers::F16(reorder(numbers, width, source)),
+        }
+    }
+
+    /// All of them in single precision.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self {
+            Numbers::F32(numbers) => numbers,
+            Numbers::Bf16(numbers) => numbers.into_iter().map(bf16::to_f32).collect(),
+            Numbers::F16(numbers) => numbers.into_iter().map(f16::to_f32).collect(),
+        }
+    }
+
+    /// Numbers from `from` on in single precision, as many as `to` takes.
+    pub fn read(&self, from: usize, to: &mut [f32]) {
+        match self {
+            Numbers::F32(numbers) => to.copy_from_slice(&numbers[from..from + to.len()]),
+            Numbers::Bf16(numbers) => to.iter_mut().zip(&numbers[from..]).for_each(|(x, n)| *x = n.to_f32()),
+            Numbers::F16(numbers) => to.iter_mut().zip(&numbers[from..]).for_each(|(x, n)| *x = n.to_f32()),
         }
     }
 

@@ -135,7 +135,8 @@ pub(super) struct Layout {
 pub(super) struct Placed {
     pub id: SegmentId,
     pub rows: Range<usize>,
-    links: Vec<Link>,
+    /// What it continues, root first; itself last where it grows.
+    pub links: Vec<Link>,
 }
 
 impl Layout {

@@ -34,21 +34,27 @@ impl Rotary {
         Self { frequencies }
     }
 
-    /// For these positions, one a row. Angles are computed in single precision and rounded afterwards, as in
-    /// transformers.
+    /// For these positions, one a row, as tensors.
     pub fn angles(&self, positions: &[usize], dtype: Dtype, device: &Device) -> Result<Angles> {
+        let (cos, sin) = self.cosines_and_sines(positions, dtype);
+        let shape = (positions.len(), self.frequencies.len());
+        let tensor = |numbers: Vec<f32>| Tensor::from_vec(numbers, shape, device)?.to_dtype(dtype.candle());
+        Ok(Angles { cos: tensor(cos)?, sin: tensor(sin)? })
+    }
+
+    /// For these positions, `head_dim / 2` numbers each. Angles are computed in single precision and rounded to the model's
+    /// format afterwards, as in transformers.
+    pub fn cosines_and_sines(&self, positions: &[usize], dtype: Dtype) -> (Vec<f32>, Vec<f32>) {
         let count = positions.len() * self.frequencies.len();
         let (mut cos, mut sin) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for &position in positions {
             for frequency in &self.frequencies {
                 let (s, c) = (position as f32 * frequency).sin_cos();
-                cos.push(c);
-                sin.push(s);
+                cos.push(dtype.rounded(c));
+                sin.push(dtype.rounded(s));
             }
         }
-        let shape = (positions.len(), self.frequencies.len());
-        let tensor = |numbers: Vec<f32>| Tensor::from_vec(numbers, shape, device)?.to_dtype(dtype.candle());
-        Ok(Angles { cos: tensor(cos)?, sin: tensor(sin)? })
+        (cos, sin)
     }
 }
 

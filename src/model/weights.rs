@@ -267,9 +267,15 @@ impl<'a> Weights<'a> {
         Self { checkpoint, config, dtype, device, taken: BTreeSet::new(), parameters: 0 }
     }
 
-    /// The tensor with the Hugging Face name `name`, which must have this shape.
+    /// The tensor with the Hugging Face name `name`, which must have this shape, on the device.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
-        let (path, stored_name, numbers) = match self.checkpoint {
+        let numbers = self.take_numbers(name, shape)?;
+        numbers.into_tensor(shape, self.device).map_err(|error| self.no_memory(name, first_line(&error)))
+    }
+
+    /// The numbers of that tensor, row by row.
+    pub fn take_numbers(&mut self, name: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
+        let (stored_name, numbers) = match self.checkpoint {
             Checkpoint::Safetensors { path, shards, shard_of } => {
                 let shard = shard_of.get(name).and_then(|&number| shards.get(number));
                 let Some((shard, stored)) = shard.and_then(|s| Some((s, s.tensors.get(name)?))) else {
@@ -280,7 +286,7 @@ impl<'a> Weights<'a> {
                 let mut numbers = self.room(path, name, shape)?;
                 numbers.push_bytes(stored.dtype, &shard.file.bytes()[stored.range.clone()]);
                 shard.file.release(stored.range.clone());
-                (path, name.to_owned(), numbers)
+                (name.to_owned(), numbers)
             }
             Checkpoint::Gguf(file) => {
                 let stored_name = gguf_name(name);
@@ -292,17 +298,17 @@ impl<'a> Weights<'a> {
                 let numbers = self.dequantise(file, &stored_name, stored)?;
                 file.file.release(stored.range.clone());
                 let numbers = self.rotary_halves(name, shape, numbers);
-                (path, stored_name, numbers)
+                (stored_name, numbers)
             }
         };
         self.parameters += shape.iter().product::<usize>() as u64;
-        let tensor = numbers.into_tensor(shape, self.device).map_err(|error| WeightsError::Memory {
-            path: path.to_owned(),
-            tensor: stored_name.clone(),
-            reason: first_line(&error),
-        })?;
         self.taken.insert(stored_name);
-        Ok(tensor)
+        Ok(numbers)
+    }
+
+    /// The error of a tensor that there is no memory for.
+    pub fn no_memory(&self, tensor: &str, reason: String) -> WeightsError {
+        WeightsError::Memory { path: self.checkpoint.path().to_owned(), tensor: tensor.to_owned(), reason }
     }
 
     /// `count` ones in single precision, on the device.

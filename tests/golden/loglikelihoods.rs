@@ -52,7 +52,9 @@ fn outcomes(
     texts: bool,
 ) -> Option<HashMap<(String, usize), Outcome>> {
     let store = DatasetStore::new(Some(shared("datasets")?)).unwrap();
-    let model = Model::load(weights, LoadOptions { dtype, device: DeviceChoice::Cpu }).unwrap();
+    let model =
+        Model::load(weights, LoadOptions { dtype, device: DeviceChoice::Cpu, ..LoadOptions::default() })
+            .unwrap();
     let index = TaskIndex::load(&[]).unwrap();
     let mut all = HashMap::new();
     for (name, documents) in goldens {

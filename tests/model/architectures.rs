@@ -1,9 +1,10 @@
 //! The forward pass against transformers' logits.
 
-use assay::model::DtypeChoice;
+use assay::model::{DtypeChoice, Kernels};
 
 use super::fixtures::{
-    all_logits, alone, difference, load, real_model, references, segment, shared, sum_logprob,
+    all_logits, alone, assert_same, difference, load, load_with, real_model, references, segment, shared,
+    sum_logprob,
 };
 
 #[test]
@@ -26,6 +27,24 @@ fn logits_are_those_of_transformers() {
 }
 
 #[test]
+fn our_kernels_agree_with_the_plain_path() {
+    for (name, fast, sequences) in references() {
+        for (dtype, tolerance) in
+            [(DtypeChoice::F32, 2e-5), (DtypeChoice::Bf16, 0.08), (DtypeChoice::F16, 0.01)]
+        {
+            let path = &fast.facts().path;
+            let fast = load(path, dtype).unwrap();
+            let plain = load_with(path, dtype, Kernels::Plain).unwrap();
+            assert_ne!(fast.facts().kernels, plain.facts().kernels);
+            for sequence in &sequences {
+                let (fast, plain) = (alone(&fast, &sequence.ids), alone(&plain, &sequence.ids));
+                assert_same(&format!("{name} in {dtype:?}"), &fast, &plain, tolerance);
+            }
+        }
+    }
+}
+
+#[test]
 fn facts_describe_the_model() {
     let Some(path) = shared("golden/arch/llama_gqa_head_dim") else { return };
     let model = load(&path, DtypeChoice::Auto).unwrap();
@@ -35,7 +54,8 @@ fn facts_describe_the_model() {
     assert_eq!((facts.vocab_size, facts.max_length), (96, 256));
     assert_eq!(facts.eos_token_ids, [2]);
     assert_eq!((facts.dtype.name(), facts.device.as_str()), ("float32", "cpu"));
-    assert_eq!(facts.kv_bytes_per_token, 2 * 3 * 2 * 24 * 4);
+    // Three layers of two heads; a value of 24 numbers takes the room of 32.
+    assert_eq!(facts.kv_bytes_per_token, 3 * 2 * (24 + 32) * 4);
     assert_eq!(facts.weight_bytes, 4 * facts.parameters);
     assert_eq!(facts.weight_files, [path.join("model.safetensors")]);
     let mut kv = model.kv_cache();

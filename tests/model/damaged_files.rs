@@ -260,7 +260,8 @@ fn no_device_is_changed_silently() {
     }
     let folder = tempfile::tempdir().unwrap();
     write_folder(folder.path(), &config(), &safetensors(&tensors()));
-    let options = LoadOptions { dtype: DtypeChoice::Auto, device: DeviceChoice::Cuda(1) };
+    let options =
+        LoadOptions { dtype: DtypeChoice::Auto, device: DeviceChoice::Cuda(1), ..LoadOptions::default() };
     let error = Model::load(folder.path(), options).err().unwrap();
     assert!(matches!(error, LoadError::Device(_)), "{error}");
     assert_eq!(error.to_string(), "device cuda:1 is asked for, but this build has no CUDA");

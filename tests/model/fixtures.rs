@@ -4,14 +4,19 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use assay::model::{
-    DeviceChoice, DtypeChoice, KvCache, LoadError, LoadOptions, Model, Row, Segment, SegmentId,
+    DeviceChoice, DtypeChoice, Kernels, KvCache, LoadError, LoadOptions, Model, Row, Segment, SegmentId,
 };
 
 pub use crate::material::{model as real_model, shared};
 
 /// Loads on the CPU.
 pub fn load(path: &Path, dtype: DtypeChoice) -> Result<Model, LoadError> {
-    Model::load(path, LoadOptions { dtype, device: DeviceChoice::Cpu })
+    load_with(path, dtype, Kernels::Fast)
+}
+
+/// Loads on the CPU, with these kernels.
+pub fn load_with(path: &Path, dtype: DtypeChoice, kernels: Kernels) -> Result<Model, LoadError> {
+    Model::load(path, LoadOptions { dtype, device: DeviceChoice::Cpu, kernels })
 }
 
 /// A reference sequence of `golden/arch`.
@@ -24,6 +29,27 @@ pub struct Sequence {
 
 /// The models of `golden/arch` with their sequences; none where the folder is missing.
 pub fn references() -> Vec<(String, Model, Vec<Sequence>)> {
+    references_in(DtypeChoice::Auto, Kernels::Fast)
+}
+
+/// The same in every number format, with our own kernels, and in single precision with the plain ones; with the largest
+/// difference that the cut of a text may make.
+pub fn references_in_all() -> Vec<(String, Model, Vec<Sequence>, f32)> {
+    let all = [
+        (DtypeChoice::F32, Kernels::Fast, 0.0),
+        (DtypeChoice::Bf16, Kernels::Fast, 0.0),
+        (DtypeChoice::F16, Kernels::Fast, 0.0),
+        (DtypeChoice::F32, Kernels::Plain, 1e-5),
+    ];
+    let named = |(dtype, kernels, tolerance)| {
+        references_in(dtype, kernels).into_iter().map(move |(name, model, sequences)| {
+            (format!("{name} in {dtype:?}, {kernels:?}"), model, sequences, tolerance)
+        })
+    };
+    all.into_iter().flat_map(named).collect()
+}
+
+fn references_in(dtype: DtypeChoice, kernels: Kernels) -> Vec<(String, Model, Vec<Sequence>)> {
     let Some(folder) = shared("golden/arch") else { return Vec::new() };
     let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
@@ -39,7 +65,7 @@ pub fn references() -> Vec<(String, Model, Vec<Sequence>)> {
                 sum_logprob: sequence["sum_logprob"].as_f64(),
             });
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, load(&path, DtypeChoice::Auto).unwrap(), sequences.collect())
+            (name, load_with(&path, dtype, kernels).unwrap(), sequences.collect())
         })
         .collect()
 }
@@ -100,5 +126,8 @@ pub fn assert_same(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>], tolera
     for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
         let difference = difference(found, expected);
         assert!(difference <= tolerance, "{what}: row {row} differs by {difference}");
+        // Not even the sign of a zero.
+        let same_bits = || found.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(tolerance > 0.0 || same_bits(), "{what}: row {row} has other bits");
     }
 }

@@ -1,0 +1,208 @@
+//! Products of bfloat16 matrices on AMX tiles.
+//!
+//! `tdpbf16ps` sums the products of even and of odd `k` of a block of 32 apart, each from zero and in order, adds the two,
+//! and adds that to the sum so far (Intel 64 and IA-32 Architectures Software Developer's Manual, TDPBF16PS). Blocks are
+//! aligned to `k`, so a sum's bits depend on its own row and column alone. Numbers below 2^-126 count as zero.
+//!
+//! The instructions are written as assembly: the compiler's own intrinsics for them are not stable yet.
+
+/// Terms of a sum that a tile holds.
+pub const BLOCK: usize = 32;
+/// Rows of a tile.
+pub const ROWS: usize = 16;
+
+/// A product of tiles: `c[row][column] = sum of a[row][k] * b[k][column]` over 32 columns.
+#[derive(Clone, Copy)]
+pub struct TileProduct {
+    /// bfloat16, `lda` numbers from row to row.
+    pub a: *const u16,
+    pub lda: usize,
+    /// A panel: pairs of `k`, 32 columns each.
+    pub b: *const u32,
+    /// Blocks of 32 terms, at least one.
+    pub blocks: usize,
+    /// `ldc` numbers from row to row.
+    pub c: *mut f32,
+    pub ldc: usize,
+    /// Whether sums begin at zero, or go on from what `c` holds.
+    pub first: bool,
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles {
+    use std::arch::asm;
+    use std::sync::OnceLock;
+
+    use super::{ROWS, TileProduct};
+
+    /// Whether the processor has the tiles, and the kernel lets this process use them.
+    pub fn is_usable() -> bool {
+        static USABLE: OnceLock<bool> = OnceLock::new();
+        *USABLE.get_or_init(|| {
+            const TILES_AND_BF16: u32 = 1 << 24 | 1 << 22;
+            /// `ARCH_REQ_XCOMP_PERM` and `XFEATURE_XTILEDATA` of Linux's `asm/prctl.h`: asked for once for all threads.
+            const REQUEST: libc::c_long = 0x1023;
+            const TILE_DATA: libc::c_long = 18;
+            let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
+            features & TILES_AND_BF16 == TILES_AND_BF16
+                // SAFETY: the call reads and writes no memory of ours.
+                && unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) } == 0
+        })
+    }
+
+    #[repr(C, align(64))]
+    struct Configuration {
+        palette: u8,
+        start_row: u8,
+        reserved: [u8; 14],
+        bytes_per_row: [u16; 16],
+        rows: [u8; 16],
+    }
+
+    /// Tiles of this thread, set up until it is dropped.
+    pub struct Tiles(());
+
+    impl Tiles {
+        /// `None` where there are none.
+        pub fn set_up() -> Option<Self> {
+            if !is_usable() {
+                return None;
+            }
+            let mut configuration = Configuration {
+                palette: 1,
+                start_row: 0,
+                reserved: [0; 14],
+                bytes_per_row: [0; 16],
+                rows: [0; 16],
+            };
+            configuration.bytes_per_row[..8].fill(64);
+            configuration.rows[..8].fill(ROWS as u8);
+            // SAFETY: the tiles are there, and the configuration is one of palette 1: 8 tiles of 16 rows of 64 bytes.
+            unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly)) };
+            Some(Self(()))
+        }
+
+        /// Computes 32 rows.
+        ///
+        /// # Safety
+        /// `p` describes memory of that size that may be read and, for `c`, written.
+        pub unsafe fn product_of_32(&self, p: &TileProduct) {
+            // SAFETY: the tiles are set up, as `self` shows; memory is the caller's promise.
+            unsafe {
+                let low = p.c.add(ROWS * p.ldc);
+                match p.first {
+                    true => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
+                    false => asm!(
+                        "tileloadd tmm0, [{c} + {ldc}*1]",
+                        "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
+                        "tileloadd tmm2, [{low} + {ldc}*1]",
+                        "tileloadd tmm3, [{low} + {ldc}*1 + 64]",
+                        c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
+                        options(nostack, readonly),
+                    ),
+                }
+                asm!(
+                    "2:",
+                    "tileloadd tmm4, [{a} + {lda}*1]",
+                    "tileloadd tmm6, [{b} + {ldb}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a2} + {lda}*1]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, 64",
+                    "add {a2}, 64",
+                    "add {b}, 2048",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    "tilestored [{c} + {ldc}*1], tmm0",
+                    "tilestored [{c} + {ldc}*1 + 64], tmm1",
+                    "tilestored [{low} + {ldc}*1], tmm2",
+                    "tilestored [{low} + {ldc}*1 + 64], tmm3",
+                    a = inout(reg) p.a => _, a2 = inout(reg) p.a.add(ROWS * p.lda) => _, lda = in(reg) 2 * p.lda,
+                    b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
+                    c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// Computes 16 rows.
+        ///
+        /// # Safety
+        /// As [`product_of_32`](Self::product_of_32).
+        pub unsafe fn product_of_16(&self, p: &TileProduct) {
+            // SAFETY: as above.
+            unsafe {
+                match p.first {
+                    true => asm!("tilezero tmm0", "tilezero tmm1"),
+                    false => asm!(
+                        "tileloadd tmm0, [{c} + {ldc}*1]",
+                        "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
+                        c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
+                        options(nostack, readonly),
+                    ),
+                }
+                asm!(
+                    "2:",
+                    "tileloadd tmm4, [{a} + {lda}*1]",
+                    "tileloadd tmm6, [{b} + {ldb}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {a}, 64",
+                    "add {b}, 2048",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    "tilestored [{c} + {ldc}*1], tmm0",
+                    "tilestored [{c} + {ldc}*1 + 64], tmm1",
+                    a = inout(reg) p.a => _, lda = in(reg) 2 * p.lda,
+                    b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
+                    c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
+                    options(nostack),
+                );
+            }
+        }
+    }
+
+    impl Drop for Tiles {
+        fn drop(&mut self) {
+            // SAFETY: the tiles are set up; without this the system would save them at every switch of threads.
+            unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+mod tiles {
+    use super::TileProduct;
+
+    /// Only known how to ask for on Linux.
+    pub fn is_usable() -> bool {
+        false
+    }
+
+    /// Never there.
+    pub enum Tiles {}
+
+    impl Tiles {
+        pub fn set_up() -> Option<Self> {
+            None
+        }
+
+        /// # Safety
+        /// Cannot be called.
+        pub unsafe fn product_of_32(&self, _: &TileProduct) {
+            match *self {}
+        }
+
+        /// # Safety
+        /// Cannot be called.
+        pub unsafe fn product_of_16(&self, _: &TileProduct) {
+            match *self {}
+        }
+    }
+}
+
+pub use tiles::{Tiles, is_usable};

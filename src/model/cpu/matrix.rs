@@ -1,0 +1,475 @@
+//! Weight matrices, packed once for the kernels, and their products with rows of activations.
+//!
+//! A matrix `[out, in]` is stored as panels of 32 outputs, each panel input by input (in bfloat16: pair of inputs by pair),
+//! so that a kernel reads it front to back. Outputs are filled up to whole panels, inputs to whole blocks of AMX, by zeros.
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::amx::{self, TileProduct, Tiles};
+use super::dot::{self, PairProduct};
+use super::isa::{Bf16, Isa};
+use super::memory::{Aligned, NoMemory, Shared};
+use super::vector::{self, Format, Product, UNIT};
+use crate::model::numbers::Numbers;
+
+/// Outputs of a panel.
+pub const PANEL: usize = 32;
+
+/// Terms that are summed before a kernel goes to the next panel: so much of a panel stays in the fast caches.
+const TERMS: usize = 1024;
+/// Rows that are multiplied with a panel while it is there.
+const ROWS: usize = 168;
+/// Panels that a job goes through with its rows, at most.
+const PANELS: usize = 16;
+
+/// A packed matrix.
+pub struct Matrix {
+    isa: Isa,
+    format: Format,
+    panels: Aligned<u8>,
+    /// Panels of 32 outputs.
+    count: usize,
+    /// With those that fill up the last block.
+    inputs: usize,
+}
+
+/// Rows of activations as a product takes them, filled up with zeros to whole blocks, and to whole tiles of rows.
+pub enum Inputs {
+    Single(Aligned<f32>),
+    Bf16(Aligned<u16>),
+}
+
+/// Rows to multiply.
+pub struct Rows {
+    pub inputs: Inputs,
+    pub count: usize,
+    /// Numbers from row to row.
+    pub stride: usize,
+}
+
+/// `inputs`, filled up.
+fn padded(inputs: usize) -> usize {
+    inputs.next_multiple_of(amx::BLOCK)
+}
+
+impl Rows {
+    /// `count` rows of `inputs` numbers, all zero, as matrices in this format take them.
+    pub fn zeros(isa: Isa, format: Format, count: usize, inputs: usize) -> Result<Self, NoMemory> {
+        let mut stride = padded(inputs);
+        // Rows a power of two apart would fall on the same lines of the fastest cache.
+        if stride.is_multiple_of(512) {
+            stride += 32;
+        }
+        let length = count.next_multiple_of(2 * amx::ROWS) * stride;
+        let inputs = match format == Format::Bf16Pairs && isa.bf16 != Bf16::Widened {
+            true => Inputs::Bf16(Aligned::zeros(length)?),
+            false => Inputs::Single(Aligned::zeros(length)?),
+        };
+        Ok(Self { inputs, count, stride })
+    }
+}
+
+impl Matrix {
+    /// Room for matrices with `outputs` outputs each, one after another or, where `interleaved`, panel by panel in turn.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn pack(
+        isa: Isa,
+        parts: &[(Numbers, usize)],
+        inputs: usize,
+        interleaved: bool,
+    ) -> Result<Self, NoMemory> {
+        let format = match parts.first() {
+            Some((Numbers::Bf16(_), _)) => Format::Bf16Pairs,
+            Some((Numbers::F16(_), _)) => Format::F16,
+            _ => Format::F32,
+        };
+        let count = parts.iter().map(|(_, outputs)| outputs.div_ceil(PANEL)).sum();
+        let size = match format {
+            Format::F32 => 4,
+            _ => 2,
+        };
+        let bytes = padded(inputs) * PANEL * size;
+        let mut panels = Aligned::zeros(count * bytes)?;
+        let mut first = 0;
+        for (place, (numbers, outputs)) in parts.iter().enumerate() {
+            let of_part = outputs.div_ceil(PANEL);
+            let (start, step) = if interleaved { (place, parts.len()) } else { (first, 1) };
+            panels.par_chunks_mut(bytes.max(1)).skip(start).step_by(step).take(of_part).enumerate().for_each(
+                |(panel, bytes)| {
+                    let rows = panel * PANEL..((panel + 1) * PANEL).min(*outputs);
+                    match numbers {
+                        Numbers::F32(n) => {
+                            fill(bytes, n, rows, inputs, |k, column| k * PANEL + column, |x| x.to_le_bytes())
+                        }
+                        Numbers::F16(n) => {
+                            fill(bytes, n, rows, inputs, |k, column| k * PANEL + column, |x| x.to_le_bytes())
+                        }
+                        Numbers::Bf16(n) => fill(bytes, n, rows, inputs, pair_place, |x| x.to_le_bytes()),
+                    }
+                },
+            );
+            first += of_part;
+        }
+        Ok(Self { isa, format, panels, count, inputs: padded(inputs) })
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Outputs, those that fill up panels among them.
+    pub fn width(&self) -> usize {
+        self.count * PANEL
+    }
+
+    /// Numbers held.
+    pub fn len(&self) -> usize {
+        self.width() * self.inputs
+    }
+
+    /// The weights of one output, as many as `to` takes.
+    pub fn row(&self, output: usize, to: &mut [f32]) {
+        let (panel, column) = (output / PANEL, output % PANEL);
+        let bytes = &self.panels[self.panel_bytes() * panel..][..self.panel_bytes()];
+        for (k, x) in to.iter_mut().enumerate() {
+            let at = |place: usize, size: usize| &bytes[place * size..][..size];
+            let bits16 = |place| u16::from_le_bytes([at(place, 2)[0], at(place, 2)[1]]);
+            *x = match self.format {
+                Format::F32 => {
+                    let b = at(k * PANEL + column, 4);
+                    f32::from_le_bytes([b[0], b[1], b[2], b[3]])
+                }
+                Format::F16 => half::f16::from_bits(bits16(k * PANEL + column)).to_f32(),
+                Format::Bf16 | Format::Bf16Pairs => {
+                    half::bf16::from_bits(bits16(pair_place(k, column))).to_f32()
+                }
+            };
+        }
+    }
+
+    fn panel_bytes(&self) -> usize {
+        self.panels.len() / self.count.max(1)
+    }
+
+    /// Multiplies `rows` by the matrix: `write` gets pieces of rows of the result, with the row and the first output, each
+    /// piece once, from several threads.
+    pub fn multiply(&self, rows: &Rows, write: impl Fn(usize, usize, &mut [f32]) + Sync) {
+        self.multiply_panels(rows, 1, write);
+    }
+
+    /// As [`multiply`](Self::multiply), with pieces of a multiple of `together` panels, which divides their number.
+    pub fn multiply_panels(
+        &self,
+        rows: &Rows,
+        together: usize,
+        write: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) {
+        if rows.count == 0 || self.count == 0 {
+            return;
+        }
+        // Even shares, of as many rows as a kernel takes at best.
+        let step = if self.isa.bf16 == Bf16::Amx { 2 * amx::ROWS } else { 14 };
+        let block = rows.count.div_ceil(rows.count.div_ceil(ROWS)).next_multiple_of(step);
+        let blocks = rows.count.div_ceil(block);
+        let wanted = (16 * rayon::current_num_threads()).div_ceil(blocks);
+        let run = (self.count / wanted).clamp(1, PANELS).next_multiple_of(together);
+        let runs = self.count.div_ceil(run);
+        (0..blocks * runs).into_par_iter().for_each(|job| {
+            let (first_row, first_panel) = (job / runs * block, job % runs * run);
+            let count = block.min(rows.count - first_row);
+            let panels = run.min(self.count - first_panel);
+            with_scratch(count.next_multiple_of(2 * amx::ROWS) * panels * PANEL, |sums| {
+                self.job(rows, first_row, count, first_panel, panels, sums);
+                for (row, sums) in sums.chunks_mut(panels * PANEL).take(count).enumerate() {
+                    write(first_row + row, first_panel * PANEL, sums);
+                }
+            });
+        });
+    }
+
+    /// The sums of some rows and panels, `[rows, panels * 32]`.
+    fn job(&self, rows: &Rows, row: usize, count: usize, panel: usize, panels: usize, sums: &mut [f32]) {
+        let ldc = panels * PANEL;
+        let tiles = match (&rows.inputs, self.isa.bf16) {
+            (Inputs::Bf16(_), Bf16::Amx) => Tiles::set_up(),
+            _ => None,
+        };
+        for k in (0..self.inputs).step_by(TERMS) {
+            let terms = TERMS.min(self.inputs - k);
+            for place in 0..panels {
+                let size = self.panel_bytes() / self.inputs;
+                let b = self.panels[(panel + place) * self.panel_bytes() + k * size..].as_ptr();
+                let c = sums[place * PANEL..].as_mut_ptr();
+                let first = k == 0;
+                match &rows.inputs {
+                    Inputs::Single(a) => {
+                        let pairs = self.format == Format::Bf16Pairs;
+                        let product = Product {
+                            a: a[row * rows.stride + k..].as_ptr(),
+                            lda: rows.stride,
+                            b,
+                            b_row: if pairs { 2 * size } else { size },
+                            b_unit: if pairs { 4 * UNIT } else { size / PANEL * UNIT },
+                            k: if pairs { terms / 2 } else { terms },
+                            c,
+                            ldc,
+                            first,
+                        };
+                        // SAFETY: `count` rows from `row` on are in `a`, `terms` numbers from `k` on in each and in the
+                        // panel, and `sums` holds `count` rows of `ldc`; the processor has what `isa` says.
+                        unsafe {
+                            vector::multiply(self.isa.vector, self.format, product, count, PANEL / UNIT)
+                        };
+                    }
+                    Inputs::Bf16(a) => {
+                        let (a, lda) = (a[row * rows.stride + k..].as_ptr(), rows.stride);
+                        let b = b.cast();
+                        match &tiles {
+                            None => {
+                                let product = PairProduct { a, lda, b, pairs: terms / 2, c, ldc, first };
+                                // SAFETY: as above, in pairs.
+                                unsafe { dot::multiply(product, count) };
+                            }
+                            Some(tiles) => {
+                                let blocks = terms / amx::BLOCK;
+                                let mut at = 0;
+                                while at < count {
+                                    // SAFETY: as above; rows are filled up to whole pairs of tiles in `a` and in `sums`.
+                                    unsafe {
+                                        let (a, c) = (a.add(at * lda), c.add(at * ldc));
+                                        let product = TileProduct { a, lda, b, blocks, c, ldc, first };
+                                        match count - at <= amx::ROWS {
+                                            true => tiles.product_of_16(&product),
+                                            false => tiles.product_of_32(&product),
+                                        }
+                                    }
+                                    at += 2 * amx::ROWS;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Place of a number in a panel of pairs.
+fn pair_place(k: usize, column: usize) -> usize {
+    (k / 2 * PANEL + column) * 2 + k % 2
+}
+
+/// Fills a panel with some rows of a matrix `[out, inputs]`.
+fn fill<T: Copy, const SIZE: usize>(
+    panel: &mut [u8],
+    numbers: &[T],
+    rows: std::ops::Range<usize>,
+    inputs: usize,
+    place: impl Fn(usize, usize) -> usize,
+    bytes: impl Fn(T) -> [u8; SIZE],
+) {
+    let (panel, _) = panel.as_chunks_mut::<SIZE>();
+    let rows: Vec<&[T]> = rows.map(|row| &numbers[row * inputs..][..inputs]).collect();
+    for k in 0..inputs {
+        for (column, row) in rows.iter().enumerate() {
+            panel[place(k, column)] = bytes(row[k]);
+        }
+    }
+}
+
+/// Calls `work` with `length` numbers of this thread's scratch memory, which hold anything.
+pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < length {
+            scratch.resize(length, 0.0);
+        }
+        work(&mut scratch[..length])
+    })
+}
+
+/// Rows of numbers that jobs write piece by piece.
+pub struct Table<'a> {
+    numbers: Shared<'a, f32>,
+    stride: usize,
+}
+
+impl<'a> Table<'a> {
+    pub fn new(numbers: &'a mut [f32], stride: usize) -> Self {
+        Self { numbers: Shared::new(numbers), stride }
+    }
+
+    /// Columns `from..from + count` of a row.
+    ///
+    /// # Safety
+    /// As [`Shared::part`].
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
+    pub unsafe fn part(&self, row: usize, from: usize, count: usize) -> &mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { self.numbers.part(row * self.stride + from, count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+    use crate::model::Dtype;
+
+    /// Numbers between -1 and 1 with few bits, so that every format holds them.
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 56) as f32 - 127.5) / 128.0
+            })
+            .collect()
+    }
+
+    fn stored(dtype: Dtype, numbers: &[f32]) -> Numbers {
+        match dtype {
+            Dtype::F32 => Numbers::F32(numbers.to_vec()),
+            Dtype::Bf16 => Numbers::Bf16(numbers.iter().map(|&x| bf16::from_f32(x)).collect()),
+            Dtype::F16 => Numbers::F16(numbers.iter().map(|&x| f16::from_f32(x)).collect()),
+        }
+    }
+
+    fn rows(isa: Isa, matrix: &Matrix, a: &[f32], inputs: usize) -> Rows {
+        let count = a.len() / inputs;
+        let mut rows = Rows::zeros(isa, matrix.format(), count, inputs).unwrap();
+        let stride = rows.stride;
+        for (row, a) in a.chunks(inputs).enumerate() {
+            match &mut rows.inputs {
+                Inputs::Single(to) => to[row * stride..][..inputs].copy_from_slice(a),
+                Inputs::Bf16(to) => {
+                    for (to, x) in to[row * stride..].iter_mut().zip(a) {
+                        *to = bf16::from_f32(*x).to_bits();
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    fn product(isa: Isa, matrix: &Matrix, a: &[f32], inputs: usize) -> Vec<f32> {
+        let rows = rows(isa, matrix, a, inputs);
+        let mut c = vec![f32::NAN; rows.count * matrix.width()];
+        let table = Table::new(&mut c, matrix.width());
+        matrix.multiply(&rows, |row, from, sums| {
+            // SAFETY: each piece is written once.
+            unsafe { table.part(row, from, sums.len()) }.copy_from_slice(sums);
+        });
+        c
+    }
+
+    fn isas() -> Vec<Isa> {
+        let ways = |vector| Isa::bf16(vector).into_iter().map(move |bf16| Isa { vector, bf16 });
+        Isa::vectors().into_iter().flat_map(ways).collect()
+    }
+
+    #[test]
+    fn products_are_right_and_a_row_has_its_bits_in_any_company() {
+        for (outputs, inputs) in [(1, 1), (40, 70), (96, 1024), (64, 2500)] {
+            let w: Vec<f32> =
+                numbers(outputs * inputs, 1).iter().map(|x| bf16::from_f32(*x).to_f32()).collect();
+            let a: Vec<f32> = numbers(37 * inputs, 2).iter().map(|x| bf16::from_f32(*x).to_f32()).collect();
+            for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+                let mut bits: Option<Vec<u32>> = None;
+                for isa in isas() {
+                    let matrix = Matrix::pack(isa, &[(stored(dtype, &w), outputs)], inputs, false).unwrap();
+                    let c = product(isa, &matrix, &a, inputs);
+                    for (row, c) in c.chunks(matrix.width()).enumerate() {
+                        for (out, &found) in c.iter().enumerate() {
+                            let terms = (0..inputs)
+                                .filter(|_| out < outputs)
+                                .map(|k| f64::from(a[row * inputs + k]) * f64::from(w[out * inputs + k]));
+                            let expected: f64 = terms.sum();
+                            assert!(
+                                (f64::from(found) - expected).abs() < 2e-7 * (inputs as f64 + 10.0),
+                                "{isa:?} {dtype:?} {outputs}x{inputs}: {found}, expected {expected}"
+                            );
+                        }
+                        let alone = product(isa, &matrix, &a[row * inputs..][..inputs], inputs);
+                        assert_eq!(alone, c, "{isa:?} {dtype:?}: row {row} alone");
+                    }
+                    let few = product(isa, &matrix, &a[3 * inputs..22 * inputs], inputs);
+                    assert_eq!(few, c[3 * matrix.width()..22 * matrix.width()], "{isa:?} {dtype:?}");
+                    // AMX sums in its own order; all others have the same bits.
+                    if dtype != Dtype::Bf16 || isa.bf16 != Bf16::Amx {
+                        let found: Vec<u32> = c.iter().map(|x| x.to_bits()).collect();
+                        assert!(
+                            bits.replace(found.clone()).is_none_or(|bits| bits == found),
+                            "{isa:?} {dtype:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// `tdpbf16ps` as the manual describes it, for one number of the result.
+    fn tiled(a: &[f32], w: &[f32]) -> f32 {
+        let block = |(a, w): (&[f32], &[f32])| {
+            let sum = |parity: usize| {
+                let terms = a.iter().zip(w).skip(parity).step_by(2);
+                terms.fold(0.0f32, |sum, (a, w)| a.mul_add(*w, sum))
+            };
+            sum(0) + sum(1)
+        };
+        a.chunks(amx::BLOCK).zip(w.chunks(amx::BLOCK)).map(block).fold(0.0, |sum, block| sum + block)
+    }
+
+    #[test]
+    fn tiles_sum_as_the_manual_says() {
+        let isa = Isa { vector: Isa::best().vector, bf16: Bf16::Amx };
+        if !amx::is_usable() {
+            eprintln!("skipped: this processor has no AMX");
+            return;
+        }
+        let (outputs, inputs) = (64, 1600);
+        let (w, a) = (numbers(outputs * inputs, 5), numbers(50 * inputs, 6));
+        let matrix = Matrix::pack(isa, &[(stored(Dtype::Bf16, &w), outputs)], inputs, false).unwrap();
+        let c = product(isa, &matrix, &a, inputs);
+        for (row, c) in c.chunks(outputs).enumerate() {
+            for (out, found) in c.iter().enumerate() {
+                let expected = tiled(&a[row * inputs..][..inputs], &w[out * inputs..][..inputs]);
+                assert_eq!(found.to_bits(), expected.to_bits(), "row {row}, output {out}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_lie_where_they_are_looked_for() {
+        let isa = Isa::best();
+        let inputs = 33;
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let parts = [numbers(40 * inputs, 8), numbers(40 * inputs, 9)];
+            let packed = |interleaved| {
+                let parts: Vec<_> = parts.iter().map(|part| (stored(dtype, part), 40)).collect();
+                Matrix::pack(isa, &parts, inputs, interleaved).unwrap()
+            };
+            let read = |matrix: &Matrix, output| {
+                let mut row = vec![0.0; inputs];
+                matrix.row(output, &mut row);
+                row
+            };
+            let (apart, mixed) = (packed(false), packed(true));
+            for (part, numbers) in parts.iter().enumerate() {
+                for output in 0..40 {
+                    let expected = &numbers[output * inputs..][..inputs];
+                    assert_eq!(read(&apart, part * 64 + output), expected);
+                    let panel = output / PANEL * 2 + part;
+                    assert_eq!(read(&mixed, panel * PANEL + output % PANEL), expected);
+                }
+            }
+        }
+    }
+}

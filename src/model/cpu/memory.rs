@@ -1,0 +1,145 @@
+//! Memory that kernels work on: aligned to cache lines, and written by several jobs at once, each in its own places.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Bytes of a cache line, and of the widest vector.
+const LINE: usize = 64;
+
+/// Numbers of which every pattern of bits is one.
+///
+/// # Safety
+/// All-zero bytes, and any other bytes, must be a value of the type.
+pub unsafe trait Number: Copy + Send + Sync + 'static {}
+
+// SAFETY: integers and floating-point numbers have no invalid values.
+unsafe impl Number for u8 {}
+// SAFETY: as above.
+unsafe impl Number for u16 {}
+// SAFETY: as above.
+unsafe impl Number for u32 {}
+// SAFETY: as above.
+unsafe impl Number for f32 {}
+
+/// No memory.
+#[derive(Debug)]
+pub struct NoMemory {
+    pub bytes: usize,
+}
+
+/// A run of numbers that begins at a cache line.
+pub struct Aligned<T: Number> {
+    start: NonNull<T>,
+    length: usize,
+}
+
+// SAFETY: it owns its numbers, as a `Box<[T]>` does.
+unsafe impl<T: Number> Send for Aligned<T> {}
+// SAFETY: as above.
+unsafe impl<T: Number> Sync for Aligned<T> {}
+
+impl<T: Number> Aligned<T> {
+    /// `length` zeros. Large runs cost memory when they are first written only.
+    pub fn zeros(length: usize) -> Result<Self, NoMemory> {
+        if length == 0 {
+            return Ok(Self { start: NonNull::dangling(), length });
+        }
+        let no_memory = NoMemory { bytes: length.saturating_mul(size_of::<T>()) };
+        let Some(layout) = Self::layout(length) else { return Err(no_memory) };
+        // SAFETY: the layout has a size above zero, and zeros are numbers.
+        match NonNull::new(unsafe { alloc_zeroed(layout) }) {
+            Some(start) => Ok(Self { start: start.cast(), length }),
+            None => Err(no_memory),
+        }
+    }
+
+    fn layout(length: usize) -> Option<Layout> {
+        Layout::from_size_align(length.checked_mul(size_of::<T>())?, LINE).ok()
+    }
+}
+
+impl<T: Number> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `length` numbers were allocated there and zeroed; an empty run dangles, as a slice may.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl<T: Number> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and borrowed for this caller alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl<T: Number> Drop for Aligned<T> {
+    fn drop(&mut self) {
+        if let (true, Some(layout)) = (self.length > 0, Self::layout(self.length)) {
+            // SAFETY: allocated with this layout in `zeros`, and not given away since.
+            unsafe { dealloc(self.start.as_ptr().cast(), layout) }
+        }
+    }
+}
+
+/// A slice that jobs write side by side, each its own places.
+pub struct Shared<'a, T> {
+    start: *mut T,
+    length: usize,
+    of: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: the one way to the numbers is `part`, whose caller promises that no two jobs overlap.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), length: slice.len(), of: PhantomData }
+    }
+
+    /// Numbers `from..from + count`.
+    ///
+    /// # Safety
+    /// While the result lives, no other part that overlaps it may.
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
+    pub unsafe fn part(&self, from: usize, count: usize) -> &mut [T] {
+        assert!(from <= self.length && count <= self.length - from, "a part lies within its slice");
+        // SAFETY: within the slice, as just checked; not aliased, as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_begin_at_cache_lines_and_are_zero() {
+        for length in [0, 1, 17, 100_000] {
+            let run = Aligned::<f32>::zeros(length).unwrap();
+            assert_eq!(run.len(), length);
+            assert!(length == 0 || (run.as_ptr() as usize).is_multiple_of(LINE));
+            assert!(run.iter().all(|&x| x == 0.0));
+        }
+        assert!(Aligned::<f32>::zeros(usize::MAX / 2).is_err());
+    }
+
+    #[test]
+    fn jobs_write_their_own_parts() {
+        let mut numbers = [0u32; 8];
+        let shared = Shared::new(&mut numbers);
+        std::thread::scope(|scope| {
+            for i in 0..4 {
+                let shared = &shared;
+                // SAFETY: parts of different `i` don't overlap.
+                scope.spawn(move || unsafe { shared.part(2 * i, 2) }.fill(i as u32));
+            }
+        });
+        assert_eq!(numbers, [0, 0, 1, 1, 2, 2, 3, 3]);
+    }
+}

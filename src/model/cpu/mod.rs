@@ -1,0 +1,20 @@
+//! The CPU path: weights packed for kernels that are chosen by what the processor can do.
+//!
+//! What it promises: a response has the same bits whatever else is computed with it, in whatever order, on however many
+//! threads. Every number of a product is a sum over rising inputs in one fixed order; nothing is summed across rows or
+//! threads; attention goes by the places of a row's own chain. The plain path is the reference that it is tested against.
+
+mod amx;
+mod attention;
+mod dot;
+mod isa;
+mod kept;
+mod matrix;
+mod memory;
+mod network;
+mod rows;
+mod vector;
+
+pub(super) use isa::Isa;
+pub(super) use kept::KeptRows;
+pub(super) use network::Network;

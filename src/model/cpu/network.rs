@@ -1,0 +1,492 @@
+//! The decoder of the Llama family on the CPU, by our own kernels.
+//!
+//! The same network as the plain path's; see there for sources. Each number of a row is computed by the same operations in
+//! the same order whatever else is in the pass, so responses have the same bits under any schedule.
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use super::attention::{Attention, Family, Own, Queries, Seen};
+use super::isa::Isa;
+use super::kept::KeptShape;
+use super::matrix::{Inputs, Matrix, Rows, Table};
+use super::memory::{Aligned, NoMemory, Shared};
+use super::rows;
+use super::vector::Format;
+use crate::model::config::{Dtype, ModelConfig};
+use crate::model::kv::{KvCache, Link, SegmentError, SegmentId};
+use crate::model::numbers::Numbers;
+use crate::model::pass::{ForwardError, Layout};
+use crate::model::rope::Rotary;
+use crate::model::weights::{Weights, WeightsError};
+
+type Taken<T> = Result<T, WeightsError>;
+
+struct Layer {
+    input_norm: Vec<f32>,
+    /// Queries, keys and values, each filled up to whole panels.
+    qkv: Matrix,
+    qkv_bias: Option<Vec<f32>>,
+    output: Matrix,
+    output_bias: Option<Vec<f32>>,
+    post_norm: Vec<f32>,
+    /// Panels of gate and up in turn.
+    gate_up: Matrix,
+    gate_up_bias: Option<Vec<f32>>,
+    down: Matrix,
+    down_bias: Option<Vec<f32>>,
+}
+
+/// The whole network.
+pub struct Network {
+    isa: Isa,
+    dtype: Dtype,
+    config: ModelConfig,
+    /// `[vocab, hidden]`; `None` where it is the head.
+    embedding: Option<Numbers>,
+    layers: Vec<Layer>,
+    norm: Vec<f32>,
+    head: Matrix,
+    rotary: Rotary,
+}
+
+/// Logits of a piece of the wanted rows are at most as many: 64 MiB.
+const MAX_LOGITS: usize = 1 << 24;
+const EMBEDDING: &str = "model.embed_tokens";
+/// Outputs of a panel, twice: gate and up.
+const GATE_UP: usize = 2 * super::matrix::PANEL;
+
+impl From<NoMemory> for ForwardError {
+    fn from(error: NoMemory) -> Self {
+        ForwardError::Device { reason: format!("no memory for {} bytes", error.bytes) }
+    }
+}
+
+/// Takes tensors out of a checkpoint and packs them.
+struct Packer<'a, 'w> {
+    weights: &'a mut Weights<'w>,
+    isa: Isa,
+}
+
+impl Packer<'_, '_> {
+    /// One matrix of several tensors, each with its outputs.
+    fn matrix(&mut self, parts: &[(String, usize)], inputs: usize, interleaved: bool) -> Taken<Matrix> {
+        let mut numbers = Vec::with_capacity(parts.len());
+        for (name, outputs) in parts {
+            let name = format!("{name}.weight");
+            numbers.push((self.weights.take_numbers(&name, &[*outputs, inputs])?, *outputs));
+        }
+        Matrix::pack(self.isa, &numbers, inputs, interleaved).map_err(|error| {
+            self.weights.no_memory(&parts[0].0, format!("no memory for {} bytes", error.bytes))
+        })
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Taken<Vec<f32>> {
+        Ok(self.weights.take_numbers(name, &[length])?.into_f32())
+    }
+
+    /// Biases side by side, each filled up to whole panels; interleaved panel by panel.
+    fn biases(&mut self, parts: &[(String, usize)], interleaved: bool) -> Taken<Vec<f32>> {
+        use super::matrix::PANEL;
+        let mut all = Vec::with_capacity(parts.len());
+        for (name, outputs) in parts {
+            let mut bias = self.vector(&format!("{name}.bias"), *outputs)?;
+            bias.resize(outputs.next_multiple_of(PANEL), 0.0);
+            all.push(bias);
+        }
+        if !interleaved {
+            return Ok(all.concat());
+        }
+        let panels = all.first().map_or(0, |bias| bias.len() / PANEL);
+        let panel = |n: usize| all.iter().flat_map(move |bias| &bias[n * PANEL..(n + 1) * PANEL]);
+        Ok((0..panels).flat_map(panel).copied().collect())
+    }
+}
+
+impl Layer {
+    fn take(packer: &mut Packer<'_, '_>, config: &ModelConfig, number: usize) -> Taken<Self> {
+        let at = |part: &str| format!("model.layers.{number}.{part}");
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (query, kv) = (config.query_width(), config.kv_width());
+        let qkv =
+            [(at("self_attn.q_proj"), query), (at("self_attn.k_proj"), kv), (at("self_attn.v_proj"), kv)];
+        let output = [(at("self_attn.o_proj"), hidden)];
+        let gate_up = [(at("mlp.gate_proj"), inner), (at("mlp.up_proj"), inner)];
+        let down = [(at("mlp.down_proj"), hidden)];
+        let bias = |packer: &mut Packer<'_, '_>, is_there: bool, parts: &[(String, usize)], interleaved| {
+            is_there.then(|| packer.biases(parts, interleaved)).transpose()
+        };
+        Ok(Self {
+            input_norm: packer.vector(&at("input_layernorm.weight"), hidden)?,
+            qkv: packer.matrix(&qkv, hidden, false)?,
+            qkv_bias: bias(packer, config.qkv_bias, &qkv, false)?,
+            output: packer.matrix(&output, query, false)?,
+            output_bias: bias(packer, config.output_bias, &output, false)?,
+            post_norm: packer.vector(&at("post_attention_layernorm.weight"), hidden)?,
+            gate_up: packer.matrix(&gate_up, hidden, true)?,
+            gate_up_bias: bias(packer, config.mlp_bias, &gate_up, true)?,
+            down: packer.matrix(&down, inner, false)?,
+            down_bias: bias(packer, config.mlp_bias, &down, false)?,
+        })
+    }
+}
+
+/// Rows of single-precision numbers.
+struct Activations {
+    numbers: Aligned<f32>,
+    stride: usize,
+}
+
+impl Activations {
+    fn zeros(rows: usize, stride: usize) -> Result<Self, NoMemory> {
+        Ok(Self { numbers: Aligned::zeros(rows * stride)?, stride })
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.numbers[row * self.stride..][..self.stride]
+    }
+}
+
+impl Network {
+    /// Takes all tensors out of `weights`.
+    pub fn take(weights: &mut Weights<'_>, config: &ModelConfig, dtype: Dtype, isa: Isa) -> Taken<Self> {
+        let table = [config.vocab_size, config.hidden_size];
+        let mut packer = Packer { weights, isa };
+        let head_by = |packer: &mut Packer<'_, '_>, name: &str| {
+            packer.matrix(&[(name.to_owned(), config.vocab_size)], config.hidden_size, false)
+        };
+        let (embedding, tied) = match config.tied_embeddings {
+            true => (None, Some(head_by(&mut packer, EMBEDDING)?)),
+            false => (Some(packer.weights.take_numbers(&format!("{EMBEDDING}.weight"), &table)?), None),
+        };
+        let layers = (0..config.layers)
+            .map(|number| Layer::take(&mut packer, config, number))
+            .collect::<Taken<Vec<_>>>()?;
+        let norm = packer.vector("model.norm.weight", config.hidden_size)?;
+        let head = match tied {
+            Some(head) => head,
+            None => head_by(&mut packer, "lm_head")?,
+        };
+        let divisors = weights.take_rope_divisors()?;
+        let rotary = Rotary::new(&config.rope, config.head_dim, divisors.as_deref());
+        Ok(Self { isa, dtype, config: config.clone(), embedding, layers, norm, head, rotary })
+    }
+
+    /// Name of the kernels in use.
+    pub fn kernels(&self) -> &'static str {
+        self.isa.name(self.dtype)
+    }
+
+    /// How keys and values are kept.
+    pub fn kept_shape(&self) -> KeptShape {
+        KeptShape { kv_heads: self.config.kv_heads, head_dim: self.config.head_dim, dtype: self.dtype }
+    }
+
+    /// Times the MLP of the first layer over `rows` rows, warmed up: seconds, and the weights that were used.
+    pub fn time_layer(&self, rows: usize) -> Result<(f64, usize), ForwardError> {
+        let Some(layer) = self.layers.first() else { return Ok((0.0, 1)) };
+        let mut x = Activations::zeros(rows, self.config.hidden_size)?;
+        let mut seconds = f64::INFINITY;
+        for _ in 0..3 {
+            let clock = std::time::Instant::now();
+            self.mlp(layer, &mut x, rows)?;
+            seconds = seconds.min(clock.elapsed().as_secs_f64());
+        }
+        Ok((seconds, layer.gate_up.len() + layer.down.len()))
+    }
+
+    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, in their
+    /// order, until it breaks off.
+    pub fn forward(
+        &self,
+        layout: &Layout,
+        wanted: &[u32],
+        kv: &mut KvCache,
+        mut read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
+    ) -> Result<(), ForwardError> {
+        let count = layout.tokens.len();
+        let (cos, sin) = self.rotary.cosines_and_sines(&layout.positions, self.dtype);
+        let mut x = self.embed(&layout.tokens)?;
+        let mut qkv = Activations::zeros(count, self.layers.first().map_or(0, |layer| layer.qkv.width()))?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            let last = number + 1 == self.layers.len();
+            let normed = self.normed(&x, count, &layer.input_norm, layer.qkv.format())?;
+            self.product(&layer.qkv, layer.qkv_bias.as_deref(), &normed, &mut qkv);
+            self.rotate(&mut qkv, &cos, &sin);
+            self.keep(layout, number, &qkv, kv);
+            if last && wanted.is_empty() {
+                break;
+            }
+            let families = self.families(layout, number, kv, last.then_some(wanted))?;
+            let attention = Attention {
+                vector: self.isa.vector,
+                shape: self.kept_shape(),
+                window: self.config.windows.get(number).copied().flatten(),
+            };
+            let queries = Queries {
+                numbers: &qkv.numbers,
+                stride: qkv.stride,
+                places: &layout.positions,
+                heads: self.config.heads,
+            };
+            let mut attended = Activations::zeros(count, self.config.query_width())?;
+            let stride = attended.stride;
+            attention.attend(&families, &queries, &mut attended.numbers, stride);
+            if !last {
+                self.after_attention(layer, &mut x, &attended, count)?;
+                continue;
+            }
+            let piece = (MAX_LOGITS / self.head.width()).max(1);
+            for (at, rows) in wanted.chunks(piece).enumerate() {
+                // Of the last layer only wanted rows go on, and keys and values are kept already.
+                let mut x = gathered(&x, rows)?;
+                let attended = gathered(&attended, rows)?;
+                self.after_attention(layer, &mut x, &attended, rows.len())?;
+                let normed = self.normed(&x, rows.len(), &self.norm, self.head.format())?;
+                let mut logits = Activations::zeros(rows.len(), self.head.width())?;
+                self.product(&self.head, None, &normed, &mut logits);
+                for i in 0..rows.len() {
+                    if read(at * piece + i, &logits.row(i)[..self.config.vocab_size])?.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Result<Activations, ForwardError> {
+        let hidden = self.config.hidden_size;
+        let mut x = Activations::zeros(tokens.len(), hidden)?;
+        x.numbers.par_chunks_mut(hidden.max(1)).zip(tokens).for_each(|(x, &token)| match &self.embedding {
+            None => self.head.row(token as usize, x),
+            Some(table) => table.read(token as usize * hidden, x),
+        });
+        Ok(x)
+    }
+
+    /// Output projection, and the MLP.
+    fn after_attention(
+        &self,
+        layer: &Layer,
+        x: &mut Activations,
+        attended: &Activations,
+        count: usize,
+    ) -> Result<(), ForwardError> {
+        let mut inputs = Rows::zeros(self.isa, layer.output.format(), count, attended.stride)?;
+        self.fill(&mut inputs, attended.stride, |row, to| to.copy_from_slice(attended.row(row)));
+        self.add_product(&layer.output, layer.output_bias.as_deref(), &inputs, x);
+        self.mlp(layer, x, count)
+    }
+
+    fn mlp(&self, layer: &Layer, x: &mut Activations, count: usize) -> Result<(), ForwardError> {
+        let normed = self.normed(x, count, &layer.post_norm, layer.gate_up.format())?;
+        let mut inner = Rows::zeros(self.isa, layer.down.format(), count, self.config.intermediate_size)?;
+        self.gated(layer, &normed, &mut inner);
+        self.add_product(&layer.down, layer.down_bias.as_deref(), &inner, x);
+        Ok(())
+    }
+
+    /// Fills rows of `width` numbers, which are of the model's format already.
+    fn fill(&self, to: &mut Rows, width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
+        let (count, stride) = (to.count, to.stride);
+        match &mut to.inputs {
+            Inputs::Single(numbers) => {
+                let rows = numbers.par_chunks_mut(stride).take(count).enumerate();
+                rows.for_each(|(row, to)| fill(row, &mut to[..width]));
+            }
+            Inputs::Bf16(numbers) => {
+                let rows = numbers.par_chunks_mut(stride).take(count).enumerate();
+                rows.for_each_with(vec![0.0; width], |scratch, (row, to)| {
+                    fill(row, scratch);
+                    rows::to_bf16(self.isa.vector, self.dtype, scratch, to);
+                });
+            }
+        }
+    }
+
+    fn normed(
+        &self,
+        x: &Activations,
+        count: usize,
+        weight: &[f32],
+        format: Format,
+    ) -> Result<Rows, NoMemory> {
+        let mut normed = Rows::zeros(self.isa, format, count, x.stride)?;
+        let epsilon = self.config.rms_norm_eps as f32;
+        self.fill(&mut normed, x.stride, |row, to| {
+            rows::norm(self.isa.vector, self.dtype, x.row(row), weight, epsilon, to);
+        });
+        Ok(normed)
+    }
+
+    /// `to = inputs * matrix + bias`, rounded.
+    fn product(&self, matrix: &Matrix, bias: Option<&[f32]>, inputs: &Rows, to: &mut Activations) {
+        let table = Table::new(&mut to.numbers, to.stride);
+        matrix.multiply(inputs, |row, from, sums| {
+            rows::round(self.isa.vector, self.dtype, sums, bias.map(|bias| &bias[from..][..sums.len()]));
+            // SAFETY: each piece of the result is written once.
+            unsafe { table.part(row, from, sums.len()) }.copy_from_slice(sums);
+        });
+    }
+
+    /// `x += inputs * matrix + bias`, rounded.
+    fn add_product(&self, matrix: &Matrix, bias: Option<&[f32]>, inputs: &Rows, x: &mut Activations) {
+        let width = x.stride;
+        let table = Table::new(&mut x.numbers, width);
+        matrix.multiply(inputs, |row, from, sums| {
+            if let Some(bias) = bias {
+                rows::round(self.isa.vector, self.dtype, sums, Some(&bias[from..][..sums.len()]));
+            }
+            // The last panel may be filled up.
+            let count = sums.len().min(width - from);
+            // SAFETY: each piece of the result is written once.
+            let x = unsafe { table.part(row, from, count) };
+            rows::add(self.isa.vector, self.dtype, x, &sums[..count]);
+        });
+    }
+
+    /// The MLP's inner activations.
+    fn gated(&self, layer: &Layer, normed: &Rows, inner: &mut Rows) {
+        let width = self.config.intermediate_size;
+        let stride = inner.stride;
+        let bias = layer.gate_up_bias.as_deref();
+        enum To<'a> {
+            Single(Shared<'a, f32>),
+            Bf16(Shared<'a, u16>),
+        }
+        let to = match &mut inner.inputs {
+            Inputs::Single(numbers) => To::Single(Shared::new(numbers)),
+            Inputs::Bf16(numbers) => To::Bf16(Shared::new(numbers)),
+        };
+        layer.gate_up.multiply_panels(normed, 2, |row, from, sums| {
+            if let Some(bias) = bias {
+                rows::round(self.isa.vector, self.dtype, sums, Some(&bias[from..][..sums.len()]));
+            }
+            for (place, both) in sums.chunks_mut(GATE_UP).enumerate() {
+                let (gate, up) = both.split_at_mut(GATE_UP / 2);
+                rows::gated(self.isa.vector, self.dtype, gate, up);
+                let column = from / 2 + place * GATE_UP / 2;
+                // The last panel may be filled up.
+                let count = gate.len().min(width - column);
+                // SAFETY: each piece of the result is written once.
+                match &to {
+                    To::Single(to) => {
+                        unsafe { to.part(row * stride + column, count) }.copy_from_slice(&gate[..count]);
+                    }
+                    // SAFETY: as above.
+                    To::Bf16(to) => rows::to_bf16(self.isa.vector, self.dtype, gate, unsafe {
+                        to.part(row * stride + column, count)
+                    }),
+                }
+            }
+        });
+    }
+
+    /// Where keys begin among a row's queries, keys and values, and where values do.
+    fn columns(&self) -> (usize, usize) {
+        use super::matrix::PANEL;
+        let keys = self.config.query_width().next_multiple_of(PANEL);
+        (keys, keys + self.config.kv_width().next_multiple_of(PANEL))
+    }
+
+    /// Turns queries and keys by their places.
+    fn rotate(&self, qkv: &mut Activations, cos: &[f32], sin: &[f32]) {
+        let width = self.config.head_dim;
+        let (keys, _) = self.columns();
+        let half = width / 2;
+        qkv.numbers.par_chunks_mut(qkv.stride.max(1)).enumerate().for_each(|(row, numbers)| {
+            let angles = row * half..(row + 1) * half;
+            let queries = 0..self.config.query_width();
+            for heads in [queries, keys..keys + self.config.kv_width()] {
+                for head in numbers[heads].chunks_mut(width) {
+                    rows::rotate(
+                        self.isa.vector,
+                        self.dtype,
+                        head,
+                        &cos[angles.clone()],
+                        &sin[angles.clone()],
+                    );
+                }
+            }
+        });
+    }
+
+    fn keep(&self, layout: &Layout, layer: usize, qkv: &Activations, kv: &mut KvCache) {
+        let shape = self.kept_shape();
+        let (keys, values) = self.columns();
+        let mut kept: Vec<_> = layout.ids().map(|id| kv.take_rows(id, layer)).collect();
+        kept.par_iter_mut().zip(&layout.segments).for_each(|((kept, length), placed)| {
+            let numbers = |from: usize, row: usize, head: usize| {
+                &qkv.row(placed.rows.start + row)[from + head * shape.head_dim..][..shape.head_dim]
+            };
+            let key = |row, head| numbers(keys, row, head);
+            let value = |row, head| numbers(values, row, head);
+            kept.append(shape, *length, placed.rows.len(), key, value);
+        });
+        for ((kept, _), id) in kept.into_iter().zip(layout.ids()) {
+            kv.put_rows(id, layer, kept);
+        }
+    }
+
+    /// The pass's segments by the chains that they continue, with all rows or the wanted ones.
+    fn families<'k>(
+        &self,
+        layout: &Layout,
+        layer: usize,
+        kv: &'k KvCache,
+        wanted: Option<&[u32]>,
+    ) -> Result<Vec<Family<'k>>, ForwardError> {
+        let is_wanted = wanted.map(|wanted| {
+            let mut is_wanted = vec![false; layout.tokens.len()];
+            wanted.iter().for_each(|&row| is_wanted[row as usize] = true);
+            is_wanted
+        });
+        let rows_of = |id: SegmentId| {
+            let gone = || SegmentError::Unknown { id, link: id };
+            kv.rows(id, layer).ok_or_else(gone)
+        };
+        let seen = |link: &Link| {
+            Ok::<_, SegmentError>(Seen { start: link.start, length: link.length, rows: rows_of(link.id)? })
+        };
+        let mut families: Vec<Family<'k>> = Vec::new();
+        let mut links: Option<&[Link]> = None;
+        for placed in &layout.segments {
+            let rows: Vec<usize> = placed
+                .rows
+                .clone()
+                .filter(|&row| is_wanted.as_ref().is_none_or(|wanted| wanted[row]))
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            // A segment that grows continues what it kept itself: its own rows are then behind those.
+            let grown = placed.links.last().filter(|link| link.id == placed.id);
+            let chain = &placed.links[..placed.links.len() - usize::from(grown.is_some())];
+            let start = grown.map_or(layout.positions[placed.rows.start], |link| link.start);
+            let length = layout.positions[placed.rows.end - 1] + 1 - start;
+            let own = Own { rows, seen: Seen { start, length, rows: rows_of(placed.id)? } };
+            match (links == Some(chain), families.last_mut()) {
+                (true, Some(family)) => family.segments.push(own),
+                _ => {
+                    let chain = chain.iter().map(&seen).collect::<Result<Vec<_>, _>>()?;
+                    families.push(Family { chain, segments: vec![own] });
+                }
+            }
+            links = Some(chain);
+        }
+        Ok(families)
+    }
+}
+
+/// Some rows, in the order of `rows`.
+fn gathered(x: &Activations, rows: &[u32]) -> Result<Activations, NoMemory> {
+    let mut gathered = Activations::zeros(rows.len(), x.stride)?;
+    gathered
+        .numbers
+        .par_chunks_mut(x.stride.max(1))
+        .zip(rows)
+        .for_each(|(to, &row)| to.copy_from_slice(x.row(row as usize)));
+    Ok(gathered)
+}
