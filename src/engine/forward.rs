@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::{ForwardError, KvCache, Model, Row, Segment, SegmentId};
+use crate::model::{Dtype, ForwardError, KvCache, Model, Row, Segment, SegmentId};
 use crate::tokenizer::Tokenizer;
 
 /// Computes passes over segments of tokens and keeps their keys and values.
@@ -26,6 +26,9 @@ pub trait Forward {
 
     /// Tokens that end a text.
     fn end_of_text(&self) -> &[u32];
+
+    /// The number format that logits are rounded to before they are read.
+    fn dtype(&self) -> Dtype;
 }
 
 /// A loaded model with its keys and values.
@@ -64,5 +67,9 @@ impl Forward for Loaded<'_> {
 
     fn end_of_text(&self) -> &[u32] {
         &self.end_of_text
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.model.facts().dtype
     }
 }

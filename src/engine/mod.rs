@@ -5,6 +5,7 @@
 mod forward;
 mod generate;
 mod plan;
+mod rounding;
 mod run;
 mod schedule;
 mod score;
@@ -13,8 +14,9 @@ mod tree;
 
 pub use forward::{Forward, Loaded};
 pub use plan::walk_through;
+pub use rounding::{half_ulp, is_near_tie};
 pub use run::{Answer, Engine, EngineError, Heard, Work};
 pub use schedule::sequences;
-pub use score::{LogSoftmax, log_softmax};
+pub use score::{LogSoftmax, Score, log_softmax};
 pub use sequence::Sequence;
 pub use tree::TokenTree;

@@ -6,9 +6,9 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::forward::Forward;
-use super::generate::Step;
-use super::schedule::{Pass, Reader, Schedule, Score};
-use super::score::log_softmax;
+use super::generate::{Choice, Step};
+use super::schedule::{Pass, Reader, Schedule};
+use super::score::{Score, log_softmax};
 use crate::model::ForwardError;
 use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError};
 use crate::vocabulary::Response;
@@ -181,36 +181,34 @@ impl<'a> Engine<'a> {
         pass: &Pass,
         answers: &mut Vec<Answer>,
     ) -> Result<(), EngineError> {
+        let dtype = self.forward.dtype();
         // For each wanted row: the token that greedy decoding takes, and the scores of those who read the row.
-        let mut rows: Vec<(u32, Vec<Score>)> = Vec::with_capacity(pass.wanted.len());
+        let mut rows: Vec<(Choice, Vec<Score>)> = Vec::with_capacity(pass.wanted.len());
         self.forward.pass(&pass.segments, &pass.wanted, &mut |index, logits| {
             let row = log_softmax(logits);
             let scores = match &pass.readers[index] {
                 Reader::Decode(_) => Vec::new(),
                 Reader::Node { node, reads } => schedule
                     .targets(*node, reads.clone())
-                    .map(|target| Score {
-                        log_probability: row.log_probability(logits[target as usize]),
-                        is_greedy: row.argmax == target,
-                    })
+                    .map(|target| row.score(target, logits[target as usize], dtype))
                     .collect(),
             };
-            rows.push((row.argmax, scores));
+            rows.push((Choice { token: row.argmax, is_near_tie: row.is_near_tie(dtype) }, scores));
             ControlFlow::Continue(())
         })?;
         schedule.computed(&pass.segments);
-        for (reader, (token, scores)) in pass.readers.iter().zip(rows) {
+        for (reader, (choice, scores)) in pass.readers.iter().zip(rows) {
             match reader {
                 Reader::Decode(index) => {
                     let decode = &mut schedule.decodes[*index];
-                    let step = decode.push(token, self.forward.end_of_text(), self.tokenizer)?;
+                    let step = decode.push(choice, self.forward.end_of_text(), self.tokenizer)?;
                     answers.extend(finished(decode.request, step));
                 }
                 Reader::Node { node, reads } => {
                     schedule.scored(*node, reads.clone(), &scores, answers);
                     for request in schedule.generations(*node, reads.clone()) {
                         let mut decode = schedule.decode(request, *node);
-                        let step = decode.push(token, self.forward.end_of_text(), self.tokenizer)?;
+                        let step = decode.push(choice, self.forward.end_of_text(), self.tokenizer)?;
                         match finished(request, step) {
                             Some(answer) => answers.push(answer),
                             None => schedule.start(decode),
@@ -226,8 +224,8 @@ impl<'a> Engine<'a> {
 fn finished(request: usize, step: Step) -> Option<Answer> {
     match step {
         Step::Continues => None,
-        Step::Finished { text, num_tokens } => {
-            Some(Answer { request, response: Response::Generation { text, num_tokens } })
+        Step::Finished { text, num_tokens, near_ties } => {
+            Some(Answer { request, response: Response::Generation { text, num_tokens, near_ties } })
         }
     }
 }

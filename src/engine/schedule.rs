@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::forward::Forward;
 use super::generate::Decode;
 use super::run::{Answer, EngineError, Work};
+use super::score::Score;
 use super::sequence::Sequence;
 use super::tree::TokenTree;
 use crate::model::{Row, Segment, SegmentId};
@@ -38,15 +39,6 @@ pub enum Reader {
     },
     /// A text in the making, by its place among [`Schedule::decodes`].
     Decode(usize),
-}
-
-/// A target's score.
-#[derive(Debug, Clone, Copy)]
-pub struct Score {
-    /// In nats.
-    pub log_probability: f32,
-    /// Whether the model would have written it.
-    pub is_greedy: bool,
 }
 
 /// A node's keys and values.
@@ -259,16 +251,22 @@ impl<'r> Schedule<'r> {
     pub fn scored(&mut self, node: usize, reads: Range<usize>, row: &[Score], answers: &mut Vec<Answer>) {
         let reads = self.tree.nodes()[node].reads[reads].iter();
         for (read, score) in reads.filter(|read| !self.sequences[read.request].targets.is_empty()).zip(row) {
-            let scores = &mut self.scores[read.request];
-            scores[read.target] = Some(*score);
+            self.scores[read.request][read.target] = Some(*score);
             self.missing[read.request] -= 1;
             if self.missing[read.request] > 0 {
                 continue;
             }
             // Always summed in the continuation's order, whichever pass computed which part.
-            let loglikelihood = scores.iter().flatten().map(|s| f64::from(s.log_probability)).sum();
-            let is_greedy = scores.iter().flatten().all(|s| s.is_greedy);
-            let response = Response::Loglikelihood { loglikelihood, is_greedy, num_tokens: scores.len() };
+            let scores = || self.scores[read.request].iter().flatten();
+            let response = Response::Loglikelihood {
+                loglikelihood: scores().map(|s| f64::from(s.log_probability)).sum(),
+                is_greedy: scores().all(|s| s.is_greedy),
+                num_tokens: scores().count(),
+                rounding: scores().map(|s| s.rounding).sum(),
+                // A token that is no near-tie, and not the first choice, settles it.
+                greedy_near_tie: scores().all(|s| s.is_greedy || s.is_near_tie)
+                    && scores().any(|s| s.is_near_tie),
+            };
             answers.push(Answer { request: read.request, response });
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::{Engine, EngineError, Forward, Heard, Work};
 use crate::metric::MetricError;
 use crate::tokenizer::{TokenRequest, Tokenizer};
 use crate::vocabulary::{
-    Estimate, Event, Fingerprint, Fingerprinter, Outcome, Request, Response, TaskRecord,
+    Estimate, Event, Fingerprint, Fingerprinter, Measured, Outcome, Request, Response, TaskRecord,
 };
 
 /// An evaluation that cannot go on. What was finished before is kept.
@@ -203,12 +203,12 @@ impl<'a> TaskProgress<'a> {
             std::mem::take(&mut self.responses[index]).into_iter().flatten().collect();
         let metrics = self.prepared.scorer.score(document, &responses)?;
         self.finished += 1;
-        for (sum, (_, value)) in self.sums.iter_mut().zip(&metrics) {
-            *sum += value;
+        for (sum, measured) in self.sums.iter_mut().zip(&metrics) {
+            *sum += measured.value;
         }
         let (doc_id, row) = (document.doc_id, document.row);
         let outcome = Outcome { doc_id, row, gold: document.gold.clone(), responses, metrics };
-        let mean = |(value, sum): (&(String, f64), &f64)| (value.0.clone(), sum / self.finished as f64);
+        let mean = |(of, sum): (&Measured, &f64)| (of.name.clone(), sum / self.finished as f64);
         let running: Vec<(String, f64)> = outcome.metrics.iter().zip(&self.sums).map(mean).collect();
         notify(Event::DocumentFinished {
             task: &self.prepared.task.name,
@@ -228,7 +228,7 @@ impl<'a> TaskProgress<'a> {
     fn estimates(&self) -> Vec<(String, Estimate)> {
         let names = self.prepared.scorer.names().enumerate();
         let estimate = |(index, name): (usize, &str)| {
-            let values: Vec<f64> = self.outcomes.iter().flatten().map(|o| o.metrics[index].1).collect();
+            let values: Vec<f64> = self.outcomes.iter().flatten().map(|o| o.metrics[index].value).collect();
             (!values.is_empty()).then(|| (name.to_string(), self.prepared.scorer.estimate(index, &values)))
         };
         names.filter_map(estimate).collect()
