@@ -10,7 +10,8 @@ pub trait Forward {
     /// Computes `segments` in one pass; `read` gets the logits of each wanted row, in order.
     ///
     /// # Errors
-    /// The model's; no segment of the pass is then kept.
+    /// The model's; all segments are then as they were before the pass, though `read` may have been called. After
+    /// [`ForwardError::OutOfMemory`] the engine asks for the same rows in smaller passes.
     fn pass(
         &mut self,
         segments: &[Segment],
@@ -18,7 +19,7 @@ pub trait Forward {
         read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), ForwardError>;
 
-    /// Forgets a segment's keys and values.
+    /// Forgets a segment's keys and values, if it has any.
     fn release(&mut self, id: SegmentId);
 
     /// Positions that the model was made for.

@@ -12,8 +12,8 @@ use crate::model::{Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::Response;
 
-/// Rows of a pass. Matrix products are at their best from some hundreds on; beyond, only memory grows.
-const ROWS: usize = 1024;
+/// Rows of a pass, at most. Matrix products are at their best from some hundreds on; beyond, only memory grows.
+pub const ROWS_PER_PASS: usize = 1024;
 
 /// Texts that are generated at once.
 const DECODES: usize = 32;
@@ -22,7 +22,7 @@ const DECODES: usize = 32;
 pub struct Pass {
     /// Its segments.
     pub segments: Vec<Segment>,
-    /// The rows whose logits are read.
+    /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
     /// Who reads them, one for each of `wanted`.
     pub readers: Vec<Reader>,
@@ -86,6 +86,8 @@ pub struct Schedule<'r> {
     live: usize,
     /// Tokens whose keys and values may be kept at once.
     room: usize,
+    /// Rows of the passes to come, at most, but for a row of each text in the making.
+    pub rows_per_pass: usize,
     /// What it cost so far.
     pub work: Work,
 }
@@ -118,6 +120,7 @@ impl<'r> Schedule<'r> {
             next_id: tree.nodes().len(),
             live: 0,
             room,
+            rows_per_pass: ROWS_PER_PASS,
             work,
             sequences,
             tree,
@@ -150,14 +153,14 @@ impl<'r> Schedule<'r> {
         // A text that is begun must be able to end.
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         let mut decodes = self.decodes.len();
-        while rows < ROWS && decodes < DECODES && self.at < self.tree.order().len() {
+        while rows < self.rows_per_pass && decodes < DECODES && self.at < self.tree.order().len() {
             let free =
                 self.room.saturating_sub(self.live + rows.saturating_sub(self.decodes.len()) + reserved);
             let next = self.next_cost();
             if next > free && !pass.segments.is_empty() {
                 break;
             }
-            let (added, starting) = self.add_node(&mut pass, ROWS - rows);
+            let (added, starting) = self.add_node(&mut pass, self.rows_per_pass - rows);
             rows += added;
             decodes += starting.len();
             reserved +=
