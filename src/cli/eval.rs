@@ -156,6 +156,7 @@ impl Run<'_> {
                 ("tokens_computed", evaluation.work.tokens_computed),
                 ("tokens_generated", evaluation.work.tokens_generated),
                 ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
+                ("rows_per_pass", evaluation.rows_per_pass),
             ],
             interrupted: evaluation.interrupted,
             failed: outcome.as_ref().err().map(ToString::to_string),

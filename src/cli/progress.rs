@@ -57,6 +57,9 @@ impl Progress {
                 }
                 self.computed.1 = *tokens;
             }
+            Event::PassesNarrowed { rows_per_pass } => self.tell(&format!(
+                "note: the device's memory ran out: passes have at most {rows_per_pass} rows from here on"
+            )),
             Event::DocumentFinished { task, requests, running, .. } => {
                 self.answered += requests;
                 let scores: Vec<String> =
@@ -83,11 +86,16 @@ impl Progress {
                     })
                     .collect();
                 let line = format!("{} {}  {task}: {}", self.count(), self.pace(), scores.join(", "));
-                match &self.bar {
-                    Some(bar) => bar.println(line),
-                    None => say!("{line}"),
-                }
+                self.tell(&line);
             }
+        }
+    }
+
+    /// A line of its own.
+    fn tell(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => say!("{line}"),
         }
     }
 

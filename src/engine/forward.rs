@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::{ForwardError, KvCache, Model, Row, Segment, SegmentId};
+use crate::model::{Dtype, ForwardError, KvCache, Model, Row, Segment, SegmentId};
 use crate::tokenizer::Tokenizer;
 
 /// Computes passes over segments of tokens and keeps their keys and values.
@@ -10,7 +10,8 @@ pub trait Forward {
     /// Computes `segments` in one pass; `read` gets the logits of each wanted row, in order.
     ///
     /// # Errors
-    /// The model's; no segment of the pass is then kept.
+    /// The model's; all segments are then as they were before the pass, though `read` may have been called. After
+    /// [`ForwardError::OutOfMemory`] the engine asks for the same rows in smaller passes.
     fn pass(
         &mut self,
         segments: &[Segment],
@@ -18,7 +19,7 @@ pub trait Forward {
         read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), ForwardError>;
 
-    /// Forgets a segment's keys and values.
+    /// Forgets a segment's keys and values, if it has any.
     fn release(&mut self, id: SegmentId);
 
     /// Positions that the model was made for.
@@ -26,6 +27,9 @@ pub trait Forward {
 
     /// Tokens that end a text.
     fn end_of_text(&self) -> &[u32];
+
+    /// The number format that logits are rounded to before they are read.
+    fn dtype(&self) -> Dtype;
 }
 
 /// A loaded model with its keys and values.
@@ -64,5 +68,9 @@ impl Forward for Loaded<'_> {
 
     fn end_of_text(&self) -> &[u32] {
         &self.end_of_text
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.model.facts().dtype
     }
 }

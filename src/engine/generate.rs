@@ -16,9 +16,19 @@ pub struct Decode {
     /// The last token written, to be fed next.
     pub next: u32,
     tokens: Vec<u32>,
+    near_ties: usize,
     until: Arc<[String]>,
     max_new_tokens: usize,
     finished: bool,
+}
+
+/// The token that greedy decoding takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    /// The token.
+    pub token: u32,
+    /// Whether it could have been another before the logits were rounded.
+    pub is_near_tie: bool,
 }
 
 /// What a new token did to a text.
@@ -31,6 +41,8 @@ pub enum Step {
         text: String,
         /// Tokens written.
         num_tokens: usize,
+        /// Near-ties among them.
+        near_ties: usize,
     },
 }
 
@@ -43,7 +55,17 @@ impl Decode {
         until: Arc<[String]>,
         max_new_tokens: usize,
     ) -> Self {
-        Self { request, leaf, id, next: 0, tokens: Vec::new(), until, max_new_tokens, finished: false }
+        Self {
+            request,
+            leaf,
+            id,
+            next: 0,
+            tokens: Vec::new(),
+            near_ties: 0,
+            until,
+            max_new_tokens,
+            finished: false,
+        }
     }
 
     /// Writes a token.
@@ -52,12 +74,14 @@ impl Decode {
     /// The tokens cannot be decoded.
     pub fn push(
         &mut self,
-        token: u32,
+        choice: Choice,
         end_of_text: &[u32],
         tokenizer: &Tokenizer,
     ) -> Result<Step, TokenizerError> {
+        let Choice { token, is_near_tie } = choice;
         self.tokens.push(token);
         self.next = token;
+        self.near_ties += usize::from(is_near_tie);
         let ended = end_of_text.contains(&token);
         // What ends a text is no part of it, whether or not the tokenizer counts it as special.
         let written = if ended { &self.tokens[..self.tokens.len() - 1] } else { &self.tokens };
@@ -68,7 +92,7 @@ impl Decode {
         }
         self.finished = true;
         let text = text[..stop.unwrap_or(text.len())].to_string();
-        Ok(Step::Finished { text, num_tokens: self.tokens.len() })
+        Ok(Step::Finished { text, num_tokens: self.tokens.len(), near_ties: self.near_ties })
     }
 
     /// Writes a token that nobody reads, as a plan does: the text goes on to its greatest length.

@@ -4,7 +4,9 @@
 
 mod forward;
 mod generate;
+mod part;
 mod plan;
+mod rounding;
 mod run;
 mod schedule;
 mod score;
@@ -13,8 +15,9 @@ mod tree;
 
 pub use forward::{Forward, Loaded};
 pub use plan::walk_through;
+pub use rounding::{half_ulp, is_near_tie};
 pub use run::{Answer, Engine, EngineError, Heard, Work};
-pub use schedule::sequences;
-pub use score::{LogSoftmax, log_softmax};
+pub use schedule::{ROWS_PER_PASS, sequences};
+pub use score::{LogSoftmax, Score, log_softmax};
 pub use sequence::Sequence;
 pub use tree::TokenTree;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::forward::Forward;
 use super::run::{EngineError, Work};
 use super::schedule::{Reader, Schedule};
-use crate::model::{ForwardError, Row, Segment, SegmentId};
+use crate::model::{Dtype, ForwardError, Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
 
 /// Nothing is computed, and nothing kept.
@@ -29,6 +29,10 @@ impl Forward for Nothing {
 
     fn end_of_text(&self) -> &[u32] {
         &[]
+    }
+
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
     }
 }
 

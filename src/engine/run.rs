@@ -6,10 +6,11 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::forward::Forward;
-use super::generate::Step;
-use super::schedule::{Pass, Reader, Schedule, Score};
-use super::score::log_softmax;
-use crate::model::ForwardError;
+use super::generate::{Choice, Step};
+use super::part::Part;
+use super::schedule::{Pass, ROWS_PER_PASS, Reader, Schedule};
+use super::score::{Score, log_softmax};
+use crate::model::{Dtype, ForwardError};
 use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError};
 use crate::vocabulary::Response;
 
@@ -91,6 +92,11 @@ pub enum Heard {
     Answer(Answer),
     /// A pass is over and its answers are given; this is what the run cost so far.
     Pass(Work),
+    /// The device had no memory for a pass: this one and those to come have fewer rows.
+    Narrowed {
+        /// At most as many.
+        rows_per_pass: usize,
+    },
 }
 
 /// What a run cost.
@@ -127,17 +133,23 @@ pub struct Engine<'a> {
     forward: &'a mut dyn Forward,
     tokenizer: &'a Tokenizer,
     room: usize,
+    rows_per_pass: usize,
 }
 
 impl<'a> Engine<'a> {
     /// An engine over a model and its tokenizer.
     pub fn new(forward: &'a mut dyn Forward, tokenizer: &'a Tokenizer) -> Self {
-        Self { forward, tokenizer, room: usize::MAX }
+        Self { forward, tokenizer, room: usize::MAX, rows_per_pass: ROWS_PER_PASS }
     }
 
     /// The same, keeping the keys and values of at most `tokens` tokens at once.
     pub fn with_room(self, tokens: usize) -> Self {
         Self { room: tokens, ..self }
+    }
+
+    /// The same, with passes of at most `rows` rows.
+    pub fn with_rows_per_pass(self, rows: usize) -> Self {
+        Self { rows_per_pass: rows.max(1), ..self }
     }
 
     /// Answers all requests, in an order of its own. `hear` may break off; what was answered by then stays so.
@@ -150,7 +162,9 @@ impl<'a> Engine<'a> {
         hear: &mut dyn FnMut(Heard) -> ControlFlow<()>,
     ) -> Result<Work, EngineError> {
         let mut schedule = Schedule::new(requests, self.forward.max_length(), self.room)?;
+        schedule.rows_per_pass = self.rows_per_pass;
         let outcome = self.walk(&mut schedule, hear);
+        self.rows_per_pass = schedule.rows_per_pass;
         schedule.release_all(self.forward);
         outcome?;
         Ok(schedule.work)
@@ -163,7 +177,13 @@ impl<'a> Engine<'a> {
     ) -> Result<(), EngineError> {
         while let Some(pass) = schedule.next_pass() {
             let mut answers = Vec::new();
-            self.compute(schedule, &pass, &mut answers)?;
+            let before = schedule.rows_per_pass;
+            let computed = self.compute(schedule, pass, &mut answers);
+            let rows_per_pass = schedule.rows_per_pass;
+            if rows_per_pass < before && hear(Heard::Narrowed { rows_per_pass }).is_break() {
+                return computed;
+            }
+            computed?;
             schedule.release_finished(self.forward);
             let heard = answers.into_iter().map(Heard::Answer).chain([Heard::Pass(schedule.work)]);
             for heard in heard {
@@ -178,39 +198,24 @@ impl<'a> Engine<'a> {
     fn compute(
         &mut self,
         schedule: &mut Schedule<'_>,
-        pass: &Pass,
+        pass: Pass,
         answers: &mut Vec<Answer>,
     ) -> Result<(), EngineError> {
-        // For each wanted row: the token that greedy decoding takes, and the scores of those who read the row.
-        let mut rows: Vec<(u32, Vec<Score>)> = Vec::with_capacity(pass.wanted.len());
-        self.forward.pass(&pass.segments, &pass.wanted, &mut |index, logits| {
-            let row = log_softmax(logits);
-            let scores = match &pass.readers[index] {
-                Reader::Decode(_) => Vec::new(),
-                Reader::Node { node, reads } => schedule
-                    .targets(*node, reads.clone())
-                    .map(|target| Score {
-                        log_probability: row.log_probability(logits[target as usize]),
-                        is_greedy: row.argmax == target,
-                    })
-                    .collect(),
-            };
-            rows.push((row.argmax, scores));
-            ControlFlow::Continue(())
-        })?;
-        schedule.computed(&pass.segments);
-        for (reader, (token, scores)) in pass.readers.iter().zip(rows) {
+        let Pass { segments, wanted, readers } = pass;
+        let rows = self.read(schedule, Part::whole(segments, wanted), &readers)?;
+        for (reader, row) in readers.iter().zip(rows) {
+            let Some((choice, scores)) = row else { continue };
             match reader {
                 Reader::Decode(index) => {
                     let decode = &mut schedule.decodes[*index];
-                    let step = decode.push(token, self.forward.end_of_text(), self.tokenizer)?;
+                    let step = decode.push(choice, self.forward.end_of_text(), self.tokenizer)?;
                     answers.extend(finished(decode.request, step));
                 }
                 Reader::Node { node, reads } => {
                     schedule.scored(*node, reads.clone(), &scores, answers);
                     for request in schedule.generations(*node, reads.clone()) {
                         let mut decode = schedule.decode(request, *node);
-                        let step = decode.push(token, self.forward.end_of_text(), self.tokenizer)?;
+                        let step = decode.push(choice, self.forward.end_of_text(), self.tokenizer)?;
                         match finished(request, step) {
                             Some(answer) => answers.push(answer),
                             None => schedule.start(decode),
@@ -221,13 +226,63 @@ impl<'a> Engine<'a> {
         }
         Ok(())
     }
+
+    /// What the readers of a pass read, in parts where the device has no memory for the whole; nothing that succeeded is
+    /// computed again.
+    fn read(
+        &mut self,
+        schedule: &mut Schedule<'_>,
+        whole: Part,
+        readers: &[Reader],
+    ) -> Result<Vec<Option<ReadRow>>, EngineError> {
+        let dtype = self.forward.dtype();
+        let mut rows = vec![None; readers.len()];
+        let mut parts = vec![whole];
+        while let Some(part) = parts.pop() {
+            let count = part.rows();
+            if count > schedule.rows_per_pass {
+                let (first, second) = part.split(schedule.rows_per_pass);
+                parts.extend([second, first]);
+                continue;
+            }
+            let computed = self.forward.pass(&part.segments, &part.wanted, &mut |index, logits| {
+                rows[part.first + index] =
+                    Some(read_row(schedule, &readers[part.first + index], logits, dtype));
+                ControlFlow::Continue(())
+            });
+            match computed {
+                Ok(()) => schedule.computed(&part.segments),
+                Err(ForwardError::OutOfMemory { .. }) if count > 1 => {
+                    schedule.rows_per_pass = count.div_ceil(2);
+                    parts.push(part);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The token that greedy decoding takes after a row, and the scores of those who read the row.
+type ReadRow = (Choice, Vec<Score>);
+
+fn read_row(schedule: &Schedule<'_>, reader: &Reader, logits: &[f32], dtype: Dtype) -> ReadRow {
+    let row = log_softmax(logits);
+    let scores = match reader {
+        Reader::Decode(_) => Vec::new(),
+        Reader::Node { node, reads } => schedule
+            .targets(*node, reads.clone())
+            .map(|target| row.score(target, logits[target as usize], dtype))
+            .collect(),
+    };
+    (Choice { token: row.argmax, is_near_tie: row.is_near_tie(dtype) }, scores)
 }
 
 fn finished(request: usize, step: Step) -> Option<Answer> {
     match step {
         Step::Continues => None,
-        Step::Finished { text, num_tokens } => {
-            Some(Answer { request, response: Response::Generation { text, num_tokens } })
+        Step::Finished { text, num_tokens, near_ties } => {
+            Some(Answer { request, response: Response::Generation { text, num_tokens, near_ties } })
         }
     }
 }

@@ -5,14 +5,15 @@ use std::ops::Range;
 use super::forward::Forward;
 use super::generate::Decode;
 use super::run::{Answer, EngineError, Work};
+use super::score::Score;
 use super::sequence::Sequence;
 use super::tree::TokenTree;
 use crate::model::{Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::Response;
 
-/// Rows of a pass. Matrix products are at their best from some hundreds on; beyond, only memory grows.
-const ROWS: usize = 1024;
+/// Rows of a pass, at most. Matrix products are at their best from some hundreds on; beyond, only memory grows.
+pub const ROWS_PER_PASS: usize = 1024;
 
 /// Texts that are generated at once.
 const DECODES: usize = 32;
@@ -21,7 +22,7 @@ const DECODES: usize = 32;
 pub struct Pass {
     /// Its segments.
     pub segments: Vec<Segment>,
-    /// The rows whose logits are read.
+    /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
     /// Who reads them, one for each of `wanted`.
     pub readers: Vec<Reader>,
@@ -38,15 +39,6 @@ pub enum Reader {
     },
     /// A text in the making, by its place among [`Schedule::decodes`].
     Decode(usize),
-}
-
-/// A target's score.
-#[derive(Debug, Clone, Copy)]
-pub struct Score {
-    /// In nats.
-    pub log_probability: f32,
-    /// Whether the model would have written it.
-    pub is_greedy: bool,
 }
 
 /// A node's keys and values.
@@ -94,6 +86,8 @@ pub struct Schedule<'r> {
     live: usize,
     /// Tokens whose keys and values may be kept at once.
     room: usize,
+    /// Rows of the passes to come, at most, but for a row of each text in the making.
+    pub rows_per_pass: usize,
     /// What it cost so far.
     pub work: Work,
 }
@@ -126,6 +120,7 @@ impl<'r> Schedule<'r> {
             next_id: tree.nodes().len(),
             live: 0,
             room,
+            rows_per_pass: ROWS_PER_PASS,
             work,
             sequences,
             tree,
@@ -158,14 +153,14 @@ impl<'r> Schedule<'r> {
         // A text that is begun must be able to end.
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         let mut decodes = self.decodes.len();
-        while rows < ROWS && decodes < DECODES && self.at < self.tree.order().len() {
+        while rows < self.rows_per_pass && decodes < DECODES && self.at < self.tree.order().len() {
             let free =
                 self.room.saturating_sub(self.live + rows.saturating_sub(self.decodes.len()) + reserved);
             let next = self.next_cost();
             if next > free && !pass.segments.is_empty() {
                 break;
             }
-            let (added, starting) = self.add_node(&mut pass, ROWS - rows);
+            let (added, starting) = self.add_node(&mut pass, self.rows_per_pass - rows);
             rows += added;
             decodes += starting.len();
             reserved +=
@@ -259,16 +254,22 @@ impl<'r> Schedule<'r> {
     pub fn scored(&mut self, node: usize, reads: Range<usize>, row: &[Score], answers: &mut Vec<Answer>) {
         let reads = self.tree.nodes()[node].reads[reads].iter();
         for (read, score) in reads.filter(|read| !self.sequences[read.request].targets.is_empty()).zip(row) {
-            let scores = &mut self.scores[read.request];
-            scores[read.target] = Some(*score);
+            self.scores[read.request][read.target] = Some(*score);
             self.missing[read.request] -= 1;
             if self.missing[read.request] > 0 {
                 continue;
             }
             // Always summed in the continuation's order, whichever pass computed which part.
-            let loglikelihood = scores.iter().flatten().map(|s| f64::from(s.log_probability)).sum();
-            let is_greedy = scores.iter().flatten().all(|s| s.is_greedy);
-            let response = Response::Loglikelihood { loglikelihood, is_greedy, num_tokens: scores.len() };
+            let scores = || self.scores[read.request].iter().flatten();
+            let response = Response::Loglikelihood {
+                loglikelihood: scores().map(|s| f64::from(s.log_probability)).sum(),
+                is_greedy: scores().all(|s| s.is_greedy),
+                num_tokens: scores().count(),
+                rounding: scores().map(|s| s.rounding).sum(),
+                // A token that is no near-tie, and not the first choice, settles it.
+                greedy_near_tie: scores().all(|s| s.is_greedy || s.is_near_tie)
+                    && scores().any(|s| s.is_near_tie),
+            };
             answers.push(Answer { request: read.request, response });
         }
     }

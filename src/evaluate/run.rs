@@ -6,11 +6,11 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::prepare::{PrepareError, Prepared};
-use crate::engine::{Engine, EngineError, Forward, Heard, Work};
+use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Work};
 use crate::metric::MetricError;
 use crate::tokenizer::{TokenRequest, Tokenizer};
 use crate::vocabulary::{
-    Estimate, Event, Fingerprint, Fingerprinter, Outcome, Request, Response, TaskRecord,
+    Estimate, Event, Fingerprint, Fingerprinter, Measured, Outcome, Request, Response, TaskRecord,
 };
 
 /// An evaluation that cannot go on. What was finished before is kept.
@@ -38,14 +38,22 @@ pub enum EvaluateError {
 }
 
 /// What an evaluation found.
-#[derive(Default)]
 pub struct Evaluation {
     /// The tasks that were begun, in order; the last one perhaps in part.
     pub tasks: Vec<TaskRecord>,
     /// What it cost.
     pub work: Work,
+    /// Rows of a pass, at most; fewer where the device's memory ran out.
+    pub rows_per_pass: usize,
     /// Whether it was asked to stop.
     pub interrupted: bool,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        let (tasks, work) = Default::default();
+        Self { tasks, work, rows_per_pass: ROWS_PER_PASS, interrupted: false }
+    }
 }
 
 /// Answers and scores all prepared tasks, family by family: tasks that share a tag share their first tokens too, and are
@@ -69,13 +77,14 @@ pub fn evaluate(
             evaluation.interrupted = true;
             return Ok(());
         }
-        let mut family = Family::new(family);
+        let mut family = Family::new(family, evaluation.rows_per_pass);
         for task in &family.tasks {
             let task = task.prepared;
             notify(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
         }
         let outcome = family.answer(forward, tokenizer, room, stop, notify);
         evaluation.work.add(&family.work);
+        evaluation.rows_per_pass = family.rows_per_pass;
         evaluation.tasks.extend(family.tasks.into_iter().map(TaskProgress::record));
         evaluation.interrupted |= outcome?;
         if evaluation.interrupted {
@@ -96,17 +105,19 @@ struct Family<'a> {
     /// Task, document and place of each request.
     places: Vec<(usize, usize, usize)>,
     work: Work,
+    rows_per_pass: usize,
 }
 
 impl<'a> Family<'a> {
-    fn new(prepared: &'a [Prepared]) -> Self {
+    fn new(prepared: &'a [Prepared], rows_per_pass: usize) -> Self {
         let mut places = Vec::new();
         for (task, prepared) in prepared.iter().enumerate() {
             for (document, requests) in prepared.tokens.iter().enumerate() {
                 places.extend((0..requests.len()).map(|place| (task, document, place)));
             }
         }
-        Self { tasks: prepared.iter().map(TaskProgress::new).collect(), places, work: Work::default() }
+        let tasks = prepared.iter().map(TaskProgress::new).collect();
+        Self { tasks, places, work: Work::default(), rows_per_pass }
     }
 
     /// Whether it was asked to stop.
@@ -121,7 +132,8 @@ impl<'a> Family<'a> {
         let requests: Vec<TokenRequest> = self.tasks.iter().flat_map(|task| task.prepared.flat()).collect();
         let mut fault = None;
         let mut stopped = false;
-        let mut engine = Engine::new(forward, tokenizer).with_room(room);
+        let mut engine =
+            Engine::new(forward, tokenizer).with_room(room).with_rows_per_pass(self.rows_per_pass);
         let answered = engine.answer(&requests, &mut |heard| match heard {
             Heard::Answer(answer) => {
                 let (task, document, place) = self.places[answer.request];
@@ -132,6 +144,11 @@ impl<'a> Family<'a> {
                         ControlFlow::Break(())
                     }
                 }
+            }
+            Heard::Narrowed { rows_per_pass } => {
+                self.rows_per_pass = rows_per_pass;
+                notify(Event::PassesNarrowed { rows_per_pass });
+                ControlFlow::Continue(())
             }
             Heard::Pass(work) => {
                 self.work = work;
@@ -203,12 +220,12 @@ impl<'a> TaskProgress<'a> {
             std::mem::take(&mut self.responses[index]).into_iter().flatten().collect();
         let metrics = self.prepared.scorer.score(document, &responses)?;
         self.finished += 1;
-        for (sum, (_, value)) in self.sums.iter_mut().zip(&metrics) {
-            *sum += value;
+        for (sum, measured) in self.sums.iter_mut().zip(&metrics) {
+            *sum += measured.value;
         }
         let (doc_id, row) = (document.doc_id, document.row);
         let outcome = Outcome { doc_id, row, gold: document.gold.clone(), responses, metrics };
-        let mean = |(value, sum): (&(String, f64), &f64)| (value.0.clone(), sum / self.finished as f64);
+        let mean = |(of, sum): (&Measured, &f64)| (of.name.clone(), sum / self.finished as f64);
         let running: Vec<(String, f64)> = outcome.metrics.iter().zip(&self.sums).map(mean).collect();
         notify(Event::DocumentFinished {
             task: &self.prepared.task.name,
@@ -228,7 +245,7 @@ impl<'a> TaskProgress<'a> {
     fn estimates(&self) -> Vec<(String, Estimate)> {
         let names = self.prepared.scorer.names().enumerate();
         let estimate = |(index, name): (usize, &str)| {
-            let values: Vec<f64> = self.outcomes.iter().flatten().map(|o| o.metrics[index].1).collect();
+            let values: Vec<f64> = self.outcomes.iter().flatten().map(|o| o.metrics[index].value).collect();
             (!values.is_empty()).then(|| (name.to_string(), self.prepared.scorer.estimate(index, &values)))
         };
         names.filter_map(estimate).collect()

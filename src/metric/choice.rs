@@ -1,6 +1,8 @@
 //! Metrics over the loglikelihoods of choices.
 
-use crate::vocabulary::Gold;
+use std::cmp::Ordering;
+
+use crate::vocabulary::{Decision, Gold};
 
 /// What a metric sees of one document: its choices and their scores.
 pub struct Scored<'a> {
@@ -8,10 +10,22 @@ pub struct Scored<'a> {
     pub choices: &'a [String],
     /// Loglikelihood of each.
     pub loglikelihoods: Vec<f64>,
+    /// What rounding the logits moved each loglikelihood by, at most.
+    pub roundings: Vec<f64>,
     /// Whether each is what the model would have written.
     pub greedy: Vec<bool>,
+    /// Whether rounding could have made `greedy` otherwise.
+    pub greedy_near_ties: Vec<bool>,
     /// What is right.
     pub gold: &'a Gold,
+}
+
+impl<'a> Scored<'a> {
+    /// Choices, with nothing scored yet.
+    pub fn new(choices: &'a [String], gold: &'a Gold) -> Self {
+        let (loglikelihoods, roundings, greedy, greedy_near_ties) = Default::default();
+        Self { choices, loglikelihoods, roundings, greedy, greedy_near_ties, gold }
+    }
 }
 
 /// Index of the largest value, the first among equals, as `numpy.argmax`.
@@ -35,29 +49,52 @@ fn is_right(gold: &Gold, choice: usize) -> f64 {
 }
 
 /// 1 if the likeliest choice is right.
-pub fn accuracy(scored: &Scored<'_>) -> f64 {
-    is_right(scored.gold, argmax(scored.loglikelihoods.iter().copied()))
+pub fn accuracy(scored: &Scored<'_>) -> (f64, Decision) {
+    likeliest(scored, |_| 1)
 }
 
 /// 1 if the choice likeliest per character (code point) is right. The delimiter before a choice does not count.
-pub fn accuracy_by_characters(scored: &Scored<'_>) -> f64 {
-    by_length(scored, |choice| choice.chars().count())
+pub fn accuracy_by_characters(scored: &Scored<'_>) -> (f64, Decision) {
+    likeliest(scored, |choice| choice.chars().count())
 }
 
 /// 1 if the choice likeliest per UTF-8 byte is right.
-pub fn accuracy_by_bytes(scored: &Scored<'_>) -> f64 {
-    by_length(scored, str::len)
+pub fn accuracy_by_bytes(scored: &Scored<'_>) -> (f64, Decision) {
+    likeliest(scored, str::len)
 }
 
-fn by_length(scored: &Scored<'_>, length: fn(&str) -> usize) -> f64 {
-    let pairs = scored.loglikelihoods.iter().zip(scored.choices);
-    is_right(scored.gold, argmax(pairs.map(|(ll, choice)| ll / length(choice) as f64)))
+/// 1 if the choice likeliest per unit of `length` is right, and how narrowly it was taken.
+fn likeliest(scored: &Scored<'_>, length: fn(&str) -> usize) -> (f64, Decision) {
+    // What rounding leaves possible for each choice: at least, as read, at most.
+    let reach: Vec<[f64; 3]> = scored
+        .choices
+        .iter()
+        .zip(&scored.loglikelihoods)
+        .zip(&scored.roundings)
+        .map(|((choice, ll), rounding)| {
+            [ll - rounding, *ll, ll + rounding].map(|x| x / length(choice) as f64)
+        })
+        .collect();
+    let best = argmax(reach.iter().map(|[_, value, _]| *value));
+    let others = || reach.iter().enumerate().filter(|(i, _)| *i != best).map(|(_, other)| other);
+    let next = others().map(|[_, value, _]| *value).max_by(f64::total_cmp);
+    let [lowest, value, _] = reach.get(best).copied().unwrap_or_default();
+    let decision = Decision {
+        margin: next.map(|next| value - next).filter(|margin| margin.is_finite()),
+        // Not the runner-up alone: a choice of more tokens further behind may have the larger rounding.
+        near_tie: others().any(|[_, _, highest]| lowest.partial_cmp(highest) != Some(Ordering::Greater)),
+    };
+    (is_right(scored.gold, best), decision)
 }
 
 /// 1 if the model would have written a right choice.
-pub fn greedy_match(scored: &Scored<'_>) -> f64 {
-    let right = (0..scored.greedy.len()).any(|i| scored.greedy[i] && is_right(scored.gold, i) == 1.0);
-    f64::from(u8::from(right))
+pub fn greedy_match(scored: &Scored<'_>) -> (f64, Decision) {
+    let right = || (0..scored.greedy.len()).filter(|&i| is_right(scored.gold, i) == 1.0);
+    let value = right().any(|i| scored.greedy[i]);
+    // A right choice that the model would have written in any case settles it.
+    let settled = right().any(|i| scored.greedy[i] && !scored.greedy_near_ties[i]);
+    let near_tie = !settled && right().any(|i| scored.greedy_near_ties[i]);
+    (f64::from(u8::from(value)), Decision { margin: None, near_tie })
 }
 
 /// Share of probability on the true choices: those before the first label 0, even where labels are not sorted.
@@ -75,25 +112,87 @@ pub fn true_mass(scored: &Scored<'_>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn scored<'a>(lls: &[f64], choices: &'a [String], gold: &'a Gold) -> Scored<'a> {
-        Scored { choices, loglikelihoods: lls.to_vec(), greedy: vec![false; lls.len()], gold }
+        rounded(lls, &vec![0.0; lls.len()], choices, gold)
+    }
+
+    fn rounded<'a>(lls: &[f64], roundings: &[f64], choices: &'a [String], gold: &'a Gold) -> Scored<'a> {
+        Scored {
+            choices,
+            loglikelihoods: lls.to_vec(),
+            roundings: roundings.to_vec(),
+            greedy: vec![false; lls.len()],
+            greedy_near_ties: vec![false; lls.len()],
+            gold,
+        }
     }
 
     #[test]
     fn ties_go_to_the_first() {
         let choices = ["aa".to_string(), "a".to_string()];
-        assert_eq!(accuracy(&scored(&[-1.0, -1.0], &choices, &Gold::Index(0))), 1.0);
-        assert_eq!(accuracy(&scored(&[-1.0, -1.0], &choices, &Gold::Index(1))), 0.0);
-        assert_eq!(accuracy_by_characters(&scored(&[-2.0, -1.0], &choices, &Gold::Index(0))), 1.0);
+        assert_eq!(accuracy(&scored(&[-1.0, -1.0], &choices, &Gold::Index(0))).0, 1.0);
+        assert_eq!(accuracy(&scored(&[-1.0, -1.0], &choices, &Gold::Index(1))).0, 0.0);
+        assert_eq!(accuracy_by_characters(&scored(&[-2.0, -1.0], &choices, &Gold::Index(0))).0, 1.0);
     }
 
     #[test]
     fn characters_are_not_bytes() {
         let choices = ["éé".to_string(), "aaa".to_string()];
         let gold = Gold::Index(0);
-        assert_eq!(accuracy_by_characters(&scored(&[-3.0, -4.0], &choices, &gold)), 0.0);
-        assert_eq!(accuracy_by_bytes(&scored(&[-3.0, -4.0], &choices, &gold)), 1.0);
+        assert_eq!(accuracy_by_characters(&scored(&[-3.0, -4.0], &choices, &gold)).0, 0.0);
+        assert_eq!(accuracy_by_bytes(&scored(&[-3.0, -4.0], &choices, &gold)).0, 1.0);
+    }
+
+    #[test]
+    fn margins_are_in_the_metric_s_own_scale() {
+        let choices = ["aa".to_string(), "aaaa".to_string()];
+        let gold = Gold::Index(0);
+        let scored = rounded(&[-2.0, -3.0], &[0.25, 0.5], &choices, &gold);
+        assert_eq!(accuracy(&scored).1, Decision { margin: Some(1.0), near_tie: false });
+        // -1 against -0.75, give or take 0.125 both.
+        assert_eq!(accuracy_by_characters(&scored).1, Decision { margin: Some(0.25), near_tie: true });
+        let scored = rounded(&[-2.0, -3.0], &[0.25, 0.25], &choices, &gold);
+        assert_eq!(accuracy_by_characters(&scored).1, Decision { margin: Some(0.25), near_tie: false });
+    }
+
+    #[test]
+    fn a_third_choice_with_a_larger_rounding_makes_a_near_tie() {
+        let choices = vec!["a".to_string(); 3];
+        let scored = rounded(&[-1.0, -2.0, -3.0], &[0.25, 0.25, 1.75], &choices, &Gold::Index(0));
+        assert_eq!(accuracy(&scored).1, Decision { margin: Some(1.0), near_tie: true });
+    }
+
+    #[test]
+    fn one_choice_is_no_tie_and_has_no_margin() {
+        let choices = ["a".to_string()];
+        let scored = rounded(&[-1.0], &[9.0], &choices, &Gold::Index(0));
+        assert_eq!(accuracy(&scored), (1.0, Decision { margin: None, near_tie: false }));
+    }
+
+    #[test]
+    fn choices_without_length_are_tied() {
+        let choices = [String::new(), String::new()];
+        let scored = scored(&[-1.0, -2.0], &choices, &Gold::Index(0));
+        assert_eq!(accuracy_by_bytes(&scored).1, Decision { margin: None, near_tie: true });
+    }
+
+    #[test]
+    fn a_settled_greedy_choice_is_no_near_tie() {
+        let choices = vec!["a".to_string(); 3];
+        let gold = Gold::Labels(vec![0, 1]);
+        for (greedy, near_ties, expected) in [
+            ([true, false, false], [false, true, true], (1.0, false)),
+            ([true, false, false], [true, false, false], (1.0, true)),
+            ([false, false, false], [false, true, false], (0.0, true)),
+            ([false, false, true], [false, false, true], (0.0, false)),
+        ] {
+            let mut scored = scored(&[0.0; 3], &choices, &gold);
+            (scored.greedy, scored.greedy_near_ties) = (greedy.to_vec(), near_ties.to_vec());
+            let (value, decision) = greedy_match(&scored);
+            assert_eq!((value, decision.near_tie), expected, "{greedy:?} {near_ties:?}");
+        }
     }
 
     #[test]
@@ -107,5 +206,43 @@ mod tests {
     #[test]
     fn all_true_has_no_split() {
         assert_eq!(true_mass(&scored(&[0.0], &[String::new()], &Gold::Labels(vec![1]))), None);
+    }
+
+    /// A choice: its length, and for each token its logit, its normaliser, and where within the rounding the logit truly was.
+    /// Logits are so close to one another that decisions often turn.
+    fn choice() -> impl Strategy<Value = (usize, Vec<(f32, f32, i8)>)> {
+        // Steps that double precision adds up exactly: the test is about decisions, not about its own sums.
+        let number =
+            |steps: std::ops::Range<i32>| steps.prop_map(|n| half::bf16::from_f32(n as f32 / 64.0).to_f32());
+        let off = prop_oneof![Just(-4i8), Just(4), -4i8..=4];
+        (1usize..3, prop::collection::vec((number(240..272), number(510..513), off), 1..3))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_decision_that_rounding_turns_is_marked(choices in prop::collection::vec(choice(), 2..6)) {
+            use crate::engine::half_ulp;
+            use crate::model::Dtype;
+
+            let texts: Vec<String> = choices.iter().map(|(length, _)| "x".repeat(*length)).collect();
+            let sum = |term: &dyn Fn(&(f32, f32, i8)) -> f64| -> Vec<f64> {
+                choices.iter().map(|(_, tokens)| tokens.iter().map(term).sum()).collect()
+            };
+            let half = |logit: f32| half_ulp(logit, Dtype::Bf16);
+            let read = sum(&|(logit, normaliser, _)| f64::from(*logit) - f64::from(*normaliser));
+            let roundings = sum(&|(logit, _, _)| half(*logit));
+            let truth = sum(&|(logit, normaliser, off)| {
+                f64::from(*logit) + half(*logit) * f64::from(*off) / 4.0 - f64::from(*normaliser)
+            });
+            for metric in [accuracy, accuracy_by_characters, accuracy_by_bytes] {
+                for gold in (0..choices.len()).map(Gold::Index) {
+                    let (found, decision) = metric(&rounded(&read, &roundings, &texts, &gold));
+                    let (before, _) = metric(&rounded(&truth, &roundings, &texts, &gold));
+                    prop_assert!(found == before || decision.near_tie, "{read:?} +- {roundings:?}, in truth {truth:?}");
+                }
+            }
+        }
     }
 }

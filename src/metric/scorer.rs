@@ -11,7 +11,7 @@ use super::text::ExactMatch;
 use crate::python::regex::PythonRegex;
 use crate::statistics;
 use crate::task::{Declared, MetricConfig, OutputType, Place, Task, Yaml, closest};
-use crate::vocabulary::{DocumentRequests, Estimate, Gold, Response, View};
+use crate::vocabulary::{Decision, DocumentRequests, Estimate, Gold, Measured, Response, View};
 
 /// Metrics cannot be bound or computed.
 #[derive(Debug, Error, Diagnostic)]
@@ -139,7 +139,7 @@ impl Scorer {
         &self,
         document: &DocumentRequests,
         responses: &[Response],
-    ) -> Result<Vec<(String, f64)>, MetricError> {
+    ) -> Result<Vec<Measured>, MetricError> {
         let fault = |what: String| MetricError::Document {
             task: self.task.clone(),
             doc_id: document.doc_id,
@@ -152,11 +152,12 @@ impl Scorer {
                 let view =
                     document.views.get(bound.view).ok_or_else(|| fault("a metric has no view".into()))?;
                 let chain = &self.chains[bound.chain];
-                let value = value(&bound.function, view, document, responses, chain).map_err(fault)?;
+                let (value, decision) =
+                    measure(&bound.function, view, document, responses, chain).map_err(fault)?;
                 if value.is_nan() {
                     return Err(fault(format!("metric `{}` is not a number", bound.name)));
                 }
-                Ok((bound.name.clone(), value))
+                Ok(Measured { name: bound.name.clone(), value, decision })
             })
             .collect()
     }
@@ -171,16 +172,17 @@ impl Scorer {
     }
 }
 
-fn value(
+/// A metric's value and, where it is a decision, how narrowly it was taken.
+fn measure(
     function: &Function,
     view: &View,
     document: &DocumentRequests,
     responses: &[Response],
     chain: &[Filter],
-) -> Result<f64, String> {
+) -> Result<(f64, Option<Decision>), String> {
     match function {
         Function::ExactMatch(matcher) => {
-            let Some(Response::Generation { text, .. }) = responses.first() else {
+            let Some(Response::Generation { text, near_ties, .. }) = responses.first() else {
                 return Err("the response is no text".into());
             };
             let mut answer = text.clone();
@@ -192,41 +194,53 @@ fn value(
                 Gold::Answers(answers) => answers.iter().map(String::as_str).collect(),
                 _ => return Err("the gold is no text".into()),
             };
-            matcher.score(&answer, &right)
+            let decision = Decision { margin: None, near_tie: *near_ties > 0 };
+            Ok((matcher.score(&answer, &right)?, Some(decision)))
         }
         Function::TargetIsGreedy | Function::Loglikelihood => {
-            let Some(Response::Loglikelihood { loglikelihood, is_greedy, .. }) = responses.first() else {
+            let Some(Response::Loglikelihood { loglikelihood, is_greedy, greedy_near_tie, .. }) =
+                responses.first()
+            else {
                 return Err("the response is no loglikelihood".into());
             };
             Ok(match function {
-                Function::Loglikelihood => *loglikelihood,
-                _ => f64::from(u8::from(*is_greedy)),
+                Function::Loglikelihood => (*loglikelihood, None),
+                _ => {
+                    let decision = Decision { margin: None, near_tie: *greedy_near_tie };
+                    (f64::from(u8::from(*is_greedy)), Some(decision))
+                }
             })
         }
         _ => {
             let seen = responses.get(view.choices.clone()).ok_or("responses are missing")?;
-            let (mut loglikelihoods, mut greedy) = (Vec::new(), Vec::new());
+            let choices = document.choices.get(view.choices.clone()).ok_or("choices are missing")?;
+            let mut scored = Scored::new(choices, &view.gold);
             for response in seen {
-                let Response::Loglikelihood { loglikelihood, is_greedy, .. } = response else {
+                let Response::Loglikelihood { loglikelihood, is_greedy, rounding, greedy_near_tie, .. } =
+                    response
+                else {
                     return Err("a response is no loglikelihood".into());
                 };
                 if loglikelihood.is_nan() {
                     return Err("a loglikelihood is not a number".into());
                 }
-                loglikelihoods.push(*loglikelihood);
-                greedy.push(*is_greedy);
+                scored.loglikelihoods.push(*loglikelihood);
+                scored.roundings.push(*rounding);
+                scored.greedy.push(*is_greedy);
+                scored.greedy_near_ties.push(*greedy_near_tie);
             }
-            let choices = document.choices.get(view.choices.clone()).ok_or("choices are missing")?;
-            let scored = Scored { choices, loglikelihoods, greedy, gold: &view.gold };
-            match function {
-                Function::Accuracy => Ok(choice::accuracy(&scored)),
-                Function::AccuracyByCharacters => Ok(choice::accuracy_by_characters(&scored)),
-                Function::AccuracyByBytes => Ok(choice::accuracy_by_bytes(&scored)),
-                Function::GreedyMatch => Ok(choice::greedy_match(&scored)),
-                _ => choice::true_mass(&scored).ok_or_else(|| {
-                    "the labels name no wrong choice, so there is no mass to share".to_string()
-                }),
-            }
+            let (value, decision) = match function {
+                Function::Accuracy => choice::accuracy(&scored),
+                Function::AccuracyByCharacters => choice::accuracy_by_characters(&scored),
+                Function::AccuracyByBytes => choice::accuracy_by_bytes(&scored),
+                Function::GreedyMatch => choice::greedy_match(&scored),
+                _ => {
+                    let mass = choice::true_mass(&scored);
+                    let mass = mass.ok_or("the labels name no wrong choice, so there is no mass to share")?;
+                    return Ok((mass, None));
+                }
+            };
+            Ok((value, Some(decision)))
         }
     }
 }

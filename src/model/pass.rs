@@ -103,13 +103,23 @@ pub enum ForwardError {
         /// Index of the token in the segment's tokens of this pass.
         token: usize,
     },
-    /// The device fails, most often for want of memory.
-    #[error("the forward pass failed on its device: {reason}")]
+    /// The device has no memory for the pass. With fewer rows it may have.
+    #[error("memory ran out on the model's device: {reason}")]
     #[diagnostic(
         code(assay::engine),
         help(
-            "if memory ran out, use a smaller batch, --dtype bfloat16 or a smaller model; otherwise please report it"
+            "bound the keys and values that are kept with --kv-memory, or use --dtype bfloat16, fewer shots or a smaller model"
         )
+    )]
+    OutOfMemory {
+        /// From the device.
+        reason: String,
+    },
+    /// The device fails otherwise.
+    #[error("the forward pass failed on its device: {reason}")]
+    #[diagnostic(
+        code(assay::engine),
+        help("check the device and its driver, or use --device cpu; otherwise please report it")
     )]
     Device {
         /// From the device.
@@ -119,8 +129,20 @@ pub enum ForwardError {
 
 impl From<candle_core::Error> for ForwardError {
     fn from(error: candle_core::Error) -> Self {
-        ForwardError::Device { reason: first_line(&error) }
+        let reason = first_line(&error);
+        match ran_out_of_memory(&error.to_string()) {
+            true => ForwardError::OutOfMemory { reason },
+            false => ForwardError::Device { reason },
+        }
     }
+}
+
+/// Whether a device's message says that there is no memory left. candle passes the text of cudarc's errors on, and no more: the
+/// driver's `DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")` and `CublasError(CUBLAS_STATUS_ALLOC_FAILED)`.
+fn ran_out_of_memory(message: &str) -> bool {
+    ["CUDA_ERROR_OUT_OF_MEMORY", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED"]
+        .iter()
+        .any(|sign| message.contains(sign))
 }
 
 /// A pass laid out: all segments' tokens in one run of rows.
@@ -265,4 +287,33 @@ fn mask(
         return Ok(None);
     }
     Tensor::from_vec(mask, (rows, keys), device).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_memory_is_told_from_other_failures() {
+        let from = |message: &str| ForwardError::from(candle_core::Error::msg(message));
+        // As cudarc 0.19 writes them.
+        for message in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"<Failure when calling cuGetErrorString()>\")",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+        ] {
+            let error = from(message);
+            let ForwardError::OutOfMemory { reason } = &error else { panic!("{error}") };
+            assert_eq!(reason, message);
+            let context = candle_core::Error::msg(message).context("in a layer");
+            assert!(matches!(ForwardError::from(context), ForwardError::OutOfMemory { .. }));
+        }
+        for message in [
+            "DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")",
+            "CublasError(CUBLAS_STATUS_EXECUTION_FAILED)",
+            "shape mismatch in matmul",
+        ] {
+            assert!(matches!(from(message), ForwardError::Device { .. }), "{message}");
+        }
+    }
 }

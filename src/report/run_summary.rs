@@ -17,10 +17,24 @@ pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord
             parts.push(format!("Not ranked, and without an average: {}.", suite.unranked.join("; ")));
         }
     }
+    parts.extend(near_ties(tasks));
     if tasks.iter().any(|task| task.sample) {
         parts.push("These are built-in samples, not the benchmarks: the numbers are not scores.".to_string());
     }
     parts.join("\n\n")
+}
+
+/// How many documents rounding alone could have decided otherwise; none where there is none.
+fn near_ties(tasks: &[TaskRecord]) -> Option<String> {
+    let (mut near, mut decided) = (0, 0);
+    for outcome in tasks.iter().flat_map(|task| &task.outcomes) {
+        let decisions = || outcome.metrics.iter().filter_map(|measured| measured.decision);
+        decided += usize::from(decisions().next().is_some());
+        near += usize::from(decisions().any(|decision| decision.near_tie));
+    }
+    (near > 0).then(|| {
+        format!("Near-ties: {near} of {decided} documents, which the rounding of logits alone could have decided otherwise.")
+    })
 }
 
 /// A line a metric. Tasks that share a tag are one line, with the unweighted mean of their scores.

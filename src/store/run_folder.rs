@@ -133,15 +133,25 @@ impl RunFolder {
     }
 }
 
-/// A document's line. Metrics stand under their own names, beside what they were computed from.
+/// A document's line. Metrics stand under their own names, beside what they were computed from and how narrowly they were decided.
 fn sample(outcome: &Outcome) -> Value {
     let mut line = Map::new();
     line.insert("doc_id".into(), outcome.doc_id.into());
     line.insert("row".into(), outcome.row.into());
     line.insert("gold".into(), serde_json::to_value(&outcome.gold).unwrap_or_default());
     line.insert("requests".into(), serde_json::to_value(&outcome.responses).unwrap_or_default());
-    for (name, value) in &outcome.metrics {
-        line.insert(name.clone(), (*value).into());
+    let decisions = || outcome.metrics.iter().filter_map(|m| Some((m.name.clone(), m.decision?)));
+    let margins: Map<String, Value> =
+        decisions().filter_map(|(name, decision)| Some((name, decision.margin?.into()))).collect();
+    let near_ties: Map<String, Value> =
+        decisions().map(|(name, decision)| (name, decision.near_tie.into())).collect();
+    for (key, of_metrics) in [("margin", margins), ("near_tie", near_ties)] {
+        if !of_metrics.is_empty() {
+            line.insert(key.into(), of_metrics.into());
+        }
+    }
+    for measured in &outcome.metrics {
+        line.insert(measured.name.clone(), measured.value.into());
     }
     Value::Object(line)
 }

@@ -65,14 +65,13 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
         (Map::new(), Map::new(), Map::new(), Map::new());
     for task in run.tasks {
         let mut metrics = Map::new();
+        let near_ties = task.near_ties();
         for (name, estimate) in &task.estimates {
             metrics.insert(name.clone(), estimate.value.into());
-            // 0.4 writes a chain's name behind the metric, and marks the error before it.
-            let stderr = match name.split_once(',') {
-                Some((metric, chain)) => format!("{metric}_stderr,{chain}"),
-                None => format!("{name}_stderr"),
-            };
-            metrics.insert(stderr, estimate.stderr.map_or(Value::Null, Value::from));
+            metrics.insert(marked(name, "stderr"), estimate.stderr.map_or(Value::Null, Value::from));
+            if let Some((_, count)) = near_ties.iter().find(|(metric, _)| metric == name) {
+                metrics.insert(marked(name, "near_ties"), (*count).into());
+            }
         }
         let name = task.task.to_string();
         results.insert(name.clone(), metrics.into());
@@ -96,6 +95,14 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
         },
         "suite": run.suite.as_ref().map(suite_json),
     })
+}
+
+/// 0.4 writes a chain's name behind the metric, and a mark before it.
+fn marked(name: &str, mark: &str) -> String {
+    match name.split_once(',') {
+        Some((metric, chain)) => format!("{metric}_{mark},{chain}"),
+        None => format!("{name}_{mark}"),
+    }
 }
 
 fn suite_json(suite: &SuiteRecord) -> Value {

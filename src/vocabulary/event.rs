@@ -30,6 +30,11 @@ pub enum Event<'a> {
         /// Tokens computed so far in this family of tasks.
         tokens: usize,
     },
+    /// The device had no memory for a pass; it is computed in parts, and the passes to come are smaller.
+    PassesNarrowed {
+        /// Rows of a pass, at most.
+        rows_per_pass: usize,
+    },
     /// All documents of a task are finished.
     TaskFinished {
         /// The task.

@@ -13,7 +13,7 @@ pub use document::{Document, Row};
 pub use estimate::Estimate;
 pub use event::Event;
 pub use fingerprint::{Fingerprint, Fingerprinter};
-pub use outcome::{Gold, Outcome};
+pub use outcome::{Decision, Gold, Measured, Outcome};
 pub use request::{DocumentRequests, Request, View};
 pub use response::Response;
 pub use run_record::{SuiteRecord, TaskRecord};

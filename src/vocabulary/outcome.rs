@@ -29,6 +29,27 @@ pub struct Outcome {
     pub gold: Gold,
     /// One response a request, in order.
     pub responses: Vec<Response>,
-    /// Metric name and this document's value, in the task's order.
-    pub metrics: Vec<(String, f64)>,
+    /// The value of each metric, in the task's order.
+    pub metrics: Vec<Measured>,
+}
+
+/// A metric's value for one document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The metric's name.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+    /// How narrowly it was decided, where the metric is a decision and no measure.
+    pub decision: Option<Decision>,
+}
+
+/// How narrowly a metric was decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision {
+    /// The best choice's lead over the next, in the metric's own scale (nats; for metrics by length nats a character or byte);
+    /// none where the decision is no comparison of choices.
+    pub margin: Option<f64>,
+    /// Whether it could have been otherwise before the logits were rounded to the model's number format.
+    pub near_tie: bool,
 }

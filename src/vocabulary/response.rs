@@ -14,6 +14,13 @@ pub enum Response {
         is_greedy: bool,
         /// Tokens of the continuation.
         num_tokens: usize,
+        /// What rounding the tokens' own logits to the model's number format moved `loglikelihood` by, at most, in nats: the sum of
+        /// half a unit in the last place of each. The rounding of the other logits, in the normaliser, is left out.
+        #[serde(default)]
+        rounding: f64,
+        /// Whether `is_greedy` could have been otherwise before the logits were rounded.
+        #[serde(default)]
+        greedy_near_tie: bool,
     },
     /// Answer to a generation request.
     Generation {
@@ -21,5 +28,22 @@ pub enum Response {
         text: String,
         /// Tokens that the model wrote, a stop string's among them.
         num_tokens: usize,
+        /// Those of them that could have been others before the logits were rounded to the model's number format.
+        #[serde(default)]
+        near_ties: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_runs_that_knew_no_near_ties_are_read() {
+        let old = r#"[{"loglikelihood":-1.5,"is_greedy":true,"num_tokens":2},{"text":"4","num_tokens":1}]"#;
+        let responses: Vec<Response> = serde_json::from_str(old).unwrap();
+        let Response::Loglikelihood { rounding, greedy_near_tie, .. } = &responses[0] else { panic!() };
+        assert_eq!((*rounding, *greedy_near_tie), (0.0, false));
+        assert!(matches!(responses[1], Response::Generation { near_ties: 0, .. }));
+    }
 }

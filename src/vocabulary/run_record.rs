@@ -52,6 +52,20 @@ impl TaskRecord {
     pub fn is_complete(&self) -> bool {
         self.outcomes.len() == self.available && self.num_fewshot == self.declared_fewshot
     }
+
+    /// For each metric that is a decision, how many documents are near-ties.
+    pub fn near_ties(&self) -> Vec<(&str, usize)> {
+        let Some(first) = self.outcomes.first() else { return Vec::new() };
+        let decided = first.metrics.iter().enumerate().filter(|(_, measured)| measured.decision.is_some());
+        let near_tie = |outcome: &Outcome, place: usize| {
+            outcome.metrics.get(place).and_then(|measured| measured.decision).is_some_and(|d| d.near_tie)
+        };
+        decided
+            .map(|(place, measured)| {
+                (measured.name.as_str(), self.outcomes.iter().filter(|o| near_tie(o, place)).count())
+            })
+            .collect()
+    }
 }
 
 /// A suite's line of a table. Scores are percent, unrounded.

@@ -26,6 +26,7 @@ fn the_suite_runs_on_nothing_but_the_binary() {
     assert_eq!(results["suite"]["ranked"], false);
     let run = json(&out.join("run.json"));
     assert_eq!(run["tokens_planned"], run["tokens_computed"], "every distinct prefix is computed once");
+    assert_eq!(run["rows_per_pass"], 1024);
     assert!(run["tokens_alone"].as_u64() > run["tokens_planned"].as_u64());
     assert_eq!(run["model"]["weights"][0]["blake3"].as_str().unwrap().len(), 64);
 

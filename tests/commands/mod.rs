@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod eval;
+mod near_ties;
 mod tables;
 
 use std::path::{Path, PathBuf};

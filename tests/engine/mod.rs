@@ -1,4 +1,6 @@
-//! The engine over a stand-in for the model: every logit is a hash of all the tokens before it.
+//! The engine over a stand-in for the model: every logit is a hash of all the tokens before it, rounded to bfloat16.
+
+mod memory;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,8 +8,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use assay::engine::{Engine, EngineError, Forward, Heard, log_softmax, walk_through};
-use assay::model::{ForwardError, Row, Segment, SegmentId};
+use assay::engine::{Engine, EngineError, Forward, Heard, half_ulp, log_softmax, walk_through};
+use assay::model::{Dtype, ForwardError, Row, Segment, SegmentId};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
 use proptest::prelude::*;
@@ -21,7 +23,7 @@ fn logits(tokens: &[u32]) -> Vec<f32> {
         .map(|token| {
             let mut hasher = DefaultHasher::new();
             (tokens, token).hash(&mut hasher);
-            (hasher.finish() % 10_000) as f32 / 1000.0
+            half::bf16::from_f32((hasher.finish() % 10_000) as f32 / 1000.0).to_f32()
         })
         .collect()
 }
@@ -34,6 +36,10 @@ struct StandIn {
     peak: usize,
     rows: usize,
     largest_pass: usize,
+    /// Rows that there is memory for, once some passes are computed.
+    memory: Option<(usize, usize)>,
+    passes: usize,
+    exhausted: bool,
 }
 
 impl Forward for StandIn {
@@ -43,6 +49,16 @@ impl Forward for StandIn {
         wanted: &[Row],
         read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), ForwardError> {
+        let count: usize = segments.iter().map(|s| s.tokens.len()).sum();
+        if self.memory.is_some_and(|(rows, after)| self.passes >= after && count > rows) {
+            // Memory may run out late.
+            for index in 0..wanted.len() / 2 {
+                let _ = read(index, &[0.0; VOCABULARY as usize]);
+            }
+            self.exhausted = count == 1;
+            return Err(ForwardError::OutOfMemory { reason: "out of memory".into() });
+        }
+        self.passes += 1;
         let mut texts = Vec::new();
         for segment in segments {
             let before = match segment.prefix.last() {
@@ -57,7 +73,7 @@ impl Forward for StandIn {
             *self.own.entry(segment.id).or_default() += segment.tokens.len();
             texts.push((first, text));
         }
-        self.largest_pass = self.largest_pass.max(segments.iter().map(|s| s.tokens.len()).sum());
+        self.largest_pass = self.largest_pass.max(count);
         self.peak = self.peak.max(self.own.values().sum());
         for (index, row) in wanted.iter().enumerate() {
             let (first, text) = &texts[row.segment];
@@ -70,7 +86,8 @@ impl Forward for StandIn {
 
     fn release(&mut self, id: SegmentId) {
         self.own.remove(&id);
-        assert!(self.kept.remove(&id).is_some(), "{id:?} is released once, and was kept");
+        let was_kept = self.kept.remove(&id).is_some();
+        assert!(was_kept || self.exhausted, "{id:?} is released once, and was kept");
     }
 
     fn max_length(&self) -> usize {
@@ -80,10 +97,25 @@ impl Forward for StandIn {
     fn end_of_text(&self) -> &[u32] {
         &[END_OF_TEXT]
     }
+
+    fn dtype(&self) -> Dtype {
+        Dtype::Bf16
+    }
 }
 
 fn tokenizer() -> Tokenizer {
     Tokenizer::from_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/tokenizer.json")).unwrap()
+}
+
+/// Whether `token` and the likeliest other one could have stood the other way round before they were rounded.
+fn is_close(logits: &[f32], token: u32) -> bool {
+    let reach = |i: usize, sign: f64| f64::from(logits[i]) + sign * half_ulp(logits[i], Dtype::Bf16);
+    let is_first = (0..logits.len()).all(|i| logits[i] <= logits[token as usize]);
+    let others = (0..logits.len()).filter(|&i| i != token as usize);
+    match is_first {
+        true => others.into_iter().any(|i| reach(i, 1.0) >= reach(token as usize, -1.0)),
+        false => others.into_iter().all(|i| reach(i, -1.0) <= reach(token as usize, 1.0)),
+    }
 }
 
 /// The plain way: each request alone, each position anew.
@@ -93,21 +125,34 @@ fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
         TokenRequest::Loglikelihood { continuation, .. } => {
             let room = MAX_LENGTH + 1 - continuation.len();
             text.drain(..text.len().saturating_sub(room));
-            let (mut loglikelihood, mut is_greedy) = (0.0, true);
+            let (mut loglikelihood, mut rounding, mut greedy, mut close) = (0.0, 0.0, Vec::new(), Vec::new());
             for &target in continuation {
                 let row = logits(&text);
                 let softmax = log_softmax(&row);
                 loglikelihood += f64::from(softmax.log_probability(row[target as usize]));
-                is_greedy &= softmax.argmax == target;
+                rounding += half_ulp(row[target as usize], Dtype::Bf16);
+                greedy.push(softmax.argmax == target);
+                close.push(is_close(&row, target));
                 text.push(target);
             }
-            Response::Loglikelihood { loglikelihood, is_greedy, num_tokens: continuation.len() }
+            let (some, every) = (close.contains(&true), greedy.iter().zip(&close).all(|(g, c)| *g || *c));
+            Response::Loglikelihood {
+                loglikelihood,
+                is_greedy: !greedy.contains(&false),
+                num_tokens: continuation.len(),
+                rounding,
+                greedy_near_tie: some && every,
+            }
         }
         TokenRequest::GenerateUntil { until, max_new_tokens, .. } => {
             text.drain(..text.len().saturating_sub(MAX_LENGTH - max_new_tokens));
             let prompt = text.len();
+            let mut near_ties = 0;
             loop {
-                text.push(log_softmax(&logits(&text)).argmax);
+                let row = logits(&text);
+                let token = log_softmax(&row).argmax;
+                near_ties += usize::from(is_close(&row, token));
+                text.push(token);
                 let ended = text.last() == Some(&END_OF_TEXT);
                 let written = tokenizer.decode(&text[prompt..text.len() - usize::from(ended)]).unwrap();
                 let stop = until.iter().filter_map(|stop| written.find(stop.as_str())).min();
@@ -116,6 +161,7 @@ fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
                     return Response::Generation {
                         text: written[..end].to_string(),
                         num_tokens: text.len() - prompt,
+                        near_ties,
                     };
                 }
             }

@@ -6,7 +6,7 @@ use assay::dataset::DatasetStore;
 use assay::metric::Scorer;
 use assay::prompt::{self, PromptOptions};
 use assay::task::TaskIndex;
-use assay::vocabulary::Response;
+use assay::vocabulary::{Measured, Response};
 use serde_json::Value;
 
 use super::gunzip;
@@ -30,11 +30,13 @@ fn metrics_and_standard_errors_are_the_references() {
     for line in gunzip(&scores).lines() {
         let golden: Value = serde_json::from_str(line).unwrap();
         let response = match golden["text"].as_str() {
-            Some(text) => Response::Generation { text: text.to_string(), num_tokens: 0 },
+            Some(text) => Response::Generation { text: text.to_string(), num_tokens: 0, near_ties: 0 },
             None => Response::Loglikelihood {
                 loglikelihood: golden["ll"].as_f64().unwrap(),
                 is_greedy: golden["greedy"].as_bool().unwrap(),
                 num_tokens: 0,
+                rounding: 0.0,
+                greedy_near_tie: false,
             },
         };
         let key = (golden["task"].as_str().unwrap().to_string(), golden["doc_id"].as_u64().unwrap());
@@ -54,7 +56,7 @@ fn metrics_and_standard_errors_are_the_references() {
         for (place, doc_id) in doc_ids.iter().enumerate() {
             let document = &built.documents[*doc_id as usize];
             let values = scorer.score(document, &responses[&(name.clone(), *doc_id)]).unwrap();
-            for ((metric, value), column) in values.iter().zip(&mut columns) {
+            for (Measured { name: metric, value, .. }, column) in values.iter().zip(&mut columns) {
                 close(
                     *value,
                     &expected["per_doc"][metric][place],

@@ -4,7 +4,7 @@ use assay::dataset::DatasetStore;
 use assay::metric::Scorer;
 use assay::prompt::{self, PromptOptions};
 use assay::task::{Task, TaskIndex};
-use assay::vocabulary::{DocumentRequests, Gold, Request, Response};
+use assay::vocabulary::{DocumentRequests, Gold, Measured, Request, Response};
 use serde_json::{Value, json};
 
 use super::{fixture, read_json};
@@ -62,13 +62,15 @@ fn rounds(document: &DocumentRequests) -> Vec<Vec<Response>> {
                 loglikelihood: -1.0 - ((doc_id * 7 + i * 5) % 11) as f64 - i as f64 / 8.0,
                 is_greedy: (doc_id + i).is_multiple_of(3),
                 num_tokens: 1,
+                rounding: 0.0,
+                greedy_near_tie: false,
             };
             vec![(0..document.requests.len()).map(response).collect()]
         }
         Request::GenerateUntil { .. } => (0..TEXTS.len())
             .map(|shift| {
                 let text = TEXTS[(doc_id + shift) % TEXTS.len()].to_string();
-                vec![Response::Generation { text, num_tokens: 1 }]
+                vec![Response::Generation { text, num_tokens: 1, near_ties: 0 }]
             })
             .collect(),
     }
@@ -82,9 +84,8 @@ fn scores(task: &Task, document: &DocumentRequests) -> Value {
         let values = scorer.score(document, &responses).unwrap();
         let metrics = values.len() / task.filters.len().max(1);
         for chain in values.chunks(metrics) {
-            let value = |(name, value): &(String, f64)| {
-                (name.split(',').next().unwrap_or_default().to_string(), json!(value))
-            };
+            let value =
+                |m: &Measured| (m.name.split(',').next().unwrap_or_default().to_string(), json!(m.value));
             all.push(Value::Object(chain.iter().map(value).collect()));
         }
     }

@@ -1,0 +1,125 @@
+//! Parts of a pass, for a device that has no memory for the whole.
+
+use crate::model::{Row, Segment};
+
+/// Some rows of a pass, in its order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The segments that the rows are of; the first and the last perhaps not whole.
+    pub segments: Vec<Segment>,
+    /// The rows whose logits are read, by segment and token.
+    pub wanted: Vec<Row>,
+    /// Place of the first of `wanted` among those of the pass.
+    pub first: usize,
+}
+
+impl Part {
+    /// All of a pass. `wanted` is sorted by segment and token.
+    pub fn whole(segments: Vec<Segment>, wanted: Vec<Row>) -> Self {
+        Self { segments, wanted, first: 0 }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.segments.iter().map(|segment| segment.tokens.len()).sum()
+    }
+
+    /// The first `rows` rows, and the others: fewer than all, and at least one.
+    ///
+    /// A segment may be cut: it grows when the second part is computed. Those that continue it stand after it in the pass, so none
+    /// of them is in the first part.
+    pub fn split(mut self, rows: usize) -> (Part, Part) {
+        let (mut cut, mut offset) = (0, rows);
+        while let Some(segment) = self.segments.get(cut)
+            && offset >= segment.tokens.len()
+        {
+            offset -= segment.tokens.len();
+            cut += 1;
+        }
+        let mut segments = self.segments.split_off(cut);
+        if let Some(segment) = segments.first_mut()
+            && offset > 0
+        {
+            let later = segment.tokens.split_off(offset);
+            let tokens = std::mem::replace(&mut segment.tokens, later);
+            self.segments.push(Segment { tokens, ..segment.clone() });
+        }
+        let read = self.wanted.partition_point(|row| (row.segment, row.token) < (cut, offset));
+        let mut wanted = self.wanted.split_off(read);
+        for row in &mut wanted {
+            if row.segment == cut {
+                row.token -= offset;
+            }
+            row.segment -= cut;
+        }
+        let first = self.first + read;
+        (self, Part { segments, wanted, first })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SegmentId;
+    use proptest::prelude::*;
+
+    /// A pass whose tokens are numbered, and the token of each wanted row.
+    fn pass(lengths: &[usize], wanted: &[bool]) -> (Part, Vec<u32>) {
+        let (mut segments, mut rows, mut read, mut token) = (Vec::new(), Vec::new(), Vec::new(), 0u32);
+        for (id, &length) in lengths.iter().enumerate() {
+            for at in 0..length {
+                if wanted.get(token as usize + at).copied().unwrap_or_default() {
+                    rows.push(Row { segment: id, token: at });
+                    read.push(token + at as u32);
+                }
+            }
+            let tokens = (token..token + length as u32).collect();
+            token += length as u32;
+            let prefix = (0..id).map(SegmentId).collect();
+            segments.push(Segment { id: SegmentId(id), prefix, tokens });
+        }
+        (Part::whole(segments, rows), read)
+    }
+
+    #[test]
+    fn a_segment_is_cut_and_its_rows_are_counted_anew() {
+        let (whole, _) = pass(&[2, 3], &[true, false, true, false, true]);
+        let (first, second) = whole.split(3);
+        assert_eq!(
+            first.segments.iter().map(|s| s.tokens.clone()).collect::<Vec<_>>(),
+            [vec![0, 1], vec![2]]
+        );
+        assert_eq!(first.wanted, [Row { segment: 0, token: 0 }, Row { segment: 1, token: 0 }]);
+        assert_eq!(second.segments.iter().map(|s| s.tokens.clone()).collect::<Vec<_>>(), [vec![3, 4]]);
+        assert_eq!((second.wanted, second.first), (vec![Row { segment: 0, token: 1 }], 2));
+        assert_eq!(first.segments[1].id, second.segments[0].id);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_the_whole(
+            lengths in prop::collection::vec(1usize..6, 1..8),
+            wanted in prop::collection::vec(any::<bool>(), 40),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (whole, read) = pass(&lengths, &wanted);
+            let rows = whole.rows();
+            prop_assume!(rows > 1);
+            let at = 1 + cut.index(rows - 1);
+            let (first, second) = whole.split(at);
+            prop_assert_eq!((first.rows(), second.rows()), (at, rows - at));
+            prop_assert_eq!((first.first, second.first), (0, first.wanted.len()));
+            let tokens = |part: &Part| part.segments.iter().flat_map(|s| s.tokens.clone()).collect::<Vec<_>>();
+            prop_assert_eq!([tokens(&first), tokens(&second)].concat(), (0..rows as u32).collect::<Vec<_>>());
+            let reads = |part: &Part| -> Vec<u32> {
+                part.wanted.iter().map(|row| part.segments[row.segment].tokens[row.token]).collect()
+            };
+            prop_assert_eq!([reads(&first), reads(&second)].concat(), read);
+            for part in [&first, &second] {
+                prop_assert!(part.segments.iter().all(|segment| !segment.tokens.is_empty()));
+                let prefixes = part.segments.iter().all(|s| s.prefix.len() == s.id.0);
+                prop_assert!(prefixes);
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A device whose memory runs out.
+
+use assay::dataset::DatasetStore;
+use assay::engine::{Loaded, ROWS_PER_PASS};
+use assay::evaluate::{Evaluation, Prepared, evaluate, prepare};
+use assay::model::{LoadOptions, Model};
+use assay::prompt::PromptOptions;
+use assay::task::TaskIndex;
+use assay::vocabulary::Event;
+
+use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn answers_are_the_same_when_memory_runs_out(
+        requests in prop::collection::vec(request(), 1..60),
+        spare in 0usize..300,
+        memory in prop_oneof![1usize..8, 8usize..200],
+        after in 0usize..6,
+    ) {
+        let tokenizer = tokenizer();
+        let mut model = StandIn { memory: Some((memory, after)), ..StandIn::default() };
+        let (mut answers, mut narrowed, mut passes) = (HashMap::new(), Vec::new(), 0);
+        let room = MAX_LENGTH + spare;
+        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |heard| {
+            match heard {
+                Heard::Answer(answer) => {
+                    assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+                }
+                Heard::Narrowed { rows_per_pass } => narrowed.push(rows_per_pass),
+                Heard::Pass(_) => passes += 1,
+            }
+            ControlFlow::Continue(())
+        }).unwrap();
+        for (index, request) in requests.iter().enumerate() {
+            prop_assert_eq!(&answers[&index], &alone(request, &tokenizer));
+        }
+        // What succeeded is not computed again, and what failed is not counted.
+        prop_assert_eq!(work.tokens_computed, work.tokens_planned);
+        prop_assert_eq!(work.tokens_computed + work.tokens_generated, model.rows);
+        prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
+        prop_assert!(model.peak <= room);
+        prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
+        prop_assert!(narrowed.is_sorted_by(|a, b| a > b), "each is said once: {:?}", narrowed);
+        if narrowed.is_empty() {
+            prop_assert_eq!(model.passes, passes);
+        } else {
+            // No smaller than halving needs.
+            prop_assert!(narrowed.iter().all(|rows| rows * 2 > memory), "{:?} for {}", narrowed, memory);
+        }
+    }
+}
+
+#[test]
+fn passes_stay_small_and_the_next_run_s_too() {
+    let requests: Vec<TokenRequest> = (0..900u32)
+        .map(|i| TokenRequest::Loglikelihood { context: [i % 300, i / 300].into(), continuation: vec![1, 2] })
+        .collect();
+    let tokenizer = tokenizer();
+    let mut model = StandIn { memory: Some((300, 0)), ..StandIn::default() };
+    let mut engine = Engine::new(&mut model, &tokenizer);
+    for expected in [vec![256], vec![]] {
+        let mut narrowed = Vec::new();
+        let answered = engine.answer(&requests, &mut |heard| {
+            if let Heard::Narrowed { rows_per_pass } = heard {
+                narrowed.push(rows_per_pass);
+            }
+            ControlFlow::Continue(())
+        });
+        answered.unwrap();
+        assert_eq!(narrowed, expected);
+    }
+    assert_eq!(model.largest_pass, 256);
+}
+
+#[test]
+fn without_memory_for_one_row_the_run_ends() {
+    let request = TokenRequest::Loglikelihood { context: [1, 2, 3].into(), continuation: vec![4] };
+    let mut model = StandIn { memory: Some((0, 0)), ..StandIn::default() };
+    let mut narrowed = Vec::new();
+    let outcome = Engine::new(&mut model, &tokenizer()).answer(&[request], &mut |heard| {
+        if let Heard::Narrowed { rows_per_pass } = heard {
+            narrowed.push(rows_per_pass);
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(
+        matches!(outcome, Err(EngineError::Forward(ForwardError::OutOfMemory { .. }))),
+        "an error, no answer: {outcome:?}"
+    );
+    assert_eq!((narrowed, model.rows, model.kept.len()), (vec![1], 0, 0));
+}
+
+/// The sample model on a device that has memory for some rows only.
+struct Tight<'a> {
+    loaded: Loaded<'a>,
+    rows: usize,
+    refused: usize,
+}
+
+impl Forward for Tight<'_> {
+    fn pass(
+        &mut self,
+        segments: &[Segment],
+        wanted: &[Row],
+        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> Result<(), ForwardError> {
+        if segments.iter().map(|s| s.tokens.len()).sum::<usize>() > self.rows {
+            self.refused += 1;
+            return Err(ForwardError::OutOfMemory { reason: "out of memory".into() });
+        }
+        self.loaded.pass(segments, wanted, read)
+    }
+
+    fn release(&mut self, id: SegmentId) {
+        self.loaded.release(id);
+    }
+
+    fn max_length(&self) -> usize {
+        self.loaded.max_length()
+    }
+
+    fn end_of_text(&self) -> &[u32] {
+        self.loaded.end_of_text()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.loaded.dtype()
+    }
+}
+
+#[test]
+fn a_model_grows_its_segments_when_passes_are_cut() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
+    let model = Model::load(&folder, LoadOptions::default()).unwrap();
+    let tokenizer = tokenizer();
+    let store = DatasetStore::new(None).unwrap();
+    let names = ["arc_challenge", "winogrande", "gsm8k"].map(str::to_string);
+    let tasks = TaskIndex::load(&[]).unwrap().select(&names).unwrap().tasks;
+    let options = PromptOptions { limit: Some(3), num_fewshot: None };
+    let prepared: Vec<Prepared> =
+        tasks.into_iter().map(|task| prepare(task, &store, &options, &tokenizer).unwrap()).collect();
+
+    let run = |rows: usize| {
+        let mut tight = Tight { loaded: Loaded::new(&model, &tokenizer), rows, refused: 0 };
+        let (mut evaluation, mut said) = (Evaluation::default(), Vec::new());
+        let notify = &mut |event: Event<'_>| {
+            if let Event::PassesNarrowed { rows_per_pass } = event {
+                said.push(rows_per_pass);
+            }
+        };
+        let done =
+            evaluate(&prepared, &mut tight, &tokenizer, usize::MAX, &|| false, notify, &mut evaluation);
+        done.unwrap();
+        (evaluation, said, tight.refused)
+    };
+    let (whole, said, refused) = run(ROWS_PER_PASS);
+    assert_eq!((whole.rows_per_pass, said, refused), (ROWS_PER_PASS, vec![], 0));
+    // Fewer rows than the texts that are written at once.
+    let (cut, said, refused) = run(2);
+    assert!(refused > 0 && refused < 12, "{refused} passes failed: the smaller size stays over all tasks");
+    assert_eq!(said.last(), Some(&cut.rows_per_pass));
+    assert!(cut.rows_per_pass <= 2 && said.len() <= 2, "{said:?}");
+    assert_eq!(cut.work.tokens_computed, whole.work.tokens_computed);
+    for (cut, whole) in cut.tasks.iter().zip(&whole.tasks) {
+        for (cut, whole) in cut.outcomes.iter().zip(&whole.outcomes) {
+            for (cut, whole) in cut.responses.iter().zip(&whole.responses) {
+                match (cut, whole) {
+                    (
+                        Response::Loglikelihood { loglikelihood: a, .. },
+                        Response::Loglikelihood { loglikelihood: b, .. },
+                    ) => assert!((a - b).abs() < 1e-4, "{a} and {b}"),
+                    (a, b) => assert_eq!(a, b),
+                }
+            }
+        }
+    }
+}
