@@ -1,5 +1,6 @@
 //! The engine over a stand-in for the model: every logit is a hash of all the tokens before it, rounded to bfloat16.
 
+mod bits;
 mod memory;
 
 use std::collections::HashMap;

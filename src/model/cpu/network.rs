@@ -59,7 +59,7 @@ const GATE_UP: usize = 2 * super::matrix::PANEL;
 
 impl From<NoMemory> for ForwardError {
     fn from(error: NoMemory) -> Self {
-        ForwardError::Device { reason: format!("no memory for {} bytes", error.bytes) }
+        ForwardError::OutOfMemory { reason: format!("no room for {} bytes", error.bytes) }
     }
 }
 

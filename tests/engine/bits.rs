@@ -1,0 +1,143 @@
+//! On the CPU an answer has the same bits under any schedule.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use assay::engine::{Engine, Heard, Loaded};
+use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
+use assay::tokenizer::{TokenRequest, Tokenizer};
+use assay::vocabulary::Response;
+use proptest::prelude::*;
+
+/// The built-in model in each number format: heads in groups, four layers or so, a real vocabulary.
+static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
+    [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16]
+        .map(|dtype| {
+            let options = LoadOptions { dtype, device: DeviceChoice::Cpu, ..LoadOptions::default() };
+            Model::load(&folder, options).unwrap()
+        })
+        .into()
+});
+
+/// How requests are answered.
+#[derive(Debug, Clone)]
+struct Way {
+    /// Which of the requests, in which order.
+    order: Vec<usize>,
+    rows_per_pass: usize,
+    /// Tokens to keep beyond what the longest request needs.
+    spare: usize,
+    threads: usize,
+    /// Answers after which it is broken off and begun anew with the rest.
+    restart_after: usize,
+}
+
+/// The answers' bits.
+fn answers(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    requests: &[TokenRequest],
+    way: &Way,
+) -> HashMap<usize, Response> {
+    let needed = |request: &TokenRequest| {
+        request.context().len() + request.continuation().len() + request.max_new_tokens()
+    };
+    let room = requests.iter().map(needed).max().unwrap_or(0) + way.spare;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(way.threads).build().unwrap();
+    pool.install(|| {
+        let mut answers = HashMap::new();
+        for restart in [way.restart_after, usize::MAX] {
+            let left: Vec<usize> =
+                way.order.iter().copied().filter(|index| !answers.contains_key(index)).collect();
+            let asked: Vec<TokenRequest> = left.iter().map(|&index| requests[index].clone()).collect();
+            let mut loaded = Loaded::new(model, tokenizer);
+            Engine::new(&mut loaded, tokenizer)
+                .with_room(room)
+                .with_rows_per_pass(way.rows_per_pass)
+                .answer(&asked, &mut |heard| {
+                    if let Heard::Answer(answer) = heard {
+                        answers.insert(left[answer.request], answer.response);
+                    }
+                    if answers.len() >= restart { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .unwrap();
+        }
+        answers
+    })
+}
+
+/// Equal to the last bit.
+fn same(a: &Response, b: &Response) -> bool {
+    match (a, b) {
+        (
+            Response::Loglikelihood { loglikelihood: a_ll, .. },
+            Response::Loglikelihood { loglikelihood: b_ll, .. },
+        ) => a_ll.to_bits() == b_ll.to_bits() && a == b,
+        _ => a == b,
+    }
+}
+
+/// Texts that begin alike now and then, and end in all ways.
+fn request(vocabulary: u32) -> impl Strategy<Value = TokenRequest> {
+    let prefix = (0u32..3, 0usize..120).prop_map(move |(seed, length)| {
+        (0..length as u32).map(|i| (i * (7 + seed) + seed) % vocabulary).collect::<Vec<_>>()
+    });
+    let own = prop::collection::vec(0..vocabulary, 1..20);
+    let continuation = prop::collection::vec(0..vocabulary, 0..6);
+    (prefix, own, continuation, 1usize..12).prop_map(|(prefix, own, continuation, max_new_tokens)| {
+        let context: Arc<[u32]> = [prefix, own].concat().into();
+        match continuation.is_empty() {
+            true => {
+                let until = Arc::new(["\n\n".to_string()]);
+                TokenRequest::GenerateUntil { context, until, max_new_tokens }
+            }
+            false => TokenRequest::Loglikelihood { context, continuation },
+        }
+    })
+}
+
+fn way(requests: usize) -> impl Strategy<Value = Way> {
+    let order = Just((0..requests).collect::<Vec<_>>()).prop_shuffle();
+    let rows = prop_oneof![1usize..8, 8usize..80, Just(1024)];
+    let spare = prop_oneof![0usize..40, Just(100_000)];
+    let restart = prop_oneof![Just(usize::MAX), 0usize..20];
+    (order, 1..=requests, rows, spare, 1usize..4, restart).prop_map(
+        |(mut order, count, rows_per_pass, spare, threads, restart_after)| {
+            order.truncate(count);
+            Way { order, rows_per_pass, spare, threads, restart_after }
+        },
+    )
+}
+
+fn requests_and_ways() -> impl Strategy<Value = (Vec<TokenRequest>, Vec<Way>)> {
+    let vocabulary = MODELS[0].facts().vocab_size as u32;
+    prop::collection::vec(request(vocabulary), 1..24)
+        .prop_flat_map(|requests| (Just(requests.clone()), prop::collection::vec(way(requests.len()), 3)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_schedule_changes_a_bit((requests, ways) in requests_and_ways(), format in 0usize..3) {
+        let tokenizer = super::tokenizer();
+        let model = &MODELS[format];
+        let alone = |index| Way { order: vec![index], rows_per_pass: 1024, spare: 0, threads: 1, restart_after: usize::MAX };
+        let expected: Vec<Response> = (0..requests.len())
+            .map(|index| answers(model, &tokenizer, &requests, &alone(index)).remove(&index).unwrap())
+            .collect();
+        for way in ways {
+            let found = answers(model, &tokenizer, &requests, &way);
+            prop_assert_eq!(found.len(), way.order.len());
+            for (index, response) in found {
+                prop_assert!(
+                    same(&response, &expected[index]),
+                    "{:?}, request {index}: {response:?}, alone {:?}", way, expected[index]
+                );
+            }
+        }
+    }
+}
