@@ -159,28 +159,27 @@ vectorised! {
     pub fn softmax<R>(scores: &mut [f32], from: usize, to: usize) -> f32 {
         // Rounding is none of its business: scores are in single precision whatever the model.
         let _ = R::round;
-        let mut highest = [f32::NEG_INFINITY; UNIT];
         let (units, _) = scores.as_chunks_mut::<UNIT>();
         let (first, last) = (from / UNIT, to.div_ceil(UNIT));
-        for (unit, scores) in units.iter().enumerate().take(last).skip(first) {
-            for (lane, score) in scores.iter().enumerate() {
-                let place = unit * UNIT + lane;
-                let seen = place >= from && place < to && *score > highest[lane];
-                highest[lane] = if seen { *score } else { highest[lane] };
+        units[..first].as_flattened_mut().fill(0.0);
+        units[last..].as_flattened_mut().fill(0.0);
+        // What lies in the first and last unit beside the range can be anything.
+        for place in (first * UNIT..from).chain(to..last * UNIT) {
+            units[place / UNIT][place % UNIT] = f32::NEG_INFINITY;
+        }
+        let units = &mut units[first..last];
+        let mut highest = [f32::NEG_INFINITY; UNIT];
+        for scores in units.iter() {
+            for (highest, score) in highest.iter_mut().zip(scores) {
+                *highest = if *score > *highest { *score } else { *highest };
             }
         }
         let highest = highest.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
         let mut sums = [0.0f32; UNIT];
-        for (unit, scores) in units.iter_mut().enumerate() {
-            if unit < first || unit >= last {
-                scores.fill(0.0);
-                continue;
-            }
-            for (lane, score) in scores.iter_mut().enumerate() {
-                let place = unit * UNIT + lane;
-                let e = exp(*score - highest);
-                *score = if place >= from && place < to { e } else { 0.0 };
-                sums[lane] += *score;
+        for scores in units {
+            for (sum, score) in sums.iter_mut().zip(scores) {
+                *score = exp_below_zero(*score - highest);
+                *sum += *score;
             }
         }
         total(sums)
@@ -207,33 +206,53 @@ fn total(lanes: [f32; UNIT]) -> f32 {
     lanes[0]
 }
 
-/// `e^x` to about one unit in the last place; zero below -87.3, infinity above 88.7. NaN stays NaN.
+/// Below it `e^x` counts as zero: it would be no normal number.
+const LOWEST: f32 = -87.336_54;
+
+/// `e^x` as `p * 2^n`, to about one unit in the last place: `n` and `p`, for `x` within the range of numbers.
 ///
-/// `2^n e^r` with `|r| <= ln(2) / 2`; the polynomial is that of Cephes' `expf` (<https://www.netlib.org/cephes/>).
+/// `x = n ln(2) + r` with `|r| <= ln(2) / 2`; the polynomial is that of Cephes' `expf` (<https://www.netlib.org/cephes/>).
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+fn parts_of_exp(x: f32) -> (i32, f32) {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     /// Adding it rounds to a whole number.
     const ROUNDER: f32 = 12_582_912.0;
-    let bounded = if x < -87.336_54 { -87.336_54 } else { x };
-    let bounded = if bounded > 88.722_83 { 88.722_83 } else { bounded };
-    let shifted = bounded.mul_add(std::f32::consts::LOG2_E, ROUNDER);
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUNDER);
     let n = shifted - ROUNDER;
-    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, bounded));
+    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
     let mut p = 1.987_569_1e-4f32;
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5] {
         p = p.mul_add(r, coefficient);
     }
-    let p = p.mul_add(r * r, r + 1.0);
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+    (n, p.mul_add(r * r, r + 1.0))
+}
+
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
+}
+
+/// `e^x`; zero below -87.3, infinity above 88.7. NaN stays NaN.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const HIGHEST: f32 = 88.722_83;
+    let bounded = if x < LOWEST { LOWEST } else { x };
+    let bounded = if bounded > HIGHEST { HIGHEST } else { bounded };
+    let (n, p) = parts_of_exp(bounded);
     // In two steps, since 2^128 is no number.
-    let bits = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
-    let (half, rest) = (bits >> 1, bits - (bits >> 1));
-    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
-    let y = p * power(half) * power(rest);
-    let y = if x < -87.336_54 { 0.0 } else { y };
-    let y = if x > 88.722_83 { f32::INFINITY } else { y };
+    let y = p * power_of_two(n >> 1) * power_of_two(n - (n >> 1));
+    let y = if x < LOWEST { 0.0 } else { y };
+    let y = if x > HIGHEST { f32::INFINITY } else { y };
     if x.is_nan() { x } else { y }
+}
+
+/// `e^x` for `x` that is not above zero; zero below -87.3. NaN stays NaN.
+#[inline(always)]
+fn exp_below_zero(x: f32) -> f32 {
+    let (n, p) = parts_of_exp(if x < LOWEST { LOWEST } else { x });
+    if x < LOWEST { 0.0 } else { p * power_of_two(n) }
 }
 
 #[cfg(test)]
@@ -263,6 +282,9 @@ mod tests {
         let mut x = -90.0f32;
         while x < 90.0 {
             let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
+            if x <= 0.0 {
+                assert_eq!(exp_below_zero(x).to_bits(), exp(x).to_bits());
+            }
             if x < -87.3365 {
                 assert_eq!(found, 0.0);
             } else if expected < f64::from(f32::MAX) {
@@ -273,7 +295,7 @@ mod tests {
             }
             x += 0.000_97;
         }
-        assert!(exp(f32::NAN).is_nan());
+        assert!(exp(f32::NAN).is_nan() && exp_below_zero(f32::NAN).is_nan());
         assert_eq!(exp(0.0), 1.0);
     }
 
