@@ -6,6 +6,7 @@ mod golden;
 mod house;
 mod material;
 mod model;
+mod preparing;
 mod sample_model;
 mod task_files;
 mod tokenizer;

@@ -17,7 +17,9 @@ use super::output::{say, write_stdout};
 use super::progress::Progress;
 use crate::dataset::DatasetStore;
 use crate::engine::Loaded;
-use crate::evaluate::{Circumstances, Evaluation, Plan, Prepared, evaluate, plan, prepare, suite_record};
+use crate::evaluate::{
+    Circumstances, Evaluation, Limits, Plan, Prepared, evaluate, plan, prepare_all, suite_record,
+};
 use crate::model::{LoadOptions, Model, name_of};
 use crate::prompt::PromptOptions;
 use crate::report;
@@ -92,16 +94,12 @@ impl Run<'_> {
         let num_fewshot = self.arguments.tasks.num_fewshot.map(|n| n as usize);
         let options = PromptOptions { limit, num_fewshot };
         let Selection { tasks, suite } = selection;
-        let mut prepared = Vec::with_capacity(tasks.len());
         let facts = model.facts();
-        for task in tasks {
-            if self.stopped() {
-                return Ok(None);
-            }
-            let mut task = prepare(task, self.store, &options, &tokenizer)?;
-            task.fit(facts.max_length, facts.vocab_size)?;
-            prepared.push(task);
-        }
+        let limits = Limits { max_length: facts.max_length, vocab_size: facts.vocab_size };
+        let stop = || self.stopped();
+        let Some(prepared) = prepare_all(tasks, self.store, &options, &tokenizer, limits, &stop)? else {
+            return Ok(None);
+        };
         spans.push(("preparing", clock.elapsed()));
         let room = room(self.arguments.kv_memory, facts);
         let plan = plan(&prepared, facts.max_length, room)?;

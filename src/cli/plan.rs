@@ -8,7 +8,7 @@ use super::arguments::{PlanArguments, PlanFormat};
 use super::failure::Failure;
 use super::output::{say, write_stdout};
 use crate::dataset::DatasetStore;
-use crate::evaluate::{Plan, Prepared, plan, prepare};
+use crate::evaluate::{Limits, Plan, plan_each, prepare_all};
 use crate::model::shape_of;
 use crate::prompt::PromptOptions;
 use crate::report::{Cell, Format, Table};
@@ -41,17 +41,12 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }
-    let mut prepared: Vec<Prepared> = Vec::with_capacity(selection.tasks.len());
-    for task in selection.tasks {
-        let mut task = prepare(task, &store, &options, &tokenizer)?;
-        task.fit(max_length, usize::MAX)?;
-        prepared.push(task);
-    }
-    let mut tasks: Vec<(String, Plan)> = Vec::with_capacity(prepared.len());
-    for task in &prepared {
-        tasks.push((task.task.name.to_string(), plan(std::slice::from_ref(task), max_length, room)?));
-    }
-    let total = plan(&prepared, max_length, room)?;
+    let limits = Limits { max_length, vocab_size: usize::MAX };
+    let prepared = prepare_all(selection.tasks, &store, &options, &tokenizer, limits, &|| false)?;
+    let prepared = prepared.unwrap_or_default();
+    let (each, total) = plan_each(&prepared, max_length, room)?;
+    let names = prepared.iter().map(|task| task.task.name.to_string());
+    let tasks: Vec<(String, Plan)> = names.zip(each).collect();
     let text = match arguments.format {
         PlanFormat::Json => {
             let tasks: Map<String, Value> =

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -134,8 +134,11 @@ pub struct Split {
 pub struct DatasetStore {
     root: Option<PathBuf>,
     manifests: Vec<Manifest>,
-    read: Mutex<HashMap<(DatasetRef, String), Split>>,
+    read: Mutex<HashMap<(DatasetRef, String), Slot>>,
 }
+
+/// A split that is read, or will be by the first who asks; whoever else asks waits.
+type Slot = Arc<Mutex<Option<Split>>>;
 
 const ENDINGS: [&str; 4] = ["parquet", "jsonl", "json", "csv"];
 
@@ -163,8 +166,9 @@ impl DatasetStore {
     /// See [`DatasetError`].
     pub fn split(&self, dataset: &DatasetRef, split: &str) -> Result<Split, DatasetError> {
         let key = (dataset.clone(), split.to_string());
-        let lock = || self.read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(found) = lock().get(&key) {
+        let slot = lock(&self.read).entry(key).or_default().clone();
+        let mut slot = lock(&slot);
+        if let Some(found) = &*slot {
             return Ok(found.clone());
         }
         let mut found = self.read_split(dataset, split)?;
@@ -176,7 +180,7 @@ impl DatasetStore {
             let expected = manifest.and_then(|manifest| manifest.rows_of(dataset.config.as_deref(), split));
             found.expected_rows = expected.filter(|rows| *rows != found.rows.len());
         }
-        lock().insert(key, found.clone());
+        *slot = Some(found.clone());
         Ok(found)
     }
 
@@ -237,6 +241,10 @@ impl DatasetStore {
         };
         Err(DatasetError::NoDataset { root: root.display().to_string(), id: id.to_string(), hint })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy)]

@@ -41,7 +41,11 @@ impl Forward for Nothing {
 ///
 /// # Errors
 /// A request that cannot be fed.
-pub fn walk_through(requests: &[TokenRequest], max_length: usize, room: usize) -> Result<Work, EngineError> {
+pub fn walk_through<'r>(
+    requests: impl IntoIterator<Item = &'r TokenRequest>,
+    max_length: usize,
+    room: usize,
+) -> Result<Work, EngineError> {
     let mut schedule = Schedule::new(requests, max_length, room)?;
     while let Some(pass) = schedule.next_pass() {
         schedule.computed(&pass.segments);

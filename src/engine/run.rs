@@ -156,9 +156,9 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// See [`EngineError`].
-    pub fn answer(
+    pub fn answer<'r>(
         &mut self,
-        requests: &[TokenRequest],
+        requests: impl IntoIterator<Item = &'r TokenRequest>,
         hear: &mut dyn FnMut(Heard) -> ControlFlow<()>,
     ) -> Result<Work, EngineError> {
         let mut schedule = Schedule::new(requests, self.forward.max_length(), self.room)?;

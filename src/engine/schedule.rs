@@ -56,9 +56,12 @@ struct Kept {
 ///
 /// # Errors
 /// A request that cannot be fed.
-pub fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Sequence<'_>>, EngineError> {
-    let mut sequences = Vec::with_capacity(requests.len());
-    for (index, request) in requests.iter().enumerate() {
+pub fn sequences<'r>(
+    requests: impl IntoIterator<Item = &'r TokenRequest>,
+    max_length: usize,
+) -> Result<Vec<Sequence<'r>>, EngineError> {
+    let mut sequences = Vec::new();
+    for (index, request) in requests.into_iter().enumerate() {
         if matches!(request, TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty()) {
             return Err(EngineError::NoTokens { request: index });
         }
@@ -70,7 +73,7 @@ pub fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Seq
 
 /// The state of a walk over the tree.
 pub struct Schedule<'r> {
-    requests: &'r [TokenRequest],
+    requests: Vec<&'r TokenRequest>,
     sequences: Vec<Sequence<'r>>,
     tree: TokenTree,
     kept: Vec<Kept>,
@@ -97,9 +100,14 @@ impl<'r> Schedule<'r> {
     ///
     /// # Errors
     /// A request that cannot be fed, or whose own tokens are more than there is room for.
-    pub fn new(requests: &'r [TokenRequest], max_length: usize, room: usize) -> Result<Self, EngineError> {
-        let sequences = sequences(requests, max_length)?;
-        for (index, (sequence, request)) in sequences.iter().zip(requests).enumerate() {
+    pub fn new(
+        requests: impl IntoIterator<Item = &'r TokenRequest>,
+        max_length: usize,
+        room: usize,
+    ) -> Result<Self, EngineError> {
+        let requests: Vec<&TokenRequest> = requests.into_iter().collect();
+        let sequences = sequences(requests.iter().copied(), max_length)?;
+        for (index, (sequence, request)) in sequences.iter().zip(&requests).enumerate() {
             let needed = sequence.len() + request.max_new_tokens();
             if needed > room {
                 return Err(EngineError::NoRoom { request: index, needed, room });
@@ -224,7 +232,7 @@ impl<'r> Schedule<'r> {
     pub fn decode(&mut self, request: usize, leaf: usize) -> Decode {
         let id = SegmentId(self.next_id);
         self.next_id += 1;
-        let (until, max_new_tokens) = match &self.requests[request] {
+        let (until, max_new_tokens) = match self.requests[request] {
             TokenRequest::GenerateUntil { until, max_new_tokens, .. } => (until.clone(), *max_new_tokens),
             TokenRequest::Loglikelihood { .. } => (Vec::new().into(), 0),
         };

@@ -73,13 +73,30 @@ impl<'a> Sequence<'a> {
 
     /// How many tokens two sequences begin with in common.
     pub fn common_prefix(&self, other: &Self) -> usize {
-        // Choices of one document share their context's memory.
-        if std::ptr::eq(self.context, other.context) {
-            let shared = self.fed.iter().zip(other.fed).take_while(|(a, b)| a == b).count();
-            return self.context.len() + shared;
+        if self.context.len() > other.context.len() {
+            return other.common_prefix(self);
         }
-        self.iter().zip(other.iter()).take_while(|(a, b)| a == b).count()
+        // Choices of one document share their context's memory.
+        let same = std::ptr::eq(self.context, other.context);
+        let shared = if same { self.context.len() } else { common(self.context, other.context) };
+        if shared < self.context.len() {
+            return shared;
+        }
+        // The other context may go on as this continuation does, and end within it.
+        let rest = &other.context[shared..];
+        let within = common(self.fed, rest);
+        let beyond = if within == rest.len() { common(&self.fed[within..], other.fed) } else { 0 };
+        shared + within + beyond
     }
+}
+
+/// How many tokens two runs begin with in common.
+fn common(a: &[u32], b: &[u32]) -> usize {
+    // Blocks are compared many tokens at a time.
+    const BLOCK: usize = 64;
+    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK));
+    let equal = BLOCK * blocks.take_while(|(a, b)| a == b).count();
+    equal + a[equal..].iter().zip(&b[equal..]).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -100,6 +117,22 @@ mod tests {
         assert_eq!((short.slice(0, short.len()), short.cut), (vec![3, 4, 5, 6], 2));
         assert_eq!(short.first_read(), 1);
         assert!(Sequence::new(&request, 2).is_none(), "the continuation alone fills the context");
+    }
+
+    #[test]
+    fn a_common_prefix_may_end_anywhere() {
+        let long: Vec<u32> = (0..200).collect();
+        for (a, b) in [(3, 3), (3, 150), (150, 3), (64, 128), (199, 1), (70, 199)] {
+            for differs in [0, 2, 63, 64, 70, 149, 180] {
+                let mut other = long.clone();
+                other[differs] = 999;
+                let (a, b) = (score(&long[..a], &long[a..]), score(&other[..b], &other[b..]));
+                let (a, b) = (Sequence::new(&a, 300).unwrap(), Sequence::new(&b, 300).unwrap());
+                let plain = a.iter().zip(b.iter()).take_while(|(a, b)| a == b).count();
+                assert_eq!((a.common_prefix(&b), b.common_prefix(&a)), (plain, plain));
+                assert_eq!(a.common_prefix(&a), a.len());
+            }
+        }
     }
 
     #[test]

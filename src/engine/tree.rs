@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use rayon::prelude::*;
+
 use super::sequence::Sequence;
 
 /// A run of tokens between two branchings.
@@ -42,7 +44,7 @@ impl TokenTree {
     /// Builds the tree. Sorted, neighbouring sequences share the most, so one walk with a stack is enough.
     pub fn new(sequences: &[Sequence<'_>]) -> Self {
         let mut sorted: Vec<usize> = (0..sequences.len()).collect();
-        sorted.sort_by(|&a, &b| compare(&sequences[a], &sequences[b]).then(a.cmp(&b)));
+        sorted.par_sort_unstable_by(|&a, &b| compare(&sequences[a], &sequences[b]).then(a.cmp(&b)));
 
         let mut nodes: Vec<Node> = Vec::new();
         let mut leaves = vec![0; sequences.len()];

@@ -7,7 +7,7 @@ mod prepare;
 mod run;
 mod suite;
 
-pub use plan::{Plan, plan};
-pub use prepare::{PrepareError, Prepared, prepare};
+pub use plan::{Plan, plan, plan_each};
+pub use prepare::{Limits, PrepareError, Prepared, prepare, prepare_all};
 pub use run::{EvaluateError, Evaluation, evaluate};
 pub use suite::{Circumstances, suite_record};

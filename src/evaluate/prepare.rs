@@ -1,6 +1,7 @@
 //! From task files to tokens.
 
 use miette::Diagnostic;
+use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::dataset::DatasetStore;
@@ -84,6 +85,54 @@ pub fn prepare(
     Ok(Prepared { task, scorer, requests, tokens, truncated: 0 })
 }
 
+/// Tasks that are prepared at once. One that waits for its own documents lets its thread begin another, so it is also how
+/// deep they stand on a thread's stack.
+const AT_ONCE: usize = 16;
+
+/// What a model can be fed.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Positions.
+    pub max_length: usize,
+    /// Tokens that it has embeddings of.
+    pub vocab_size: usize,
+}
+
+/// Builds, encodes and fits all tasks, several at once; `None` where `stop` said so.
+///
+/// # Errors
+/// That of the first task that has one.
+pub fn prepare_all(
+    tasks: Vec<Task>,
+    store: &DatasetStore,
+    options: &PromptOptions,
+    tokenizer: &Tokenizer,
+    limits: Limits,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<Vec<Prepared>>, PrepareError> {
+    let fitted = |task: Task| {
+        let mut prepared = prepare(task, store, options, tokenizer)?;
+        prepared.fit(limits.max_length, limits.vocab_size)?;
+        Ok(prepared)
+    };
+    let mut all = Vec::with_capacity(tasks.len());
+    let mut tasks = tasks.into_iter();
+    loop {
+        if stop() {
+            return Ok(None);
+        }
+        let some: Vec<Task> = tasks.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(Some(all));
+        }
+        let prepared: Vec<Result<Prepared, PrepareError>> =
+            some.into_par_iter().with_max_len(1).map(fitted).collect();
+        for task in prepared {
+            all.push(task?);
+        }
+    }
+}
+
 impl Prepared {
     /// Splits that have another number of rows than the hub's own: name, rows read, rows there.
     pub fn other_rows(&self) -> Vec<(String, usize, usize)> {
@@ -94,8 +143,8 @@ impl Prepared {
     }
 
     /// All requests, document by document.
-    pub fn flat(&self) -> Vec<TokenRequest> {
-        self.tokens.iter().flatten().cloned().collect()
+    pub fn flat(&self) -> impl Iterator<Item = &TokenRequest> {
+        self.tokens.iter().flatten()
     }
 
     /// Checks the requests against a model of `max_length` positions and `vocab_size` tokens, and counts those that are cut.
@@ -103,8 +152,7 @@ impl Prepared {
     /// # Errors
     /// A request with a token that the model does not have, or that leaves no room for its context.
     pub fn fit(&mut self, max_length: usize, vocab_size: usize) -> Result<(), PrepareError> {
-        let flat = self.flat();
-        for (index, request) in flat.iter().enumerate() {
+        for (index, request) in self.flat().enumerate() {
             let mut tokens = request.context().iter().chain(request.continuation());
             if let Some(token) = tokens.find(|token| **token as usize >= vocab_size) {
                 return Err(self.fault(
@@ -114,8 +162,9 @@ impl Prepared {
                 ));
             }
         }
-        let sequences = sequences(&flat, max_length).map_err(|error| self.engine_fault(&error))?;
-        self.truncated = sequences.iter().filter(|sequence| sequence.cut > 0).count();
+        let sequences = sequences(self.flat(), max_length).map_err(|error| self.engine_fault(&error))?;
+        let truncated = sequences.iter().filter(|sequence| sequence.cut > 0).count();
+        self.truncated = truncated;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::prepare::{PrepareError, Prepared};
 use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Work};
 use crate::metric::MetricError;
-use crate::tokenizer::{TokenRequest, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{
     Estimate, Event, Fingerprint, Fingerprinter, Measured, Outcome, Request, Response, TaskRecord,
 };
@@ -129,12 +129,13 @@ impl<'a> Family<'a> {
         stop: &dyn Fn() -> bool,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<bool, EvaluateError> {
-        let requests: Vec<TokenRequest> = self.tasks.iter().flat_map(|task| task.prepared.flat()).collect();
+        let prepared: Vec<&Prepared> = self.tasks.iter().map(|task| task.prepared).collect();
+        let requests = prepared.into_iter().flat_map(Prepared::flat);
         let mut fault = None;
         let mut stopped = false;
         let mut engine =
             Engine::new(forward, tokenizer).with_room(room).with_rows_per_pass(self.rows_per_pass);
-        let answered = engine.answer(&requests, &mut |heard| match heard {
+        let answered = engine.answer(requests, &mut |heard| match heard {
             Heard::Answer(answer) => {
                 let (task, document, place) = self.places[answer.request];
                 match self.tasks[task].take(document, place, answer.response, notify) {

@@ -1,5 +1,15 @@
 //! White space and case as Python's `str` sees them.
 
+use std::sync::LazyLock;
+
+use fancy_regex::Regex;
+
+/// One character of a class, compiled once: a class of Unicode's takes milliseconds.
+type Class = LazyLock<Option<Regex>>;
+
+static DECIMAL: Class = LazyLock::new(|| Regex::new(r"\A\p{Nd}\z").ok());
+static UNPRINTABLE: Class = LazyLock::new(|| Regex::new(r"\A[\p{C}\p{Z}]\z").ok());
+
 /// `str.isspace` for one character: Unicode white space, and the four ASCII separators that Rust does not count.
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
@@ -22,7 +32,7 @@ pub fn lstrip(text: &str) -> &str {
 
 /// `str.isdecimal` for one character.
 pub fn is_decimal(c: char) -> bool {
-    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && in_class(c, r"\A\p{Nd}\z"))
+    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && in_class(c, &DECIMAL))
 }
 
 /// `str.isdigit` for one character: decimals, and what stands above, below or in a circle.
@@ -38,12 +48,12 @@ pub fn is_printable(c: char) -> bool {
     match c {
         ' '..='~' => true,
         c if c.is_ascii() => false,
-        c => c.is_alphanumeric() || !in_class(c, r"\A[\p{C}\p{Z}]\z"),
+        c => c.is_alphanumeric() || !in_class(c, &UNPRINTABLE),
     }
 }
 
-fn in_class(c: char, pattern: &'static str) -> bool {
-    fancy_regex::Regex::new(pattern).is_ok_and(|r| r.is_match(c.encode_utf8(&mut [0; 4])).unwrap_or(false))
+fn in_class(c: char, class: &Class) -> bool {
+    class.as_ref().is_some_and(|regex| regex.is_match(c.encode_utf8(&mut [0; 4])).unwrap_or(false))
 }
 
 /// `str.isdigit()` for the digits that `ast.literal_eval` can read.

@@ -1,5 +1,9 @@
 //! Jinja2's filters that the engine lacks or has otherwise, and the harness's own.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
@@ -38,8 +42,29 @@ fn failed(what: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, what)
 }
 
-fn compile(pattern: &str) -> Result<PythonRegex, Error> {
-    PythonRegex::new(pattern).map_err(|e| failed(format!("bad regular expression `{pattern}`: {e}")))
+/// Patterns that a thread keeps compiled. A task has a few; those that a template makes of a row's values are no reason to
+/// keep them all.
+const KEPT_PATTERNS: usize = 64;
+
+thread_local! {
+    /// Compiling a pattern takes far longer than searching a row with it, and every row of a split has the same ones.
+    static COMPILED: RefCell<HashMap<String, Rc<PythonRegex>>> = RefCell::default();
+}
+
+fn compile(pattern: &str) -> Result<Rc<PythonRegex>, Error> {
+    COMPILED.with_borrow_mut(|compiled| {
+        if let Some(regex) = compiled.get(pattern) {
+            return Ok(regex.clone());
+        }
+        let regex = PythonRegex::new(pattern)
+            .map_err(|e| failed(format!("bad regular expression `{pattern}`: {e}")))?;
+        let regex = Rc::new(regex);
+        if compiled.len() >= KEPT_PATTERNS {
+            compiled.clear();
+        }
+        compiled.insert(pattern.to_string(), regex.clone());
+        Ok(regex)
+    })
 }
 
 /// `re.sub(pattern, replacement, value, count)`, the harness's own filter.

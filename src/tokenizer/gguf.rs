@@ -18,6 +18,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizerSequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
+use super::barrier::{LLAMA3_WORDS, QWEN2_WORDS};
 use crate::model::{GgufError, GgufMetadata};
 
 /// Why a GGUF file gives no tokenizer.
@@ -207,11 +208,6 @@ enum Words {
     Llama3,
     Qwen2,
 }
-
-/// From Llama 3's tokenizer.json.
-const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// From Qwen2's tokenizer.json.
-const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 impl Words {
     fn set(self, tokenizer: &mut Tokenizer) -> tokenizers::Result<()> {

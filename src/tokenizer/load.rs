@@ -6,7 +6,8 @@ use miette::Diagnostic;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::barrier::{has_barrier, last_cut};
+use super::barrier::{BEFORE, Cuts};
+use super::words::IdleWords;
 use crate::vocabulary::Fingerprint;
 
 /// A tokenizer cannot be had or cannot encode.
@@ -71,7 +72,11 @@ pub struct Tokenizer {
     pub fingerprint: Fingerprint,
     /// The token that ends a text, if the files say it.
     pub end_of_text: Option<u32>,
-    barrier: bool,
+    /// Where its texts may be cut.
+    pub(super) cuts: Option<Cuts>,
+    /// Tokens of what stands before a part that is encoded by itself.
+    pub(super) tokens_before: usize,
+    pub(super) idle_words: IdleWords,
 }
 
 impl Tokenizer {
@@ -98,8 +103,21 @@ impl Tokenizer {
         let _ = inner.with_truncation(None);
         inner.with_padding(None);
         let description = inner.to_string(false).ok().and_then(|text| serde_json::from_str(&text).ok());
-        let barrier = description.is_some_and(|description| has_barrier(&description));
-        Self { inner, path, fingerprint, end_of_text: None, barrier }
+        let cuts = description.and_then(|description| Cuts::of(&description));
+        let mut tokenizer = Self {
+            inner,
+            path,
+            fingerprint,
+            end_of_text: None,
+            cuts,
+            tokens_before: 0,
+            idle_words: IdleWords::default(),
+        };
+        match tokenizer.encode(BEFORE) {
+            Ok(tokens) => tokenizer.tokens_before = tokens.len(),
+            Err(_) => tokenizer.cuts = None,
+        }
+        tokenizer
     }
 
     fn configured_end_of_text(&self) -> Option<u32> {
@@ -125,18 +143,9 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// A place in `context` from which on [`encode_tail`](Self::encode_tail) gives the tokens that it has after what is before.
-    pub(super) fn cut(&self, context: &str) -> Option<usize> {
-        if self.barrier { last_cut(context, context.len()) } else { None }
-    }
-
-    /// Tokens of a text that begins at a [`cut`](Self::cut), as they are behind what was cut off.
-    pub(super) fn encode_tail(&self, tail: &str) -> Result<Vec<u32>, TokenizerError> {
-        // Something must stand before it: tokenizers may put a mark before the first word of all.
-        const BEFORE: &str = "a";
-        let tokens = self.encode(&format!("{BEFORE}{tail}"))?;
-        let skipped = self.encode(BEFORE)?.len();
-        Ok(tokens[skipped.min(tokens.len())..].to_vec())
+    /// Whether requests are encoded part by part; if not, everything is encoded whole, to the same tokens.
+    pub fn encodes_parts(&self) -> bool {
+        self.cuts.is_some()
     }
 
     /// Text of `tokens`, without the special ones among them.

@@ -4,6 +4,7 @@ mod barrier;
 pub mod gguf;
 mod load;
 mod pair;
+mod words;
 
 pub use load::{Tokenizer, TokenizerError};
 pub use pair::{TokenRequest, encode_requests};

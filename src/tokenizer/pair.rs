@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::words::WordEncoder;
 use super::{Tokenizer, TokenizerError};
 use crate::python::text;
 use crate::vocabulary::{DocumentRequests, Request};
@@ -67,44 +68,62 @@ pub fn encode_requests(
     tokenizer: &Tokenizer,
     documents: &[DocumentRequests],
 ) -> Result<Vec<Vec<TokenRequest>>, TokenizerError> {
-    documents.par_iter().map(|document| encode_document(tokenizer, &document.requests)).collect()
+    let encode = |document: &DocumentRequests| {
+        encode_document(&mut WordEncoder::new(tokenizer), tokenizer, &document.requests)
+    };
+    documents.par_iter().map(encode).collect()
 }
 
 /// A context that was encoded.
 struct Encoded<'a> {
     context: &'a Arc<str>,
     tokens: Arc<[u32]>,
-    /// Where its last part begins, and the tokens of that part.
+    /// Where its last part begins, and how many tokens that part has.
     tail: Option<(usize, usize)>,
 }
 
 impl<'a> Encoded<'a> {
-    fn new(tokenizer: &Tokenizer, context: &'a Arc<str>) -> Result<Self, TokenizerError> {
+    fn new(
+        words: &mut WordEncoder<'_>,
+        tokenizer: &Tokenizer,
+        context: &'a Arc<str>,
+    ) -> Result<Self, TokenizerError> {
         let head = text::rstrip(context);
-        let tail = match tokenizer.cut(head) {
-            Some(at) => Some((at, tokenizer.encode_tail(&head[at..])?.len())),
+        let Some(tokens) = words.encode_parts(head)? else {
+            let tokens = or_end_of_text(tokenizer.encode(head)?, tokenizer)?;
+            return Ok(Self { context, tokens, tail: None });
+        };
+        let tail = match tokenizer.cuts.as_ref().and_then(|cuts| cuts.last(head)) {
+            Some(at) => words.encode_tail(&head[at..])?.map(|tokens| (at, tokens.len())),
             None => None,
         };
-        Ok(Self { context, tokens: encode_context(tokenizer, head)?, tail })
+        Ok(Self { context, tokens: or_end_of_text(tokens, tokenizer)?, tail })
     }
 
     /// What the tokens of context and continuation have beyond those of the context.
-    fn continuation(&self, tokenizer: &Tokenizer, continuation: &str) -> Result<Vec<u32>, TokenizerError> {
-        let (tokens, known) = match self.tail {
-            Some((at, known)) => {
-                (tokenizer.encode_tail(&format!("{}{continuation}", &self.context[at..]))?, known)
+    fn continuation(
+        &self,
+        words: &mut WordEncoder<'_>,
+        continuation: &str,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        if let Some((at, known)) = self.tail {
+            let tail = format!("{}{continuation}", &self.context[at..]);
+            if let Some(tokens) = words.encode_tail(&tail)? {
+                return Ok(tokens[known.min(tokens.len())..].to_vec());
             }
-            // A context of white space alone is empty once it has moved: then nothing stands before the continuation.
-            None => {
-                let known = if text::rstrip(self.context).is_empty() { 0 } else { self.tokens.len() };
-                (tokenizer.encode(&format!("{}{continuation}", self.context))?, known)
-            }
-        };
+        }
+        // A context of white space alone is empty once it has moved: then nothing stands before the continuation.
+        let known = if text::rstrip(self.context).is_empty() { 0 } else { self.tokens.len() };
+        let tokens = words.encode(&format!("{}{continuation}", self.context))?;
         Ok(tokens[known.min(tokens.len())..].to_vec())
     }
 }
 
-fn encode_document(tokenizer: &Tokenizer, requests: &[Request]) -> Result<Vec<TokenRequest>, TokenizerError> {
+fn encode_document(
+    words: &mut WordEncoder<'_>,
+    tokenizer: &Tokenizer,
+    requests: &[Request],
+) -> Result<Vec<TokenRequest>, TokenizerError> {
     // The choices of a document mostly share one context, which is then encoded once.
     let mut last: Option<Encoded<'_>> = None;
     let mut encoded = Vec::with_capacity(requests.len());
@@ -113,15 +132,15 @@ fn encode_document(tokenizer: &Tokenizer, requests: &[Request]) -> Result<Vec<To
             Request::Loglikelihood { context, continuation } => {
                 let context = match last.take() {
                     Some(known) if Arc::ptr_eq(known.context, context) => known,
-                    _ => Encoded::new(tokenizer, context)?,
+                    _ => Encoded::new(words, tokenizer, context)?,
                 };
-                let continuation = context.continuation(tokenizer, continuation)?;
+                let continuation = context.continuation(words, continuation)?;
                 let tokens = context.tokens.clone();
                 last = Some(context);
                 TokenRequest::Loglikelihood { context: tokens, continuation }
             }
             Request::GenerateUntil { context, until, max_new_tokens } => TokenRequest::GenerateUntil {
-                context: encode_context(tokenizer, context)?,
+                context: or_end_of_text(words.encode(context)?, tokenizer)?,
                 until: until.clone(),
                 max_new_tokens: *max_new_tokens,
             },
@@ -130,8 +149,8 @@ fn encode_document(tokenizer: &Tokenizer, requests: &[Request]) -> Result<Vec<To
     Ok(encoded)
 }
 
-fn encode_context(tokenizer: &Tokenizer, context: &str) -> Result<Arc<[u32]>, TokenizerError> {
-    let tokens = tokenizer.encode(context)?;
+/// A context's tokens; the end of text stands for an empty one.
+fn or_end_of_text(tokens: Vec<u32>, tokenizer: &Tokenizer) -> Result<Arc<[u32]>, TokenizerError> {
     if tokens.is_empty() {
         let end = tokenizer
             .end_of_text

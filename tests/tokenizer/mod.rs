@@ -1,6 +1,7 @@
 //! Token ids against the models' own tokenizer.json.
 
 mod pairs;
+mod real_prompts;
 
 use std::collections::BTreeMap;
 use std::io::Read;

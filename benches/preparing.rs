@@ -1,0 +1,209 @@
+//! How long it takes from task files to a plan, stage by stage, over all tasks and the real datasets.
+//!
+//!     cargo bench --bench preparing -- --datasets DIR --tokenizer FILE
+//!
+//! Beside it, in the same run, a sample of the documents is encoded the plain way, as the harness does: for every request its
+//! context whole, and context and continuation whole. The tokens must be equal.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use assay::dataset::DatasetStore;
+use assay::evaluate::{Limits, Plan, Prepared, plan, plan_each, prepare_all};
+use assay::metric::Scorer;
+use assay::prompt::{self, PromptOptions, TaskRequests};
+use assay::python::text::rstrip;
+use assay::task::{Task, TaskIndex};
+use assay::tokenizer::{TokenRequest, Tokenizer, encode_requests};
+use assay::vocabulary::{DocumentRequests, Request};
+use rayon::prelude::*;
+
+/// Positions of Mistral-7B.
+const MAX_LENGTH: usize = 32_768;
+/// One document in so many is encoded the plain way too.
+const SAMPLED: usize = 40;
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Arguments {
+    datasets: PathBuf,
+    tokenizer: PathBuf,
+}
+
+fn arguments() -> Option<Arguments> {
+    let (mut datasets, mut tokenizer) = (None, None);
+    // Cargo itself passes `--bench`.
+    let mut typed = std::env::args_os().skip(1).filter(|argument| argument != "--bench");
+    while let Some(argument) = typed.next() {
+        match argument.to_str() {
+            Some("--datasets") => datasets = typed.next().map(PathBuf::from),
+            Some("--tokenizer") => tokenizer = typed.next().map(PathBuf::from),
+            _ => return None,
+        }
+    }
+    Some(Arguments { datasets: datasets?, tokenizer: tokenizer? })
+}
+
+fn main() -> ExitCode {
+    let Some(arguments) = arguments() else {
+        println!(
+            "NOT MEASURED: give the datasets and a tokenizer:\n  \
+             cargo bench --bench preparing -- --datasets DIR --tokenizer FILE"
+        );
+        return ExitCode::SUCCESS;
+    };
+    match measure(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("NOT MEASURED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Adds the time that `work` takes to `sum`.
+fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let clock = Instant::now();
+    let result = work();
+    *sum += clock.elapsed();
+    result
+}
+
+fn measure(arguments: &Arguments) -> Result<(), Failure> {
+    println!("{} threads, {}", rayon::current_num_threads(), arguments.tokenizer.display());
+    let mut together = Duration::ZERO;
+    let total = timed(&mut together, || as_the_command_does(arguments))?;
+
+    let mut loading = Duration::ZERO;
+    let tokenizer = timed(&mut loading, || Tokenizer::from_file(&arguments.tokenizer))?;
+    if !tokenizer.encodes_parts() {
+        println!("this tokenizer's texts have no cuts: everything is encoded whole");
+    }
+    let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
+    let tasks = tasks()?;
+    let (mut reading, mut building) = (Duration::ZERO, Duration::ZERO);
+    let (mut tokenising, mut planning) = (Duration::ZERO, Duration::ZERO);
+    let options = PromptOptions::default();
+    let mut prepared = Vec::new();
+    for task in tasks {
+        timed(&mut reading, || read(&store, &task))?;
+        let requests: TaskRequests = timed(&mut building, || prompt::build(&task, &store, &options))?;
+        let tokens = timed(&mut tokenising, || encode_requests(&tokenizer, &requests.documents))?;
+        let scorer = Scorer::for_task(&task)?;
+        prepared.push(Prepared { task, scorer, requests, tokens, truncated: 0 });
+    }
+    let planned = timed(&mut planning, || plan(&prepared, MAX_LENGTH, usize::MAX))?;
+    if planned != total {
+        return Err(format!("two plans of the same: {planned:?}, {total:?}").into());
+    }
+
+    let documents: usize = prepared.iter().map(|task| task.tokens.len()).sum();
+    let tokens: usize = prepared.iter().map(tokens_of).sum();
+    let row = |name: &str, time: Duration| println!("{name:<28}{:>8.2} s", time.as_secs_f64());
+    row("loading the tokenizer", loading);
+    row("reading datasets", reading);
+    row("building prompts", building);
+    row("tokenising", tokenising);
+    row("planning", planning);
+    row("one after the other", loading + reading + building + tokenising + planning);
+    row("as `assay plan` does it", together);
+    println!(
+        "{documents} documents, {} requests, {tokens} tokens in contexts and continuations: {:.0} tokens a second tokenised",
+        planned.requests,
+        tokens as f64 / tokenising.as_secs_f64()
+    );
+    println!("{} tokens alone, {} planned", planned.tokens_alone, planned.tokens_planned);
+    compare(&prepared, &tokenizer, tokenising, documents)
+}
+
+fn tasks() -> Result<Vec<Task>, Failure> {
+    Ok(TaskIndex::load(&[])?.select(&["all".to_string()])?.tasks)
+}
+
+/// All stages, several tasks at once, and the plan of each task besides that of all.
+fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
+    let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
+    let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
+    let limits = Limits { max_length: MAX_LENGTH, vocab_size: usize::MAX };
+    let prepared = prepare_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, limits, &|| false)?;
+    let (_, total) = plan_each(&prepared.unwrap_or_default(), MAX_LENGTH, usize::MAX)?;
+    Ok(total)
+}
+
+/// The rows that a task needs; the store keeps them.
+fn read(store: &DatasetStore, task: &Task) -> Result<(), Failure> {
+    let splits: HashSet<&str> = task.evaluation_split().into_iter().chain(task.fewshot_split()).collect();
+    for split in splits {
+        store.split(&task.dataset, split)?;
+    }
+    Ok(())
+}
+
+/// Tokens of a task's contexts, each once, and of its continuations.
+fn tokens_of(task: &Prepared) -> usize {
+    task.tokens.iter().map(|requests| tokens_of_document(requests)).sum()
+}
+
+fn tokens_of_document(requests: &[TokenRequest]) -> usize {
+    let mut seen = HashSet::new();
+    let contexts = requests.iter().map(TokenRequest::context).filter(|context| seen.insert(context.as_ptr()));
+    contexts.map(|context| context.len()).sum::<usize>()
+        + requests.iter().map(|request| request.continuation().len()).sum::<usize>()
+}
+
+/// Encodes every so-many-th document the plain way, and holds the tokens against those that are there.
+fn compare(
+    prepared: &[Prepared],
+    tokenizer: &Tokenizer,
+    tokenising: Duration,
+    documents: usize,
+) -> Result<(), Failure> {
+    let all = prepared.iter().flat_map(|task| task.requests.documents.iter().zip(&task.tokens));
+    let sample: Vec<(&DocumentRequests, &Vec<TokenRequest>)> = all.step_by(SAMPLED).collect();
+    let mut time = Duration::ZERO;
+    let plain: Vec<Plain> = timed(&mut time, || {
+        sample.par_iter().map(|(document, _)| plain(tokenizer, document)).collect::<Result<_, _>>()
+    })?;
+    for ((document, tokens), plain) in sample.iter().zip(&plain) {
+        let equal = tokens.iter().zip(plain).all(|(request, (head, rest))| {
+            request.context()[..] == head[..] && request.continuation() == rest
+        });
+        if !equal || tokens.len() != plain.len() {
+            return Err(
+                format!("{} document {}: other tokens than plainly", document.task, document.doc_id).into()
+            );
+        }
+    }
+    let each = |time: Duration, documents: usize| time.as_secs_f64() / documents as f64;
+    let (ours, theirs) = (each(tokenising, documents), each(time, sample.len()));
+    println!(
+        "sample of {} documents, the plain way: {:.2} ms a document, {:.3} ms as above; ratio {:.1}, tokens equal",
+        sample.len(),
+        1e3 * theirs,
+        1e3 * ours,
+        theirs / ours
+    );
+    Ok(())
+}
+
+/// Context and continuation of each request.
+type Plain = Vec<(Vec<u32>, Vec<u32>)>;
+
+fn plain(tokenizer: &Tokenizer, document: &DocumentRequests) -> Result<Plain, String> {
+    let encode = |text: &str| tokenizer.encode(text).map_err(|error| error.to_string());
+    let mut encoded = Vec::new();
+    for request in &document.requests {
+        encoded.push(match request {
+            Request::Loglikelihood { context, continuation } => {
+                let head = encode(rstrip(context))?;
+                let whole = encode(&format!("{context}{continuation}"))?;
+                let rest = whole[head.len().min(whole.len())..].to_vec();
+                (head, rest)
+            }
+            Request::GenerateUntil { context, .. } => (encode(context)?, Vec::new()),
+        });
+    }
+    Ok(encoded)
+}

@@ -1,0 +1,160 @@
+//! Texts encoded part by part, and each distinct part once.
+//!
+//! A benchmark's prompts repeat their shots, and all texts repeat their words. Parts between two cuts have the same tokens
+//! wherever they stand, so those are kept; see [`Cuts`](super::barrier::Cuts).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::barrier::{BEFORE, Cuts};
+use super::{Tokenizer, TokenizerError};
+
+/// Parts that are kept at once, by each thread: some ten megabytes.
+const KEPT: usize = 1 << 17;
+/// Longer parts hardly recur.
+const LONGEST: usize = 64;
+
+/// Parts and their tokens.
+#[derive(Default)]
+pub struct Words {
+    /// From where to where in `tokens`.
+    known: HashMap<Box<str>, (u32, u32)>,
+    tokens: Vec<u32>,
+}
+
+impl Words {
+    fn add(&mut self, part: &str, tokens: &[u32]) {
+        // Forgetting everything now and then costs less than knowing what is old; common words are soon back.
+        if self.known.len() >= KEPT {
+            self.known.clear();
+            self.tokens.clear();
+        }
+        let from = self.tokens.len();
+        let (Ok(begin), Ok(end)) = (u32::try_from(from), u32::try_from(from + tokens.len())) else { return };
+        self.tokens.extend_from_slice(tokens);
+        self.known.insert(part.into(), (begin, end));
+    }
+}
+
+/// What the threads that encode with a tokenizer have learnt, for those that come after them.
+#[derive(Default)]
+pub struct IdleWords(Mutex<Vec<Words>>);
+
+impl IdleWords {
+    fn take(&self) -> Words {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn put(&self, words: Words) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(words);
+    }
+}
+
+/// Encodes texts with what was learnt before.
+pub struct WordEncoder<'t> {
+    tokenizer: &'t Tokenizer,
+    words: Words,
+}
+
+impl<'t> WordEncoder<'t> {
+    /// An encoder for one thread.
+    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+        Self { tokenizer, words: tokenizer.idle_words.take() }
+    }
+
+    /// Tokens of `text`, equal to [`Tokenizer::encode`]'s.
+    pub fn encode(&mut self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        match self.encode_parts(text)? {
+            Some(tokens) => Ok(tokens),
+            None => self.tokenizer.encode(text),
+        }
+    }
+
+    /// The same, part by part; `None` where it must be encoded whole.
+    pub fn encode_parts(&mut self, text: &str) -> Result<Option<Vec<u32>>, TokenizerError> {
+        let Some(cuts) = &self.tokenizer.cuts else { return Ok(None) };
+        let mut parts = cuts.parts(text);
+        let first = parts.next().unwrap_or_default();
+        if cuts.holds_added(first) {
+            return Ok(None);
+        }
+        let mut tokens = Vec::with_capacity(text.len() / 3);
+        tokens.extend(self.tokenizer.encode(first)?);
+        Ok(self.append(cuts, parts, &mut tokens)?.then_some(tokens))
+    }
+
+    /// Tokens of a text that begins at a cut, as they are behind what was cut off; `None` where that matters.
+    pub fn encode_tail(&mut self, tail: &str) -> Result<Option<Vec<u32>>, TokenizerError> {
+        let Some(cuts) = &self.tokenizer.cuts else { return Ok(None) };
+        let mut tokens = Vec::new();
+        Ok(self.append(cuts, cuts.parts(tail), &mut tokens)?.then_some(tokens))
+    }
+
+    /// Appends the tokens of parts that each begin at a cut; not where one holds a token that is found in the raw text.
+    fn append<'p>(
+        &mut self,
+        cuts: &Cuts,
+        parts: impl Iterator<Item = &'p str>,
+        tokens: &mut Vec<u32>,
+    ) -> Result<bool, TokenizerError> {
+        for part in parts {
+            if let Some(&(begin, end)) = self.words.known.get(part) {
+                tokens.extend_from_slice(&self.words.tokens[begin as usize..end as usize]);
+                continue;
+            }
+            if cuts.holds_added(part) {
+                return Ok(false);
+            }
+            let with_before = self.tokenizer.encode(&format!("{BEFORE}{part}"))?;
+            let own = &with_before[self.tokenizer.tokens_before.min(with_before.len())..];
+            tokens.extend_from_slice(own);
+            if part.len() <= LONGEST {
+                self.words.add(part, own);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for WordEncoder<'_> {
+    fn drop(&mut self) {
+        self.tokenizer.idle_words.put(std::mem::take(&mut self.words));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn sample_tokenizer() -> Tokenizer {
+        Tokenizer::from_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/tokenizer.json"))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_stays_right() {
+        let tokenizer = sample_tokenizer();
+        let mut encoder = WordEncoder::new(&tokenizer);
+        let text = "Question: why?\nAnswer: because";
+        let expected = tokenizer.encode(text).unwrap();
+        for n in 0..2 * KEPT as u32 + 3 {
+            encoder.words.add(&format!(" {n}"), &[n]);
+            assert!(encoder.words.known.len() <= KEPT && encoder.words.tokens.len() < 2 * KEPT);
+            if n % 10_007 == 0 {
+                assert_eq!(encoder.encode(text).unwrap(), expected);
+            }
+        }
+        let (begin, end) = encoder.words.known[" 262146"];
+        assert_eq!(encoder.words.tokens[begin as usize..end as usize], [262_146]);
+    }
+
+    #[test]
+    fn what_was_learnt_goes_to_the_next() {
+        let tokenizer = sample_tokenizer();
+        WordEncoder::new(&tokenizer).encode("one two").unwrap();
+        let encoder = WordEncoder::new(&tokenizer);
+        assert!(encoder.words.known.contains_key(" two"));
+        assert!(WordEncoder::new(&tokenizer).words.known.is_empty(), "each thread has its own");
+    }
+}
