@@ -153,6 +153,7 @@ impl Run<'_> {
                 ("tokens_planned", plan.tokens_planned),
                 ("tokens_computed", evaluation.work.tokens_computed),
                 ("tokens_generated", evaluation.work.tokens_generated),
+                ("passes", evaluation.work.passes),
                 ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
                 ("rows_per_pass", evaluation.rows_per_pass),
             ],
@@ -231,12 +232,13 @@ fn announce(
     let facts = model.facts();
     let sample = if source.sample { " (built-in sample)" } else { "" };
     say!(
-        "{}{sample}: {}, {} parameters, {} on {}",
+        "{}{sample}: {}, {} parameters, {} on {} ({} kernels)",
         facts.name,
         facts.architecture,
         HumanCount(facts.parameters),
         facts.dtype,
-        facts.device
+        facts.device,
+        facts.kernels
     );
     if prepared.iter().any(|p| store.is_sampled(&p.task.dataset)) {
         say!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
@@ -339,6 +341,7 @@ fn model_record(model: &Model, source: &ModelSource, tokenizer: &Tokenizer, hash
         parameters: facts.parameters,
         dtype: facts.dtype.to_string(),
         device: facts.device.clone(),
+        kernels: facts.kernels,
         max_length: facts.max_length,
         weights,
         tokenizer: (shown(&tokenizer.path), tokenizer.fingerprint.clone()),

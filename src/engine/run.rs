@@ -110,6 +110,8 @@ pub struct Work {
     pub tokens_computed: usize,
     /// Rows that went through the model for generated tokens.
     pub tokens_generated: usize,
+    /// Passes in which they went.
+    pub passes: usize,
     /// Tokens whose keys and values were kept at once, at most.
     pub peak_live_kv_tokens: usize,
     /// Requests cut to the model's context.
@@ -123,6 +125,7 @@ impl Work {
         self.tokens_planned += other.tokens_planned;
         self.tokens_computed += other.tokens_computed;
         self.tokens_generated += other.tokens_generated;
+        self.passes += other.passes;
         self.peak_live_kv_tokens = self.peak_live_kv_tokens.max(other.peak_live_kv_tokens);
         self.truncated += other.truncated;
     }

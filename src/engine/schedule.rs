@@ -255,6 +255,7 @@ impl<'r> Schedule<'r> {
             }
             self.live += count;
         }
+        self.work.passes += 1;
         self.work.peak_live_kv_tokens = self.work.peak_live_kv_tokens.max(self.live);
     }
 

@@ -21,6 +21,8 @@ pub struct ModelRecord {
     pub dtype: String,
     /// Device computed on.
     pub device: String,
+    /// What computed: the instructions of our own kernels, or `plain`.
+    pub kernels: &'static str,
     /// Positions.
     pub max_length: usize,
     /// Weight files with their hashes.
@@ -173,6 +175,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "tokenizer": {"path": run.model.tokenizer.0, "blake3": run.model.tokenizer.1},
         "dtype": run.model.dtype,
         "device": run.model.device,
+        "kernels": run.model.kernels,
         "threads": run.threads,
         "tasks": tasks,
     });

@@ -6,21 +6,20 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use assay::engine::{Engine, Heard, Loaded};
-use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
+use assay::model::{DeviceChoice, DtypeChoice, Kernels, LoadOptions, Model};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
 use proptest::prelude::*;
 
 /// The built-in model in each number format: heads in groups, four layers or so, a real vocabulary.
 static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
-    [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16]
-        .map(|dtype| {
-            let options = LoadOptions { dtype, device: DeviceChoice::Cpu, ..LoadOptions::default() };
-            Model::load(&folder, options).unwrap()
-        })
-        .into()
+    [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16].map(|dtype| sample(dtype, Kernels::Fast)).into()
 });
+
+fn sample(dtype: DtypeChoice, kernels: Kernels) -> Model {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
+    Model::load(&folder, LoadOptions { dtype, device: DeviceChoice::Cpu, kernels }).unwrap()
+}
 
 /// How requests are answered.
 #[derive(Debug, Clone)]
@@ -67,6 +66,20 @@ fn answers(
         }
         answers
     })
+}
+
+/// Each request on its own, on one thread.
+fn alone(model: &Model, tokenizer: &Tokenizer, requests: &[TokenRequest]) -> Vec<Response> {
+    let way = |index| Way {
+        order: vec![index],
+        rows_per_pass: 1024,
+        spare: 0,
+        threads: 1,
+        restart_after: usize::MAX,
+    };
+    (0..requests.len())
+        .map(|index| answers(model, tokenizer, requests, &way(index)).remove(&index).unwrap())
+        .collect()
 }
 
 /// Equal to the last bit.
@@ -125,10 +138,7 @@ proptest! {
     fn no_schedule_changes_a_bit((requests, ways) in requests_and_ways(), format in 0usize..3) {
         let tokenizer = super::tokenizer();
         let model = &MODELS[format];
-        let alone = |index| Way { order: vec![index], rows_per_pass: 1024, spare: 0, threads: 1, restart_after: usize::MAX };
-        let expected: Vec<Response> = (0..requests.len())
-            .map(|index| answers(model, &tokenizer, &requests, &alone(index)).remove(&index).unwrap())
-            .collect();
+        let expected = alone(model, &tokenizer, &requests);
         for way in ways {
             let found = answers(model, &tokenizer, &requests, &way);
             prop_assert_eq!(found.len(), way.order.len());
@@ -140,4 +150,38 @@ proptest! {
             }
         }
     }
+}
+
+/// What ARCHITECTURE.md says of the plain path: other bits, but not by much.
+#[test]
+fn the_plain_path_differs_by_little() {
+    let tokenizer = super::tokenizer();
+    let model = sample(DtypeChoice::F32, Kernels::Plain);
+    let vocabulary = model.facts().vocab_size as u32;
+    let token = |i: u32| (i * i * 31 + i * 7) % vocabulary;
+    let requests: Vec<TokenRequest> = (0..40)
+        .map(|i| TokenRequest::Loglikelihood {
+            context: (0..60 + i).map(|k| token(k + i % 4)).collect(),
+            continuation: (0..5).map(|k| token(i * 5 + k)).collect(),
+        })
+        .collect();
+    let expected = alone(&model, &tokenizer, &requests);
+    let order: Vec<usize> = (0..requests.len()).collect();
+    let mut worst = 0.0f64;
+    for rows_per_pass in [7, 100, 1024] {
+        let way =
+            Way { order: order.clone(), rows_per_pass, spare: 1000, threads: 2, restart_after: usize::MAX };
+        for (index, response) in answers(&model, &tokenizer, &requests, &way) {
+            let (
+                Response::Loglikelihood { loglikelihood: a, .. },
+                Response::Loglikelihood { loglikelihood: b, .. },
+            ) = (&response, &expected[index])
+            else {
+                panic!("a score is a score")
+            };
+            worst = worst.max((a - b).abs());
+        }
+    }
+    eprintln!("by the plain path, scores of five tokens differ by up to {worst:e} between schedules");
+    assert!(worst < 1e-4, "{worst}");
 }

@@ -24,7 +24,8 @@ pub struct PairProduct {
 /// The processor has avx512bf16; `product` describes memory of that size that may be read and, for `c`, written.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn multiply(product: PairProduct, rows: usize) {
-    const STEPS: [(usize, unsafe fn(&PairProduct)); 5] =
+    type Kernel = unsafe fn(&PairProduct);
+    const STEPS: [(usize, Kernel); 5] =
         [(14, kernel::<14>), (8, kernel::<8>), (4, kernel::<4>), (2, kernel::<2>), (1, kernel::<1>)];
     let mut row = 0;
     while row < rows {
