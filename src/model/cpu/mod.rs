@@ -7,6 +7,8 @@
 mod amx;
 mod attention;
 mod dot;
+#[cfg(test)]
+mod every_isa;
 mod isa;
 mod kept;
 mod matrix;

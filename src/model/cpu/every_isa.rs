@@ -1,0 +1,69 @@
+//! The whole network with every set of instructions that this processor has.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::Device;
+
+use super::isa::{Bf16, Isa};
+use super::network::Network;
+use crate::model::config::{Dtype, ModelConfig};
+use crate::model::kv::{KvCache, KvShape, SegmentId};
+use crate::model::pass::{Layout, Segment};
+use crate::model::weights::{Checkpoint, Weights};
+
+/// Logits of two passes: a text and two that continue it, then a token more of each of those.
+fn logits(isa: Isa, dtype: Dtype) -> Vec<f32> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
+    let config = ModelConfig::from_hf_file(&folder.join("config.json")).unwrap();
+    let checkpoint = Checkpoint::open_folder(&folder).unwrap();
+    let mut weights = Weights::new(&checkpoint, &config, dtype, &Device::Cpu);
+    let network = Network::take(&mut weights, &config, dtype, isa).unwrap();
+    let (layers, kv_heads, head_dim) = (config.layers, config.kv_heads, config.head_dim);
+    let mut kv = KvCache::new(KvShape { layers, kv_heads, head_dim, dtype });
+    let segment = |id: usize, prefix: &[usize], tokens: std::ops::Range<u32>| Segment {
+        id: SegmentId(id),
+        prefix: prefix.iter().copied().map(SegmentId).collect(),
+        tokens: tokens.map(|i| i * 37 % config.vocab_size as u32).collect(),
+    };
+    let passes = [
+        vec![segment(0, &[], 0..70), segment(1, &[0], 3..21), segment(2, &[0], 5..6)],
+        vec![segment(1, &[0], 1..2), segment(2, &[0], 2..3)],
+    ];
+    let mut all = Vec::new();
+    for pass in passes {
+        let layout = Layout::open(&pass, &mut kv).unwrap();
+        let wanted: Vec<u32> = (0..layout.tokens.len() as u32).rev().step_by(3).collect();
+        let read = |_: usize, row: &[f32]| {
+            all.extend_from_slice(row);
+            Ok(ControlFlow::Continue(()))
+        };
+        network.forward(&layout, &wanted, &mut kv, read).unwrap();
+        kv.commit(layout.ids());
+    }
+    all
+}
+
+#[test]
+fn all_sets_of_instructions_give_the_same_bits_but_for_tiles() {
+    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+        let mut expected: Option<Vec<f32>> = None;
+        for vector in Isa::vectors() {
+            for bf16 in Isa::bf16(vector) {
+                let isa = Isa { vector, bf16 };
+                let found = logits(isa, dtype);
+                assert!(found.iter().all(|x| x.is_finite()));
+                let Some(expected) = &expected else {
+                    // With tiles first, the reference is the next way.
+                    if dtype != Dtype::Bf16 || bf16 != Bf16::Amx {
+                        expected = Some(found);
+                    }
+                    continue;
+                };
+                assert_eq!(found.len(), expected.len());
+                let same = found.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{isa:?} in {dtype}");
+            }
+        }
+    }
+}
