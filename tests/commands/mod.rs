@@ -3,6 +3,7 @@
 mod bad_input;
 mod eval;
 mod near_ties;
+mod same_samples;
 mod tables;
 
 use std::path::{Path, PathBuf};
