@@ -31,6 +31,8 @@ pub struct NoMemory {
 
 /// A run of numbers that begins at a cache line.
 pub struct Aligned<T: Number> {
+    /// What was allocated; up to a line before `start`.
+    allocated: NonNull<u8>,
     start: NonNull<T>,
     length: usize,
 }
@@ -44,19 +46,23 @@ impl<T: Number> Aligned<T> {
     /// `length` zeros. Large runs cost memory when they are first written only.
     pub fn zeros(length: usize) -> Result<Self, NoMemory> {
         if length == 0 {
-            return Ok(Self { start: NonNull::dangling(), length });
+            return Ok(Self { allocated: NonNull::dangling(), start: NonNull::dangling(), length });
         }
         let no_memory = NoMemory { bytes: length.saturating_mul(size_of::<T>()) };
         let Some(layout) = Self::layout(length) else { return Err(no_memory) };
-        // SAFETY: the layout has a size above zero, and zeros are numbers.
-        match NonNull::new(unsafe { alloc_zeroed(layout) }) {
-            Some(start) => Ok(Self { start: start.cast(), length }),
-            None => Err(no_memory),
-        }
+        // SAFETY: the layout has a size above zero.
+        let Some(allocated) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { return Err(no_memory) };
+        let skipped = allocated.as_ptr().align_offset(LINE);
+        // SAFETY: a line more than the numbers was allocated, and less than a line is skipped; zeros are numbers.
+        let start = unsafe { allocated.add(skipped) }.cast();
+        Ok(Self { allocated, start, length })
     }
 
+    /// Not aligned to lines itself: for such alignment the system's allocator writes the zeros, where it otherwise takes
+    /// pages that are zero already.
     fn layout(length: usize) -> Option<Layout> {
-        Layout::from_size_align(length.checked_mul(size_of::<T>())?, LINE).ok()
+        let bytes = length.checked_mul(size_of::<T>())?.checked_add(LINE)?;
+        Layout::from_size_align(bytes, align_of::<T>()).ok()
     }
 }
 
@@ -80,7 +86,7 @@ impl<T: Number> Drop for Aligned<T> {
     fn drop(&mut self) {
         if let (true, Some(layout)) = (self.length > 0, Self::layout(self.length)) {
             // SAFETY: allocated with this layout in `zeros`, and not given away since.
-            unsafe { dealloc(self.start.as_ptr().cast(), layout) }
+            unsafe { dealloc(self.allocated.as_ptr(), layout) }
         }
     }
 }
