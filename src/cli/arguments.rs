@@ -227,7 +227,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
     if bytes >= 1.0 && bytes < u64::MAX as f64 {
         Ok(bytes as u64)
     } else {
-        Err("expected a size above zero".into())
+        Err("expected a size above zero and below 16 EiB".into())
     }
 }
 

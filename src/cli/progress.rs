@@ -114,6 +114,10 @@ impl Progress {
     fn pace(&self) -> String {
         let elapsed = self.started.elapsed().as_secs_f64().max(1e-3);
         let computed = (self.computed.0 + self.computed.1) as f64;
+        // Answers are heard before the pass that gave them is counted.
+        if computed == 0.0 {
+            return String::new();
+        }
         let rate = computed / elapsed;
         let left = (self.tokens - computed).max(0.0) / rate.max(1e-3);
         format!("{rate:.0} tokens/s, {} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))))

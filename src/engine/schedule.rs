@@ -1,5 +1,6 @@
 //! Which rows go into the next pass, and whose keys and values are still needed.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::forward::Forward;
@@ -83,6 +84,8 @@ pub struct Schedule<'r> {
     looked: usize,
     /// Texts in the making.
     pub decodes: Vec<Decode>,
+    /// Texts whose prompt is computed, and that there was no room for yet.
+    waiting: VecDeque<Decode>,
     scores: Vec<Vec<Option<Score>>>,
     missing: Vec<usize>,
     next_id: usize,
@@ -123,6 +126,7 @@ impl<'r> Schedule<'r> {
             at: 0,
             looked: 0,
             decodes: Vec::new(),
+            waiting: VecDeque::new(),
             scores: sequences.iter().map(|s| vec![None; s.targets.len()]).collect(),
             missing: sequences.iter().map(|s| s.targets.len()).collect(),
             next_id: tree.nodes().len(),
@@ -149,6 +153,7 @@ impl<'r> Schedule<'r> {
 
     /// A token of every text in the making, then nodes in the tree's order until the pass is full; `None` at the end.
     pub fn next_pass(&mut self) -> Option<Pass> {
+        self.start_waiting();
         let mut pass = Pass { segments: Vec::new(), wanted: Vec::new(), readers: Vec::new() };
         for (index, decode) in self.decodes.iter().enumerate() {
             let mut prefix = self.chain(decode.leaf);
@@ -161,7 +166,11 @@ impl<'r> Schedule<'r> {
         // A text that is begun must be able to end.
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         let mut decodes = self.decodes.len();
-        while rows < self.rows_per_pass && decodes < DECODES && self.at < self.tree.order().len() {
+        while rows < self.rows_per_pass
+            && decodes < DECODES
+            && self.waiting.is_empty()
+            && self.at < self.tree.order().len()
+        {
             let free =
                 self.room.saturating_sub(self.live + rows.saturating_sub(self.decodes.len()) + reserved);
             let next = self.next_cost();
@@ -175,6 +184,19 @@ impl<'r> Schedule<'r> {
                 starting.iter().map(|&request| self.requests[request].max_new_tokens()).sum::<usize>();
         }
         (!pass.segments.is_empty()).then_some(pass)
+    }
+
+    /// Starts texts that wait: one if none is in the making, others as far as there is room for them to end.
+    fn start_waiting(&mut self) {
+        let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
+        while let Some(next) = self.waiting.front() {
+            reserved += next.may_still_keep();
+            let fits = self.live + reserved <= self.room && self.decodes.len() < DECODES;
+            if !fits && !self.decodes.is_empty() {
+                return;
+            }
+            self.decodes.extend(self.waiting.pop_front());
+        }
     }
 
     /// Tokens that the next node, or what is left of it, will keep, with those of the texts that begin there.
@@ -239,10 +261,10 @@ impl<'r> Schedule<'r> {
         Decode::new(request, leaf, id, until, max_new_tokens)
     }
 
-    /// Goes on with a text in the next passes.
+    /// Goes on with a text in the next passes that have room for it.
     pub fn start(&mut self, decode: Decode) {
         self.kept[decode.leaf].needed_by += 1;
-        self.decodes.push(decode);
+        self.waiting.push_back(decode);
     }
 
     /// Counts a pass that was computed.
@@ -321,7 +343,8 @@ impl<'r> Schedule<'r> {
 
     /// Forgets everything.
     pub fn release_all(&mut self, forward: &mut dyn Forward) {
-        for decode in self.decodes.drain(..) {
+        // Of a text that has only begun nothing is kept yet.
+        for decode in self.decodes.drain(..).filter(|decode| decode.kept() > 0) {
             forward.release(decode.id);
         }
         for (id, kept) in self.kept.iter().enumerate() {

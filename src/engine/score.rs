@@ -47,16 +47,17 @@ impl LogSoftmax {
 pub struct Score {
     /// In nats.
     pub log_probability: f32,
-    /// What rounding its logit to the model's number format moved `log_probability` by, at most, in nats.
+    /// An estimate of what rounding to the model's number format moved `log_probability` by, in nats: half a unit in the last
+    /// place of the target's own logit.
     ///
-    /// That is the target's own logit. The normaliser's rounding is left out: choices of one context share it at their first token,
+    /// The normaliser's rounding is left out: choices of one context share it at their first token,
     /// where it turns no decision; elsewhere it is the mean of all logits' roundings, weighted by probability, whose signs differ.
     /// Where one token has nearly all the probability they do not cancel, and the normaliser moves about as far as that token's
-    /// logit: this is an estimate of what rounding does, and no bound of it.
+    /// logit: the estimate is no bound.
     pub rounding: f64,
     /// Whether the model would have written it.
     pub is_greedy: bool,
-    /// Whether `is_greedy` could have been otherwise before the logits were rounded.
+    /// Whether the target and the likeliest other token are closer than their roundings.
     pub is_near_tie: bool,
 }
 

@@ -10,7 +10,7 @@ pub struct Scored<'a> {
     pub choices: &'a [String],
     /// Loglikelihood of each.
     pub loglikelihoods: Vec<f64>,
-    /// What rounding the logits moved each loglikelihood by, at most.
+    /// What rounding the logits moved each loglikelihood by, as estimated.
     pub roundings: Vec<f64>,
     /// Whether each is what the model would have written.
     pub greedy: Vec<bool>,
@@ -65,7 +65,7 @@ pub fn accuracy_by_bytes(scored: &Scored<'_>) -> (f64, Decision) {
 
 /// 1 if the choice likeliest per unit of `length` is right, and how narrowly it was taken.
 fn likeliest(scored: &Scored<'_>, length: fn(&str) -> usize) -> (f64, Decision) {
-    // What rounding leaves possible for each choice: at least, as read, at most.
+    // What the estimated rounding leaves possible for each choice: at least, as read, at most.
     let reach: Vec<[f64; 3]> = scored
         .choices
         .iter()

@@ -2,15 +2,15 @@
 //!
 //! A segment is a run of tokens that continues a chain of other segments, its prefix; segments form a tree, and each
 //! keeps its own keys and values only. A segment that nothing continues can grow in place: computing more tokens under
-//! its id appends them. Buffers double when they are full, so that a decode step copies one row and a chain stays as
-//! short as it was.
+//! its id appends them. Buffers grow by more than a row when they are full, so that a decode step
+//! copies one row and a chain stays as short as it was.
 
 use std::collections::HashMap;
 
 use candle_core::{Result, Tensor};
 
 use super::config::Dtype;
-use super::cpu::KeptRows;
+use super::cpu::{KeptRows, KeptShape};
 
 /// Names a segment; the caller chooses the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +69,12 @@ pub(super) struct KvShape {
     pub dtype: Dtype,
 }
 
+impl KvShape {
+    fn kept(self) -> KeptShape {
+        KeptShape { kv_heads: self.kv_heads, head_dim: self.head_dim, dtype: self.dtype }
+    }
+}
+
 /// Keys and values of a model's segments. Made by [`Model::kv_cache`](super::Model::kv_cache).
 pub struct KvCache {
     shape: KvShape,
@@ -80,8 +86,6 @@ struct Stored {
     /// Tells a segment from an earlier one of the same id.
     serial: u64,
     prefix: Vec<(SegmentId, u64)>,
-    /// Position of the first token.
-    start: usize,
     /// Tokens of passes that succeeded.
     length: usize,
     /// Tokens of the pass under way.
@@ -202,7 +206,6 @@ impl KvCache {
         let stored = Stored {
             serial: self.next_serial,
             prefix: chain,
-            start,
             length: 0,
             pending: count,
             followers: 0,
@@ -228,6 +231,9 @@ impl KvCache {
         for id in ids.rev() {
             if let Some(stored) = self.segments.get_mut(&id) {
                 stored.pending = 0;
+                for rows in &mut stored.rows {
+                    rows.truncate(self.shape.kept(), stored.length);
+                }
                 if stored.length == 0 {
                     self.release(id);
                 }
@@ -291,11 +297,6 @@ impl KvCache {
     /// Keys and values of a segment in one layer.
     pub(super) fn rows(&self, id: SegmentId, layer: usize) -> Option<&KeptRows> {
         self.segments.get(&id)?.rows.get(layer)
-    }
-
-    /// Position of a segment's first token.
-    pub fn start(&self, id: SegmentId) -> Option<usize> {
-        self.segments.get(&id).map(|stored| stored.start)
     }
 }
 

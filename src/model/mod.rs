@@ -158,7 +158,7 @@ pub struct ModelFacts {
 /// The network, by what computes it.
 enum Computes {
     Plain(Decoder),
-    Cpu(Network),
+    Cpu(Box<Network>),
 }
 
 /// A loaded model.
@@ -208,10 +208,7 @@ impl Model {
             dtype,
             device: device_name,
             weight_bytes: parameters * size,
-            kv_bytes_per_token: match &decoder {
-                Computes::Plain(_) => config.kv_bytes_per_token(dtype),
-                Computes::Cpu(network) => (config.layers * network.kept_shape().bytes()) as u64,
-            },
+            kv_bytes_per_token: config.kv_bytes_per_token(dtype),
             kernels: match &decoder {
                 Computes::Plain(_) => "plain",
                 Computes::Cpu(network) => network.kernels(),
@@ -317,7 +314,12 @@ impl Model {
             if !all_finite(logits) {
                 let Row { segment, token } = wanted[index];
                 let id = layout.segments[segment].id;
-                return Err(ForwardError::NotFinite { path: self.facts.path.clone(), id, token });
+                return Err(ForwardError::NotFinite {
+                    path: self.facts.path.clone(),
+                    what: "logits",
+                    id,
+                    token,
+                });
             }
             Ok(read(index, logits))
         };
@@ -386,7 +388,7 @@ fn take_all(
 ) -> Result<(Computes, u64), WeightsError> {
     let mut weights = Weights::new(checkpoint, config, dtype, device);
     let computes = match kernels == Kernels::Fast && device.is_cpu() {
-        true => Computes::Cpu(Network::take(&mut weights, config, dtype, Isa::best())?),
+        true => Computes::Cpu(Box::new(Network::take(&mut weights, config, dtype, Isa::best())?)),
         false => Computes::Plain(Decoder::take(&mut weights, config, dtype, device)?),
     };
     let parameters = weights.finish()?;

@@ -87,8 +87,8 @@ pub enum ForwardError {
         /// The model's.
         max_length: usize,
     },
-    /// Logits that are no numbers.
-    #[error("{}: logits after token {token} of segment {} are not finite", path.display(), id.0)]
+    /// Results that are no numbers.
+    #[error("{}: {what} after token {token} of segment {} are not finite", path.display(), id.0)]
     #[diagnostic(
         code(assay::engine),
         help(
@@ -98,6 +98,8 @@ pub enum ForwardError {
     NotFinite {
         /// The model.
         path: PathBuf,
+        /// Logits, or keys and values.
+        what: &'static str,
         /// The segment.
         id: SegmentId,
         /// Index of the token in the segment's tokens of this pass.

@@ -306,6 +306,11 @@ impl<'a> Weights<'a> {
         Ok(numbers)
     }
 
+    /// The file or index.
+    pub fn path(&self) -> &Path {
+        self.checkpoint.path()
+    }
+
     /// The error of a tensor that there is no memory for.
     pub fn no_memory(&self, tensor: &str, reason: String) -> WeightsError {
         WeightsError::Memory { path: self.checkpoint.path().to_owned(), tensor: tensor.to_owned(), reason }

@@ -50,6 +50,6 @@ pub struct Decision {
     /// The best choice's lead over the next, in the metric's own scale (nats; for metrics by length nats a character or byte);
     /// none where the decision is no comparison of choices.
     pub margin: Option<f64>,
-    /// Whether it could have been otherwise before the logits were rounded to the model's number format.
+    /// Whether another choice is within the estimated roundings of both.
     pub near_tie: bool,
 }

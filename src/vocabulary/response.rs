@@ -14,11 +14,11 @@ pub enum Response {
         is_greedy: bool,
         /// Tokens of the continuation.
         num_tokens: usize,
-        /// What rounding the tokens' own logits to the model's number format moved `loglikelihood` by, at most, in nats: the sum of
-        /// half a unit in the last place of each. The rounding of the other logits, in the normaliser, is left out.
+        /// An estimate of what rounding to the model's number format moved `loglikelihood` by, in nats: the sum of half a unit in
+        /// the last place of each token's own logit. The rounding of the other logits, in the normaliser, is left out.
         #[serde(default)]
         rounding: f64,
-        /// Whether `is_greedy` could have been otherwise before the logits were rounded.
+        /// Whether a token and the likeliest other one are closer than their roundings where `is_greedy` hangs on it.
         #[serde(default)]
         greedy_near_tie: bool,
     },

@@ -11,7 +11,8 @@ use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
 use proptest::prelude::*;
 
-/// The built-in model in each number format: heads in groups, four layers or so, a real vocabulary.
+/// The built-in model in each number format: heads in groups, a real vocabulary. Other sizes, and windows, are drawn at random in
+/// `model/random_models.rs`.
 static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
     [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16].map(|dtype| sample(dtype, Kernels::Fast)).into()
 });

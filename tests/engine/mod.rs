@@ -241,3 +241,32 @@ fn requests_that_cannot_be_fed_are_named() {
         assert_eq!(error.as_ref().err().and_then(EngineError::request), Some(index));
     }
 }
+
+#[test]
+fn equal_prompts_wait_for_room() {
+    let until: Arc<[String]> = Arc::new(["no such text".to_string()]);
+    let prompt = |length: u32| TokenRequest::GenerateUntil {
+        context: (20..20 + length).collect(),
+        until: until.clone(),
+        max_new_tokens: 12,
+    };
+    // Equal prompts, and one that goes on where the others end.
+    let requests: Vec<TokenRequest> = (0..50).map(|_| prompt(20)).chain([prompt(24)]).collect();
+    for (room, texts) in [(36, 1), (60, 3), (MAX_LENGTH * 40, 32)] {
+        let mut model = StandIn::default();
+        let mut answered = 0;
+        let tokenizer = tokenizer();
+        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |heard| {
+            if let Heard::Answer(answer) = heard {
+                assert_eq!(answer.response, alone(&requests[answer.request], &tokenizer));
+                answered += 1;
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(answered, requests.len());
+        assert!(model.kept.is_empty());
+        assert!(model.peak <= room.min(24 + 12 * texts), "{} tokens are kept, of {room}", model.peak);
+        assert_eq!(work.unwrap().peak_live_kv_tokens, model.peak);
+        assert!(walk_through(&requests, MAX_LENGTH, room).unwrap().peak_live_kv_tokens <= room);
+    }
+}

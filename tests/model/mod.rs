@@ -5,6 +5,7 @@ mod configurations;
 mod containers;
 mod damaged_files;
 pub mod fixtures;
+mod random_models;
 mod reference_scores;
 mod segments;
 mod small_files;

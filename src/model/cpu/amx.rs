@@ -31,6 +31,7 @@ pub struct TileProduct {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
     use std::arch::asm;
+    use std::marker::PhantomData;
     use std::sync::OnceLock;
 
     use super::{ROWS, TileProduct};
@@ -59,8 +60,8 @@ mod tiles {
         rows: [u8; 16],
     }
 
-    /// Tiles of this thread, set up until it is dropped.
-    pub struct Tiles(());
+    /// Tiles of this thread, set up until it is dropped; they cannot go to another one.
+    pub struct Tiles(PhantomData<*const ()>);
 
     impl Tiles {
         /// `None` where there are none.
@@ -79,7 +80,7 @@ mod tiles {
             configuration.rows[..8].fill(ROWS as u8);
             // SAFETY: the tiles are there, and the configuration is one of palette 1: 8 tiles of 16 rows of 64 bytes.
             unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly)) };
-            Some(Self(()))
+            Some(Self(PhantomData))
         }
 
         /// Computes 32 rows.
@@ -87,7 +88,8 @@ mod tiles {
         /// # Safety
         /// `p` describes memory of that size that may be read and, for `c`, written.
         pub unsafe fn product_of_32(&self, p: &TileProduct) {
-            // SAFETY: the tiles are set up, as `self` shows; memory is the caller's promise.
+            // SAFETY: the tiles are set up, as `self` shows; memory is the caller's promise. Sums stay in tiles from one
+            // block of assembly to the next: the compiler itself never uses tiles.
             unsafe {
                 let low = p.c.add(ROWS * p.ldc);
                 match p.first {

@@ -240,7 +240,8 @@ impl Attention {
             // Keys of the unit that lie before `base` would be written in front of the line.
             let place = seen.start + unit * UNIT;
             let (keys, wide) = seen.rows.keys(self.shape, unit, head);
-            let is_whole = wide == UNIT && place >= base;
+            // More may be kept than is seen: what a failed pass left.
+            let is_whole = wide == UNIT && place >= base && (unit + 1) * UNIT <= seen.length;
             let whole =
                 if is_whole { seen.length.min(length.next_multiple_of(UNIT)) / UNIT - unit } else { 0 };
             let (b, b_row, format, units, column) = match is_whole {

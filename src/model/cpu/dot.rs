@@ -29,7 +29,8 @@ pub unsafe fn multiply(product: PairProduct, rows: usize) {
         [(14, kernel::<14>), (8, kernel::<8>), (4, kernel::<4>), (2, kernel::<2>), (1, kernel::<1>)];
     let mut row = 0;
     while row < rows {
-        let Some((step, kernel)) = STEPS.iter().find(|(step, _)| *step <= rows - row) else { return };
+        let step = STEPS.iter().find(|(step, _)| *step <= rows - row);
+        let Some((step, kernel)) = step else { unreachable!("there is a kernel for one row") };
         // SAFETY: rows from `row` on are among those that the caller vouches for.
         unsafe {
             kernel(&PairProduct {

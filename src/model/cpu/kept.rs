@@ -35,11 +35,6 @@ impl KeptShape {
         self.kv_heads * self.head_dim * self.size()
     }
 
-    /// Bytes of key and value of one place in all heads.
-    pub fn bytes(self) -> usize {
-        self.key_bytes() + self.value_bytes()
-    }
-
     /// Bytes of a value in all heads.
     pub fn value_bytes(self) -> usize {
         self.kv_heads * self.value_width() * self.size()
@@ -73,12 +68,7 @@ impl KeptRows {
         // What a failed pass left is overwritten.
         self.truncate(shape, length);
         let total = length + count;
-        let more = count * shape.key_bytes();
-        match count {
-            // A text in the making grows by a row a pass: doubling spares it the copies.
-            1 => self.keys.reserve(more),
-            _ => self.keys.reserve_exact(more),
-        }
+        reserve(&mut self.keys, count, shape.key_bytes());
         let full = length / UNIT * UNIT;
         let tail = self.keys.split_off(full * shape.key_bytes());
         let old_width = length - full;
@@ -105,10 +95,7 @@ impl KeptRows {
             }
         }
         let more = count * shape.value_bytes();
-        match count {
-            1 => self.values.reserve(more),
-            _ => self.values.reserve_exact(more),
-        }
+        reserve(&mut self.values, count, shape.value_bytes());
         let at = self.values.len();
         self.values.resize(at + more, 0);
         for (row, values) in self.values[at..].chunks_mut(shape.value_bytes().max(1)).enumerate() {
@@ -121,7 +108,8 @@ impl KeptRows {
         self.length = total;
     }
 
-    fn truncate(&mut self, shape: KeptShape, length: usize) {
+    /// Forgets all places from `length` on.
+    pub fn truncate(&mut self, shape: KeptShape, length: usize) {
         if self.length <= length {
             return;
         }
@@ -151,6 +139,16 @@ impl KeptRows {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.keys.capacity() + self.values.capacity()
+    }
+}
+
+/// Makes room for rows. A text in the making grows by a row a pass: some more spare it the copies, without holding much
+/// that the bound on keys and values does not count.
+fn reserve(bytes: &mut Vec<u8>, rows: usize, row: usize) {
+    const AHEAD: usize = 16;
+    if bytes.capacity() - bytes.len() < rows * row {
+        let rows = if rows == 1 { AHEAD } else { rows };
+        bytes.reserve_exact(rows * row);
     }
 }
 

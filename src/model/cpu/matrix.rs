@@ -72,7 +72,7 @@ impl Rows {
 }
 
 impl Matrix {
-    /// Room for matrices with `outputs` outputs each, one after another or, where `interleaved`, panel by panel in turn.
+    /// Packs matrices, each `[outputs, inputs]`, one after another or, where `interleaved`, panel by panel in turn.
     ///
     /// # Errors
     /// No memory.

@@ -19,8 +19,6 @@ unsafe impl Number for u8 {}
 // SAFETY: as above.
 unsafe impl Number for u16 {}
 // SAFETY: as above.
-unsafe impl Number for u32 {}
-// SAFETY: as above.
 unsafe impl Number for f32 {}
 
 /// No memory.

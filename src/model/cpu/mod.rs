@@ -14,9 +14,10 @@ mod kept;
 mod matrix;
 mod memory;
 mod network;
+mod packer;
 mod rows;
 mod vector;
 
 pub(super) use isa::Isa;
-pub(super) use kept::KeptRows;
+pub(super) use kept::{KeptRows, KeptShape};
 pub(super) use network::Network;

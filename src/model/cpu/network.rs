@@ -4,6 +4,7 @@
 //! the same order whatever else is in the pass, so responses have the same bits under any schedule.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -12,16 +13,16 @@ use super::isa::Isa;
 use super::kept::KeptShape;
 use super::matrix::{Inputs, Matrix, Rows, Table};
 use super::memory::{Aligned, NoMemory, Shared};
+use super::packer::{Packer, Taken};
 use super::rows;
 use super::vector::Format;
+use crate::model::all_finite;
 use crate::model::config::{Dtype, ModelConfig};
 use crate::model::kv::{KvCache, Link, SegmentError, SegmentId};
 use crate::model::numbers::Numbers;
 use crate::model::pass::{ForwardError, Layout};
 use crate::model::rope::Rotary;
-use crate::model::weights::{Weights, WeightsError};
-
-type Taken<T> = Result<T, WeightsError>;
+use crate::model::weights::Weights;
 
 struct Layer {
     input_norm: Vec<f32>,
@@ -40,6 +41,8 @@ struct Layer {
 
 /// The whole network.
 pub struct Network {
+    /// Of the model, for messages.
+    path: PathBuf,
     isa: Isa,
     dtype: Dtype,
     config: ModelConfig,
@@ -60,47 +63,6 @@ const GATE_UP: usize = 2 * super::matrix::PANEL;
 impl From<NoMemory> for ForwardError {
     fn from(error: NoMemory) -> Self {
         ForwardError::OutOfMemory { reason: format!("no room for {} bytes", error.bytes) }
-    }
-}
-
-/// Takes tensors out of a checkpoint and packs them.
-struct Packer<'a, 'w> {
-    weights: &'a mut Weights<'w>,
-    isa: Isa,
-}
-
-impl Packer<'_, '_> {
-    /// One matrix of several tensors, each with its outputs.
-    fn matrix(&mut self, parts: &[(String, usize)], inputs: usize, interleaved: bool) -> Taken<Matrix> {
-        let mut numbers = Vec::with_capacity(parts.len());
-        for (name, outputs) in parts {
-            let name = format!("{name}.weight");
-            numbers.push((self.weights.take_numbers(&name, &[*outputs, inputs])?, *outputs));
-        }
-        Matrix::pack(self.isa, &numbers, inputs, interleaved).map_err(|error| {
-            self.weights.no_memory(&parts[0].0, format!("no memory for {} bytes", error.bytes))
-        })
-    }
-
-    fn vector(&mut self, name: &str, length: usize) -> Taken<Vec<f32>> {
-        Ok(self.weights.take_numbers(name, &[length])?.into_f32())
-    }
-
-    /// Biases side by side, each filled up to whole panels; interleaved panel by panel.
-    fn biases(&mut self, parts: &[(String, usize)], interleaved: bool) -> Taken<Vec<f32>> {
-        use super::matrix::PANEL;
-        let mut all = Vec::with_capacity(parts.len());
-        for (name, outputs) in parts {
-            let mut bias = self.vector(&format!("{name}.bias"), *outputs)?;
-            bias.resize(outputs.next_multiple_of(PANEL), 0.0);
-            all.push(bias);
-        }
-        if !interleaved {
-            return Ok(all.concat());
-        }
-        let panels = all.first().map_or(0, |bias| bias.len() / PANEL);
-        let panel = |n: usize| all.iter().flat_map(move |bias| &bias[n * PANEL..(n + 1) * PANEL]);
-        Ok((0..panels).flat_map(panel).copied().collect())
     }
 }
 
@@ -153,24 +115,21 @@ impl Network {
     pub fn take(weights: &mut Weights<'_>, config: &ModelConfig, dtype: Dtype, isa: Isa) -> Taken<Self> {
         let table = [config.vocab_size, config.hidden_size];
         let mut packer = Packer { weights, isa };
-        let head_by = |packer: &mut Packer<'_, '_>, name: &str| {
-            packer.matrix(&[(name.to_owned(), config.vocab_size)], config.hidden_size, false)
-        };
-        let (embedding, tied) = match config.tied_embeddings {
-            true => (None, Some(head_by(&mut packer, EMBEDDING)?)),
-            false => (Some(packer.weights.take_numbers(&format!("{EMBEDDING}.weight"), &table)?), None),
+        // The largest matrix first: while it is packed it is there twice, and nothing else is there yet.
+        let name = if config.tied_embeddings { EMBEDDING } else { "lm_head" };
+        let head = packer.matrix(&[(name.to_owned(), config.vocab_size)], config.hidden_size, false)?;
+        let embedding = match config.tied_embeddings {
+            true => None,
+            false => Some(packer.weights.take_numbers(&format!("{EMBEDDING}.weight"), &table)?),
         };
         let layers = (0..config.layers)
             .map(|number| Layer::take(&mut packer, config, number))
             .collect::<Taken<Vec<_>>>()?;
         let norm = packer.vector("model.norm.weight", config.hidden_size)?;
-        let head = match tied {
-            Some(head) => head,
-            None => head_by(&mut packer, "lm_head")?,
-        };
         let divisors = weights.take_rope_divisors()?;
         let rotary = Rotary::new(&config.rope, config.head_dim, divisors.as_deref());
-        Ok(Self { isa, dtype, config: config.clone(), embedding, layers, norm, head, rotary })
+        let path = weights.path().to_owned();
+        Ok(Self { path, isa, dtype, config: config.clone(), embedding, layers, norm, head, rotary })
     }
 
     /// Name of the kernels in use.
@@ -214,6 +173,7 @@ impl Network {
             let normed = self.normed(&x, count, &layer.input_norm, layer.qkv.format())?;
             self.product(&layer.qkv, layer.qkv_bias.as_deref(), &normed, &mut qkv);
             self.rotate(&mut qkv, &cos, &sin);
+            self.check(layout, &qkv)?;
             self.keep(layout, number, &qkv, kv);
             if last && wanted.is_empty() {
                 break;
@@ -411,6 +371,21 @@ impl Network {
                 }
             }
         });
+    }
+
+    /// Refuses keys and values that are no numbers, whether or not somebody reads the row: unseen places have weight zero,
+    /// which makes a zero of a number only.
+    fn check(&self, layout: &Layout, qkv: &Activations) -> Result<(), ForwardError> {
+        let (keys, values) = self.columns();
+        let width = self.config.kv_width();
+        let is_bad = |row: &usize| {
+            let row = qkv.row(*row);
+            !all_finite(&row[keys..keys + width]) || !all_finite(&row[values..values + width])
+        };
+        let Some(row) = (0..layout.tokens.len()).into_par_iter().find_first(is_bad) else { return Ok(()) };
+        let placed = layout.segments.iter().find(|placed| placed.rows.contains(&row));
+        let (id, token) = placed.map_or((SegmentId(0), row), |placed| (placed.id, row - placed.rows.start));
+        Err(ForwardError::NotFinite { path: self.path.clone(), what: "keys or values", id, token })
     }
 
     fn keep(&self, layout: &Layout, layer: usize, qkv: &Activations, kv: &mut KvCache) {

@@ -65,7 +65,8 @@ pub unsafe fn multiply(vector: Vector, format: Format, product: Product, rows: u
         let two = units - unit >= 2 && steps.first().is_some_and(|step| step.two.is_some());
         let mut row = 0;
         while row < rows {
-            let Some(step) = steps.iter().find(|step| step.rows <= rows - row) else { return };
+            let step = steps.iter().find(|step| step.rows <= rows - row);
+            let Some(step) = step else { unreachable!("every table has a kernel for one row") };
             // SAFETY: offsets stay within the rows and units that the caller vouches for.
             unsafe {
                 let part = Product {
