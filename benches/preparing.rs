@@ -126,7 +126,12 @@ fn tasks() -> Result<Vec<Task>, Failure> {
 fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
-    let limits = Limits { max_length: MAX_LENGTH, vocab_size: usize::MAX };
+    let limits = Limits {
+        max_length: MAX_LENGTH,
+        vocab_size: usize::MAX,
+        room: usize::MAX,
+        kv_bytes_per_token: 128 << 10,
+    };
     let prepared = prepare_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, limits, &|| false)?;
     let (_, total) = plan_each(&prepared.unwrap_or_default(), MAX_LENGTH, usize::MAX)?;
     Ok(total)

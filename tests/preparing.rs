@@ -9,7 +9,8 @@ use assay::prompt::PromptOptions;
 use assay::task::{DatasetRef, Task, TaskIndex};
 use assay::tokenizer::Tokenizer;
 
-const LIMITS: Limits = Limits { max_length: 4096, vocab_size: usize::MAX };
+const LIMITS: Limits =
+    Limits { max_length: 4096, vocab_size: usize::MAX, room: usize::MAX, kv_bytes_per_token: 1 << 10 };
 
 fn tasks() -> Vec<Task> {
     TaskIndex::load(&[]).unwrap().select(&["all".to_string()]).unwrap().tasks

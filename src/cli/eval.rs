@@ -95,13 +95,18 @@ impl Run<'_> {
         let options = PromptOptions { limit, num_fewshot };
         let Selection { tasks, suite } = selection;
         let facts = model.facts();
-        let limits = Limits { max_length: facts.max_length, vocab_size: facts.vocab_size };
+        let room = room(self.arguments.kv_memory, facts);
+        let limits = Limits {
+            max_length: facts.max_length,
+            vocab_size: facts.vocab_size,
+            room,
+            kv_bytes_per_token: facts.kv_bytes_per_token,
+        };
         let stop = || self.stopped();
         let Some(prepared) = prepare_all(tasks, self.store, &options, &tokenizer, limits, &stop)? else {
             return Ok(None);
         };
         spans.push(("preparing", clock.elapsed()));
-        let room = room(self.arguments.kv_memory, facts);
         let plan = plan(&prepared, facts.max_length, room)?;
         announce(&model, self.source, &prepared, &plan, self.store, num_fewshot);
 

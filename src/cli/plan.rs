@@ -41,7 +41,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }
-    let limits = Limits { max_length, vocab_size: usize::MAX };
+    let limits = Limits { max_length, vocab_size: usize::MAX, room, kv_bytes_per_token: kv_bytes };
     let prepared = prepare_all(selection.tasks, &store, &options, &tokenizer, limits, &|| false)?;
     let prepared = prepared.unwrap_or_default();
     let (each, total) = plan_each(&prepared, max_length, room)?;

@@ -96,6 +96,10 @@ pub struct Limits {
     pub max_length: usize,
     /// Tokens that it has embeddings of.
     pub vocab_size: usize,
+    /// Tokens whose keys and values are kept at once, at most.
+    pub room: usize,
+    /// Bytes that those of one take.
+    pub kv_bytes_per_token: u64,
 }
 
 /// Builds, encodes and fits all tasks, several at once; `None` where `stop` said so.
@@ -112,7 +116,7 @@ pub fn prepare_all(
 ) -> Result<Option<Vec<Prepared>>, PrepareError> {
     let fitted = |task: Task| {
         let mut prepared = prepare(task, store, options, tokenizer)?;
-        prepared.fit(limits.max_length, limits.vocab_size)?;
+        prepared.fit(limits)?;
         Ok(prepared)
     };
     let mut all = Vec::with_capacity(tasks.len());
@@ -147,11 +151,13 @@ impl Prepared {
         self.tokens.iter().flatten()
     }
 
-    /// Checks the requests against a model of `max_length` positions and `vocab_size` tokens, and counts those that are cut.
+    /// Checks the requests against what a model can be fed, and counts those that are cut.
     ///
     /// # Errors
-    /// A request with a token that the model does not have, or that leaves no room for its context.
-    pub fn fit(&mut self, max_length: usize, vocab_size: usize) -> Result<(), PrepareError> {
+    /// A request with a token that the model does not have, that leaves no room for its context, or whose keys and values are
+    /// more than may be kept.
+    pub fn fit(&mut self, limits: Limits) -> Result<(), PrepareError> {
+        let Limits { max_length, vocab_size, room, kv_bytes_per_token } = limits;
         for (index, request) in self.flat().enumerate() {
             let mut tokens = request.context().iter().chain(request.continuation());
             if let Some(token) = tokens.find(|token| **token as usize >= vocab_size) {
@@ -163,6 +169,17 @@ impl Prepared {
             }
         }
         let sequences = sequences(self.flat(), max_length).map_err(|error| self.engine_fault(&error))?;
+        let needed = sequences.iter().zip(self.flat()).map(|(s, request)| s.len() + request.max_new_tokens());
+        if let Some((index, needed)) = needed.enumerate().max_by_key(|(_, needed)| *needed)
+            && needed > room
+        {
+            let mebibytes = (needed as u64 * kv_bytes_per_token).div_ceil(1 << 20);
+            return Err(self.fault(
+                index,
+                format!("{needed} tokens are kept at once, there is room for the keys and values of {room}"),
+                &format!("give at least {mebibytes}MiB with --kv-memory, or fewer shots"),
+            ));
+        }
         let truncated = sequences.iter().filter(|sequence| sequence.cut > 0).count();
         self.truncated = truncated;
         Ok(())

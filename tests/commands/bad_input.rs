@@ -188,3 +188,25 @@ fn models() {
         assay(folder.path()).args(["eval", "--tasks", "winogrande", "--model", "model/model.gguf"]).output();
     assert_fails(&gguf.unwrap(), 3, "model.gguf");
 }
+
+#[test]
+fn too_little_memory_for_keys_and_values_says_how_much_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let eval = |memory: &str| {
+        assay(folder.path())
+            .args(["eval", "--tasks", "gsm8k", "--limit", "2", "--kv-memory", memory, "--output", "out"])
+            .output()
+            .unwrap()
+    };
+    let output = eval("100KiB");
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(
+        said.contains("error: task `gsm8k`, document ") && said.contains(" tokens are kept at once"),
+        "{said}"
+    );
+    let (_, hint) = said.split_once("hint: give at least ").unwrap();
+    let (enough, _) = hint.split_once(" with --kv-memory").unwrap();
+    let output = eval(enough);
+    assert!(output.status.success(), "{enough}: {}", stderr(&output));
+}
