@@ -135,12 +135,14 @@ pub fn build(
     let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, options.limit)?;
 
     let builder = Builder::new(task, &evaluated, &pool, rows.rows.first())?;
-    let documents = order
+    // Collected first: of several faults the first document's is told, not the one that was found first.
+    let documents: Vec<Result<_, _>> = order
         .par_iter()
         .zip(&draws)
         .enumerate()
         .map(|(doc_id, (&row, shots))| builder.document(doc_id, row, &rows.rows[row], shots))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect();
+    let documents = documents.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(TaskRequests { documents, available: rows.rows.len(), num_fewshot, splits })
 }
 

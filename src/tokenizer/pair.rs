@@ -71,7 +71,9 @@ pub fn encode_requests(
     let encode = |document: &DocumentRequests| {
         encode_document(&mut WordEncoder::new(tokenizer), tokenizer, &document.requests)
     };
-    documents.par_iter().map(encode).collect()
+    // Collected first: of several faults the first document's is told.
+    let encoded: Vec<Result<_, _>> = documents.par_iter().map(encode).collect();
+    encoded.into_iter().collect()
 }
 
 /// A context that was encoded.
