@@ -59,7 +59,8 @@ impl Default for Evaluation {
 /// Answers and scores all prepared tasks, family by family: tasks that share a tag share their first tokens too, and are
 /// answered as one.
 ///
-/// The keys and values of at most `room` tokens are kept at once. `stop` is asked after every pass; then, and on an error, what was finished is in `evaluation`.
+/// The keys and values of at most `room` tokens are kept at once. `stop` is asked after every pass; then, and on an error, what was
+/// finished is in `evaluation`.
 ///
 /// # Errors
 /// See [`EvaluateError`].
