@@ -1,6 +1,44 @@
-//! Files that are embedded in the binary: a new one among them must rebuild it.
+//! Tells cargo which files are embedded in the binary, and the binary which code computes its answers.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
 fn main() {
+    // A new file among those that are embedded must rebuild it.
     for folder in ["tasks", "datasets", "sample_model", "results/published.csv"] {
         println!("cargo:rerun-if-changed={folder}");
+    }
+    // Answers are kept, and must not outlive the code that gave them: from tokens to responses, and what that is built on.
+    let mut files =
+        BTreeSet::from([PathBuf::from("Cargo.lock"), PathBuf::from("src/vocabulary/response.rs")]);
+    for folder in ["src/model", "src/engine", "src/tokenizer"] {
+        files_below(Path::new(folder), &mut files);
+    }
+    let mut hasher = DefaultHasher::new();
+    for path in files {
+        println!("cargo:rerun-if-changed={}", path.display());
+        path.hash(&mut hasher);
+        // A package without its lock file is built on other versions each time; its own sources are always there.
+        fs::read(&path).unwrap_or_default().hash(&mut hasher);
+    }
+    for folder in ["src/model", "src/engine", "src/tokenizer"] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
+    for setting in ["TARGET", "CARGO_CFG_TARGET_FEATURE", "CARGO_FEATURE_CUDA"] {
+        std::env::var(setting).unwrap_or_default().hash(&mut hasher);
+    }
+    println!("cargo:rustc-env=ASSAY_NUMERICS={:016x}", hasher.finish());
+}
+
+fn files_below(folder: &Path, files: &mut BTreeSet<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else {
+            files.insert(path);
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rust_embed::Embed;
 
+use crate::vocabulary::Fingerprinter;
+
 #[derive(Embed)]
 #[folder = "tasks"]
 #[prefix = "tasks/"]
@@ -83,17 +85,47 @@ pub fn folders(folder: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Copies the binary's own `folder` to disk below `scratch`, for what must be mapped from a file; the working folder's is not asked.
+/// The binary's own `folder` on disk, below the system's folder for temporary files, for what must be read from a file; the working
+/// folder's is not asked. All processes share one copy, so that one which is killed leaves nothing behind; its bytes are compared
+/// each time. Where it cannot be had, `true` says that the copy is this process's own, to be removed.
 ///
 /// # Errors
-/// `scratch` cannot be written.
-pub fn unpack(folder: &str, scratch: &Path) -> io::Result<PathBuf> {
-    let target = scratch.join(folder);
-    std::fs::create_dir_all(&target)?;
-    for path in SampleModel::iter().filter(|path| path.starts_with(&format!("{folder}/"))) {
-        if let Some(bytes) = embedded(&path) {
-            std::fs::write(scratch.join(&*path), bytes)?;
-        }
+/// Nothing can be written there; the path says where.
+pub fn unpack(folder: &str) -> Result<(PathBuf, bool), (PathBuf, io::Error)> {
+    let files: Vec<(Cow<'static, str>, Cow<'static, [u8]>)> = SampleModel::iter()
+        .filter(|path| path.starts_with(&format!("{folder}/")))
+        .filter_map(|path| Some((path.clone(), embedded(&path)?)))
+        .collect();
+    let mut hasher = Fingerprinter::default();
+    for (path, bytes) in &files {
+        hasher.part(path.as_bytes()).part(bytes);
     }
-    Ok(target)
+    let shared = std::env::temp_dir().join(format!("assay-{folder}-{:.16}", hasher.finish().to_string()));
+    let is_there = || files.iter().all(|(path, bytes)| same_bytes(&shared.join(&**path), bytes));
+    if is_there() {
+        return Ok((shared.join(folder), false));
+    }
+    let own = std::env::temp_dir().join(format!("assay-{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        std::fs::create_dir_all(own.join(folder))?;
+        files.iter().try_for_each(|(path, bytes)| std::fs::write(own.join(&**path), bytes))
+    };
+    if let Err(error) = write() {
+        // What was written before the disk was full is of no use.
+        let _ = std::fs::remove_dir_all(&own);
+        return Err((own, error));
+    }
+    if std::fs::rename(&own, &shared).is_ok() {
+        return Ok((shared.join(folder), false));
+    }
+    // Another process was faster, or what is there is not ours to replace.
+    if is_there() {
+        let _ = std::fs::remove_dir_all(&own);
+        return Ok((shared.join(folder), false));
+    }
+    Ok((own.join(folder), true))
+}
+
+fn same_bytes(path: &Path, bytes: &[u8]) -> bool {
+    std::fs::read(path).is_ok_and(|found| found == bytes)
 }

@@ -97,9 +97,12 @@ pub struct EvalArguments {
     /// Memory for keys and values, such as 4GiB; half of what is free without it
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub kv_memory: Option<u64>,
-    /// Do not read or write the response cache (there is none yet)
+    /// Neither read nor write answers kept across runs, nor hashes of weight files
     #[arg(long)]
     pub no_cache: bool,
+    /// What answers kept across runs may take on disk; those not used for longest go first [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub cache_size: Option<u64>,
 }
 
 /// `assay requests`.

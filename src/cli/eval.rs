@@ -1,59 +1,72 @@
 //! `assay eval`: the main job.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use indicatif::{HumanCount, HumanDuration};
+use rayon::prelude::*;
+use serde_json::{Value, json};
 
+use super::announce::Announcement;
 use super::arguments::EvalArguments;
+use super::destination::Destination;
 use super::failure::{self, Failure};
+use super::kept_answers::{KeptAnswers, cache_folder};
 use super::memory::room;
-use super::model_files::ModelSource;
+use super::model_files::{ModelSource, WeightHashes};
 use super::output::{say, write_stdout};
 use super::progress::Progress;
+use super::usage::usage;
 use crate::dataset::DatasetStore;
-use crate::engine::Loaded;
+use crate::engine::{Forward, Loaded};
 use crate::evaluate::{
-    Circumstances, Evaluation, Limits, Plan, Prepared, evaluate, plan, prepare_all, suite_record,
+    Circumstances, Digests, Evaluation, Limits, Means, Prepared, evaluate, plan, prepare_all, suite_record,
 };
-use crate::model::{LoadOptions, Model, name_of};
+use crate::model::{LoadOptions, Model, weight_files};
 use crate::prompt::PromptOptions;
 use crate::report;
-use crate::store::{ModelRecord, RunFolder, RunRecord, results_json, run_json};
+use crate::store::{Keeper, RunRecord, SessionWork, rfc3339, run_identity};
 use crate::task::{Selection, Suite, TaskIndex};
-use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{Event, Fingerprint};
+use crate::vocabulary::Event;
 
 /// Scores a model and writes the run's folder.
 pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitCode, Failure> {
-    let started = SystemTime::now();
+    let (began, started) = (Instant::now(), SystemTime::now());
     let stop = stop_on_interrupt();
     let threads = use_threads(arguments.threads)?;
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
     let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
     let source = ModelSource::find(arguments.model.as_deref())?;
-    let folder = open_folder(arguments.output.as_deref(), &source.path, started)?;
+    let mut destination = Destination::find(arguments.output.as_deref(), &source.path, started)?;
+    let cache = match arguments.no_cache {
+        true => None,
+        false => cache_folder(),
+    };
     let run = Run {
         arguments,
         command_line,
+        began,
         started,
         threads,
         index: &index,
         store: &store,
         source: &source,
+        cache,
         stop,
     };
-    let outcome = run.score(selection, &folder);
-    if outcome.is_err() || matches!(outcome, Ok(None)) {
-        folder.abandon();
-    }
+    let outcome = run.score(selection, &mut destination);
+    let kept = destination.close();
     Ok(outcome?.unwrap_or_else(|| {
-        say!("interrupted before a document was finished; nothing was written");
+        match kept {
+            Some(folder) => say!(
+                "interrupted before a document was finished: what was answered is kept in {}; the same command goes on from there",
+                folder.display()
+            ),
+            None => say!("interrupted before a request was answered; nothing was written"),
+        }
         ExitCode::from(failure::INTERRUPTED)
     }))
 }
@@ -62,11 +75,14 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
 struct Run<'a> {
     arguments: &'a EvalArguments,
     command_line: Vec<String>,
+    began: Instant,
     started: SystemTime,
     threads: usize,
     index: &'a TaskIndex,
     store: &'a DatasetStore,
     source: &'a ModelSource,
+    /// The folder of what is cached across runs.
+    cache: Option<PathBuf>,
     stop: Arc<AtomicBool>,
 }
 
@@ -76,7 +92,11 @@ impl Run<'_> {
     }
 
     /// Scores and writes; `None` where it was stopped before a document was finished.
-    fn score(&self, selection: Selection, folder: &RunFolder) -> Result<Option<ExitCode>, Failure> {
+    fn score(
+        &self,
+        selection: Selection,
+        destination: &mut Destination,
+    ) -> Result<Option<ExitCode>, Failure> {
         let mut spans: Vec<(&'static str, Duration)> = Vec::new();
         let clock = Instant::now();
         let options = LoadOptions {
@@ -84,10 +104,11 @@ impl Run<'_> {
             device: self.arguments.device,
             ..LoadOptions::default()
         };
+        let hashes = WeightHashes::begin(weight_files(&self.source.path)?, self.cache.as_deref());
         let model = Model::load(&self.source.path, options)?;
         let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
+        let model_record = self.source.record(&model, &tokenizer, hashes.finish()?);
         spans.push(("loading", clock.elapsed()));
-        let hashes = hash_in_background(model.facts().weight_files.clone());
 
         let clock = Instant::now();
         let limit = self.arguments.tasks.limit.map(|n| n as usize);
@@ -103,38 +124,58 @@ impl Run<'_> {
             kv_bytes_per_token: facts.kv_bytes_per_token,
         };
         let stop = || self.stopped();
-        let Some(prepared) = prepare_all(tasks, self.store, &options, &tokenizer, limits, &stop)? else {
+        let Some(mut prepared) = prepare_all(tasks, self.store, &options, &tokenizer, limits, &stop)? else {
             return Ok(None);
         };
+        let suite = suite.or_else(|| covering_suite(self.index, &prepared));
+        let digests: Vec<Digests> = prepared.par_iter().map(Digests::of).collect();
+        let tasks: Vec<(&Prepared, &Digests)> = prepared.iter().zip(&digests).collect();
+        let suite_name = suite.as_ref().map(|suite| suite.name.as_str());
+        let identity = run_identity(&model_record, &tasks, limit, num_fewshot, suite_name);
+        let names: Vec<Arc<str>> = prepared.iter().map(|task| task.task.name.clone()).collect();
+        let digests: Vec<(Arc<str>, Digests)> = names.iter().cloned().zip(digests).collect();
+        let (folder, history) = destination.settle(&identity, &self.session_facts())?;
+
+        let mut loaded = Loaded::new(&model, &tokenizer);
+        let mut kept =
+            KeptAnswers::open(self.cache.as_deref(), &model_record, &tokenizer, loaded.end_of_text());
+        let mut answers = kept.recall(&mut prepared, history);
         spans.push(("preparing", clock.elapsed()));
         let plan = plan(&prepared, facts.max_length, room)?;
-        announce(&model, self.source, &prepared, &plan, self.store, num_fewshot);
+        let (model, prepared) = (&model, &prepared[..]);
+        let (source, store, plan) = (self.source, self.store, &plan);
+        Announcement { model, source, prepared, plan, answers, store, num_fewshot }.say();
 
         let clock = Instant::now();
+        let usage = || usage(self.began);
         let mut evaluation = Evaluation::default();
-        let mut progress = Progress::new(&plan);
-        let mut loaded = Loaded::new(&model, &tokenizer);
-        let mut unwritten = None;
-        let outcome = evaluate(
-            &prepared,
-            &mut loaded,
-            &tokenizer,
+        let mut progress = Progress::new(plan, answers.requests - plan.requests);
+        let mut keeper = Keeper {
+            journal: &mut folder.journal,
+            cache: kept.cache.take(),
+            tasks: names,
+            usage: &usage,
+            work: SessionWork::default(),
+            cache_fault: None,
+        };
+        kept.exchange(&mut keeper)?;
+        let means = &mut Means {
+            forward: &mut loaded,
+            tokenizer: &tokenizer,
             room,
-            &|| self.stopped(),
-            &mut |event: Event<'_>| progress.show(&event),
-            &mut evaluation,
-        );
+            stop: &stop,
+            notify: &mut |event: Event<'_>| progress.show(&event),
+            ledger: &mut keeper,
+        };
+        let outcome = evaluate(prepared, means, &mut evaluation).map_err(Failure::from);
         progress.finish();
+        let session = keeper.session(&evaluation.work);
+        answers.computed = session.requests_computed;
+        kept.close(keeper.cache_fault.take(), self.arguments.cache_size);
         spans.push(("evaluating", clock.elapsed()));
 
         // Whatever happened, what was finished is written.
         evaluation.tasks.retain(|task| !task.outcomes.is_empty());
-        for record in &evaluation.tasks {
-            if let Err(error) = folder.write_samples(record) {
-                unwritten.get_or_insert(error);
-            }
-        }
-        let suite = suite.or_else(|| covering_suite(self.index, &prepared));
         let circumstances = Circumstances {
             limit,
             sample_model: self.source.sample,
@@ -143,47 +184,75 @@ impl Run<'_> {
         let suite = suite
             .map(|suite| suite_record(&suite, self.index, &evaluation.tasks, &circumstances))
             .transpose()?;
-        let record = RunRecord {
+        let data = &self.arguments.tasks.data;
+        let mut record = RunRecord {
             arguments: self.command_line.clone(),
-            model: model_record(&model, self.source, &tokenizer, hashes),
+            model: model_record,
             tasks: &evaluation.tasks,
+            digests: &digests,
             suite,
             limit,
             num_fewshot,
+            datasets: data.datasets.as_ref().map(|folder| folder.display().to_string()),
+            include: data.include.iter().map(|folder| folder.display().to_string()).collect(),
+            identity: &identity,
             threads: self.threads,
             started: self.started,
             spans,
+            earlier: &history.sessions,
+            session: session.clone(),
+            answered: answers,
             work: vec![
                 ("tokens_alone", plan.tokens_alone),
-                ("tokens_planned", plan.tokens_planned),
-                ("tokens_computed", evaluation.work.tokens_computed),
-                ("tokens_generated", evaluation.work.tokens_generated),
-                ("passes", evaluation.work.passes),
                 ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
                 ("rows_per_pass", evaluation.rows_per_pass),
             ],
+            tokens_planned: plan.tokens_planned,
             interrupted: evaluation.interrupted,
-            failed: outcome.as_ref().err().map(ToString::to_string),
+            failed: outcome.as_ref().err().map(|failure| failure.message().to_string()),
+            files: Vec::new(),
         };
-        if !evaluation.tasks.is_empty() {
-            folder.write_json("results.json", &results_json(&record))?;
-            folder.write_json("run.json", &run_json(&record))?;
-        }
-        outcome?;
-        if let Some(error) = unwritten {
-            return Err(error.into());
+        let complete = outcome.is_ok() && !evaluation.interrupted;
+        let known = history.finished && folder.is_written();
+        if !evaluation.tasks.is_empty() && !known {
+            let written = folder.write_run(&mut record);
+            let finished = |()| match complete {
+                true => folder.journal.finish(session).map_err(Failure::from),
+                false => Ok(()),
+            };
+            // The error that ended the evaluation is told first: what came of it later is told by the next attempt.
+            match outcome {
+                Ok(()) => written.map_err(Failure::from).and_then(finished)?,
+                Err(failure) => return Err(failure),
+            }
+        } else {
+            outcome?;
         }
         if evaluation.tasks.is_empty() {
             return Ok(None);
         }
         let summary = report::run_summary(&record.model.name, &evaluation.tasks, record.suite.as_ref());
         write_stdout(&(summary + "\n"))?;
-        say!("results in {}", folder.path().display());
         if evaluation.interrupted {
-            say!("interrupted: the documents finished so far are kept there");
+            say!("results in {}", folder.path().display());
+            let done = answers.from_journal + answers.from_cache + answers.computed;
+            say!(
+                "interrupted: {done} of {} requests are answered and kept in {}; the same command goes on from there",
+                answers.requests,
+                folder.path().display()
+            );
             return Ok(Some(ExitCode::from(failure::INTERRUPTED)));
         }
+        match known {
+            true => say!("results in {}: this run was complete already", folder.path().display()),
+            false => say!("results in {}", folder.path().display()),
+        }
         Ok(Some(ExitCode::SUCCESS))
+    }
+
+    /// This session, for people who read the journal.
+    fn session_facts(&self) -> Value {
+        json!({"started": rfc3339(self.started), "arguments": self.command_line, "threads": self.threads})
     }
 }
 
@@ -202,18 +271,6 @@ fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
     Ok(threads)
 }
 
-fn open_folder(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<RunFolder, Failure> {
-    match typed {
-        Some(path) => Ok(RunFolder::create(path)?),
-        None => {
-            let name = name_of(model);
-            let time = humantime::format_rfc3339_seconds(started).to_string();
-            let time: String = time.chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
-            Ok(RunFolder::fresh(Path::new("results"), &format!("{name}-{time}"))?)
-        }
-    }
-}
-
 /// A suite that the chosen tasks cover, at least in part.
 fn covering_suite(index: &TaskIndex, prepared: &[Prepared]) -> Option<Suite> {
     let chosen = |name: &String| prepared.iter().any(|p| *p.task.name == **name);
@@ -224,72 +281,6 @@ fn covering_suite(index: &TaskIndex, prepared: &[Prepared]) -> Option<Suite> {
             .any(|column| index.members(&column.tasks, 0).is_ok_and(|members| members.iter().all(chosen)))
     };
     index.suites().iter().find(covers).cloned()
-}
-
-fn announce(
-    model: &Model,
-    source: &ModelSource,
-    prepared: &[Prepared],
-    plan: &Plan,
-    store: &DatasetStore,
-    num_fewshot: Option<usize>,
-) {
-    let facts = model.facts();
-    let sample = if source.sample { " (built-in sample)" } else { "" };
-    say!(
-        "{}{sample}: {}, {} parameters, {} on {} ({} kernels)",
-        facts.name,
-        facts.architecture,
-        HumanCount(facts.parameters),
-        facts.dtype,
-        facts.device,
-        facts.kernels
-    );
-    if prepared.iter().any(|p| store.is_sampled(&p.task.dataset)) {
-        say!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
-    }
-    if let Some(asked) = num_fewshot {
-        let kept: Vec<&str> =
-            prepared.iter().filter(|p| p.requests.num_fewshot != asked).map(|p| &*p.task.name).collect();
-        if !kept.is_empty() {
-            say!("note: --num-fewshot {asked} does not change {}, which declare 0 shots", kept.join(", "));
-        }
-    }
-    for task in prepared {
-        for (split, found, expected) in task.other_rows() {
-            let name = &task.task.name;
-            say!(
-                "warning: `{split}` of {name} has {found} rows, the hub's {expected}: the run will not be ranked"
-            );
-        }
-    }
-    let truncated: usize = prepared.iter().map(|task| task.truncated).sum();
-    if truncated > 0 {
-        say!("warning: {truncated} requests are longer than the model's context and are cut from the left");
-    }
-    let writes = prepared.iter().any(|task| task.tokens.iter().flatten().any(|r| r.max_new_tokens() > 0));
-    if writes && facts.eos_token_ids.is_empty() {
-        say!(
-            "warning: the model's files name no end-of-text token: only the tokenizer's, if any, and stop strings end a text"
-        );
-    }
-    let count = |n: usize| HumanCount(n as u64);
-    say!(
-        "{} tasks, {} documents, {} requests; {} tokens to compute ({} if each request ran alone), at most {} to write",
-        count(prepared.len()),
-        count(plan.documents),
-        count(plan.requests),
-        count(plan.tokens_planned),
-        count(plan.tokens_alone),
-        count(plan.tokens_to_write)
-    );
-    match model.seconds_per_token() {
-        Ok(seconds) => {
-            let tokens = plan.expected_tokens();
-            say!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
-        }
-        Err(error) => say!("how long it takes cannot be told: {error}"),
-    }
 }
 
 /// The first Ctrl-C ends the run after the pass that is being computed, the second at once.
@@ -306,50 +297,4 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
         say!("warning: Ctrl-C will lose what is finished: {error}");
     }
     stop
-}
-
-type Hashes = JoinHandle<Vec<(String, std::io::Result<Fingerprint>)>>;
-
-/// Hashing reads all weights once more, at the speed of the disk, beside the computation.
-fn hash_in_background(files: Vec<PathBuf>) -> Hashes {
-    std::thread::spawn(move || {
-        files
-            .into_iter()
-            .map(|path| {
-                let mut hasher = blake3::Hasher::new();
-                let hash = std::fs::File::open(&path)
-                    .and_then(|file| hasher.update_reader(file).map(|h| h.finalize().into()));
-                (path.display().to_string(), hash)
-            })
-            .collect()
-    })
-}
-
-fn model_record(model: &Model, source: &ModelSource, tokenizer: &Tokenizer, hashes: Hashes) -> ModelRecord {
-    let facts = model.facts();
-    // Where the sample was unpacked says nothing about the run.
-    let shown = |path: &Path| match (source.sample, path.file_name()) {
-        (true, Some(name)) => format!("built-in/{}", name.to_string_lossy()),
-        _ => path.display().to_string(),
-    };
-    let mut weights = Vec::new();
-    for (path, hash) in hashes.join().unwrap_or_default() {
-        match hash {
-            Ok(hash) => weights.push((shown(Path::new(&path)), hash)),
-            Err(error) => say!("warning: {path}: not hashed: {error}"),
-        }
-    }
-    ModelRecord {
-        name: facts.name.clone(),
-        path: shown(&facts.path),
-        architecture: facts.architecture.to_string(),
-        parameters: facts.parameters,
-        dtype: facts.dtype.to_string(),
-        device: facts.device.clone(),
-        kernels: facts.kernels,
-        max_length: facts.max_length,
-        weights,
-        tokenizer: (shown(&tokenizer.path), tokenizer.fingerprint.clone()),
-        sample: source.sample,
-    }
 }

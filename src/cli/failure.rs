@@ -45,6 +45,16 @@ impl Failure {
         Self { message: message.into(), hint: hint.into(), code: BAD_INPUT }
     }
 
+    /// A failure of the model or the engine that no room below has a name for.
+    pub fn engine(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into(), code: ENGINE }
+    }
+
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What clap found, in one line.
     pub fn of_arguments(error: &clap::Error) -> Self {
         let text = error.to_string();

@@ -1,8 +1,11 @@
 //! The edge: arguments, one file a subcommand, progress, exit codes. The only room that prints.
 
+mod announce;
 mod arguments;
+mod destination;
 mod eval;
 mod failure;
+mod kept_answers;
 mod leaderboard;
 mod memory;
 mod model_files;
@@ -11,6 +14,7 @@ mod plan;
 mod progress;
 mod requests;
 mod tasks;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

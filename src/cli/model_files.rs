@@ -1,11 +1,14 @@
 //! Which model and which tokenizer are meant.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use super::failure::Failure;
 use super::output::say;
 use crate::builtin;
 use crate::model::{Model, ModelFacts};
+use crate::store::{FileHashes, ModelRecord, Stamp};
 use crate::tokenizer::{Tokenizer, gguf};
 use crate::vocabulary::Fingerprint;
 
@@ -49,15 +52,47 @@ impl ModelSource {
                 Err(Failure::bad_input(format!("{shown}: no such model"), hint))
             }
             None => {
-                let scratch = std::env::temp_dir().join(format!("assay-{}", std::process::id()));
-                let path = builtin::unpack("sample_model", &scratch).map_err(|error| {
+                let (path, own) = builtin::unpack("sample_model").map_err(|(scratch, error)| {
                     Failure::bad_input(
                         format!("{}: cannot be written: {error}", scratch.display()),
                         "the built-in sample model is unpacked there: name another folder with TMPDIR",
                     )
                 })?;
-                Ok(Self { path, sample: true, scratch: Some(scratch) })
+                let scratch = path.parent().filter(|_| own).map(Path::to_path_buf);
+                Ok(Self { path, sample: true, scratch })
             }
+        }
+    }
+
+    /// A path as a record shows it: where the sample was unpacked says nothing about a run.
+    fn shown(&self, path: &Path) -> String {
+        match (self.sample, path.file_name()) {
+            (true, Some(name)) => format!("built-in/{}", name.to_string_lossy()),
+            _ => path.display().to_string(),
+        }
+    }
+
+    /// The model as a run's record has it.
+    pub fn record(
+        &self,
+        model: &Model,
+        tokenizer: &Tokenizer,
+        weights: Vec<(PathBuf, Fingerprint)>,
+    ) -> ModelRecord {
+        let facts = model.facts();
+        ModelRecord {
+            name: facts.name.clone(),
+            path: self.shown(&facts.path),
+            architecture: facts.architecture.to_string(),
+            parameters: facts.parameters,
+            dtype: facts.dtype.to_string(),
+            device: facts.device.clone(),
+            kernels: facts.kernels,
+            max_length: facts.max_length,
+            weights: weights.into_iter().map(|(path, hash)| (self.shown(&path), hash)).collect(),
+            config: Fingerprint::of(format!("{:?}", model.config()).as_bytes()),
+            tokenizer: (self.shown(&tokenizer.path), tokenizer.fingerprint.clone()),
+            sample: self.sample,
         }
     }
 
@@ -89,6 +124,51 @@ impl ModelSource {
         }
         warn_of_size(&tokenizer, facts);
         Ok(tokenizer)
+    }
+}
+
+/// The hashes of weight files, taken beside other work: reading them is the disk's job.
+pub struct WeightHashes {
+    files: Vec<PathBuf>,
+    /// What they were like before anything was read.
+    before: Vec<io::Result<Stamp>>,
+    thread: JoinHandle<Result<Hashes, (PathBuf, io::Error)>>,
+}
+
+type Hashes = Vec<(Stamp, Fingerprint)>;
+
+impl WeightHashes {
+    /// Begins. Hashes of files that did not change are kept below `cache`.
+    pub fn begin(files: Vec<PathBuf>, cache: Option<&Path>) -> Self {
+        let before = files.iter().map(|file| Stamp::of(file)).collect();
+        let known = FileHashes::new(cache);
+        let hashed = files.clone();
+        Self { files, before, thread: std::thread::spawn(move || known.of(&hashed)) }
+    }
+
+    /// The hashes, once the weights are loaded.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it was before it was loaded.
+    pub fn finish(self) -> Result<Vec<(PathBuf, Fingerprint)>, Failure> {
+        let hint = "start again once nobody writes to the model's files";
+        let unread = |path: &Path, error: &dyn std::fmt::Display| {
+            Failure::engine(format!("{}: cannot be hashed: {error}", path.display()), hint)
+        };
+        let hashes = match self.thread.join() {
+            Ok(hashes) => hashes.map_err(|(path, error)| unread(&path, &error))?,
+            Err(_) => return Err(Failure::engine("the weights cannot be hashed", hint)),
+        };
+        let mut found = Vec::with_capacity(hashes.len());
+        for ((path, before), (stamp, hash)) in self.files.into_iter().zip(self.before).zip(hashes) {
+            let same = |other: io::Result<Stamp>| other.is_ok_and(|other| other == stamp);
+            if !same(before) || !same(Stamp::of(&path)) {
+                let what = format!("{}: changed while it was loaded", path.display());
+                return Err(Failure::engine(what, hint));
+            }
+            found.push((path, hash));
+        }
+        Ok(found)
     }
 }
 

@@ -26,10 +26,10 @@ pub struct Progress {
 const PAUSE: Duration = Duration::from_secs(30);
 
 impl Progress {
-    /// Progress towards the end of `plan`.
-    pub fn new(plan: &Plan) -> Self {
+    /// Progress towards the end of `plan`, beside which `known` requests are answered already.
+    pub fn new(plan: &Plan, known: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(plan.requests as u64);
+            let bar = ProgressBar::new((plan.requests + known) as u64);
             let style = "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} requests, {msg}";
             bar.set_style(
                 ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -38,7 +38,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        let (requests, tokens) = (plan.requests, plan.expected_tokens());
+        let (requests, tokens) = (plan.requests + known, plan.expected_tokens());
         Self { bar, started: now, last_line: now, tokens, computed: (0, 0), requests, answered: 0 }
     }
 

@@ -12,7 +12,7 @@ use crate::tokenizer::TokenRequest;
 pub struct Plan {
     /// Documents.
     pub documents: usize,
-    /// Requests.
+    /// Requests that are not answered yet.
     pub requests: usize,
     /// Tokens if every request were computed alone.
     pub tokens_alone: usize,
@@ -31,7 +31,7 @@ impl Plan {
     }
 }
 
-/// Plans prepared tasks for a model of `max_length` positions that keeps at most `room` tokens, as
+/// Plans what is left of prepared tasks for a model of `max_length` positions that keeps at most `room` tokens, as
 /// [`evaluate`](super::evaluate) will go about them.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ fn walk(groups: &[&[Prepared]], max_length: usize, room: usize) -> Result<Vec<Pl
 }
 
 fn walk_group(group: &[Prepared], max_length: usize, room: usize) -> Result<Plan, EngineError> {
-    let requests = || group.iter().flat_map(Prepared::flat);
+    let requests = || group.iter().flat_map(Prepared::open_tokens);
     let work = walk_through(requests(), max_length, room)?;
     Ok(Plan {
         documents: group.iter().map(|task| task.tokens.len()).sum(),

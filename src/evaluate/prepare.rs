@@ -10,6 +10,7 @@ use crate::metric::{MetricError, Scorer};
 use crate::prompt::{self, PromptError, PromptOptions, TaskRequests};
 use crate::task::Task;
 use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError, encode_requests};
+use crate::vocabulary::{Response, Truncation};
 
 /// A task cannot be made ready.
 #[derive(Debug, Error, Diagnostic)]
@@ -60,8 +61,10 @@ pub struct Prepared {
     pub requests: TaskRequests,
     /// Their tokens, by document.
     pub tokens: Vec<Vec<TokenRequest>>,
+    /// Answers that are known already, by document and request.
+    pub known: Vec<Vec<Option<Response>>>,
     /// Requests that the model's context cuts; known once they were fitted to one.
-    pub truncated: usize,
+    pub truncated: Vec<Truncation>,
 }
 
 /// Builds and encodes one task.
@@ -82,7 +85,8 @@ pub fn prepare(
             hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
             source,
         })?;
-    Ok(Prepared { task, scorer, requests, tokens, truncated: 0 })
+    let known = tokens.iter().map(|requests| vec![None; requests.len()]).collect();
+    Ok(Prepared { task, scorer, requests, tokens, known, truncated: Vec::new() })
 }
 
 /// Tasks that are prepared at once. One that waits for its own documents lets its thread begin another, so it is also how
@@ -151,6 +155,29 @@ impl Prepared {
         self.tokens.iter().flatten()
     }
 
+    /// Takes the answers that `find` knows, by document and request.
+    pub fn recall(&mut self, find: &mut dyn FnMut(usize, usize) -> Option<Response>) {
+        for (document, requests) in self.known.iter_mut().enumerate() {
+            for (request, known) in requests.iter_mut().enumerate().filter(|(_, known)| known.is_none()) {
+                *known = find(document, request);
+            }
+        }
+    }
+
+    /// Document and place of the requests that are not answered yet.
+    pub fn open(&self) -> impl Iterator<Item = (usize, usize)> {
+        let known = self.known.iter().enumerate();
+        known.flat_map(|(document, requests)| {
+            let open = requests.iter().enumerate().filter(|(_, known)| known.is_none());
+            open.map(move |(place, _)| (document, place))
+        })
+    }
+
+    /// The tokens of those.
+    pub fn open_tokens(&self) -> impl Iterator<Item = &TokenRequest> {
+        self.open().map(|(document, place)| &self.tokens[document][place])
+    }
+
     /// Checks the requests against what a model can be fed, and counts those that are cut.
     ///
     /// # Errors
@@ -180,8 +207,14 @@ impl Prepared {
                 &format!("give at least {mebibytes}MiB with --kv-memory, or fewer shots"),
             ));
         }
-        let truncated = sequences.iter().filter(|sequence| sequence.cut > 0).count();
-        self.truncated = truncated;
+        let cut = sequences.iter().map(|sequence| sequence.cut).enumerate().filter(|(_, cut)| *cut > 0);
+        let cut: Vec<(usize, usize)> = cut.collect();
+        let truncation = |(index, cut_tokens): (usize, usize)| {
+            let (document, request) = self.locate(index);
+            let document = &self.requests.documents[document];
+            Truncation { doc_id: document.doc_id, row: document.row, request, cut_tokens }
+        };
+        self.truncated = cut.into_iter().map(truncation).collect();
         Ok(())
     }
 

@@ -5,13 +5,12 @@ use std::ops::ControlFlow;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::ledger::{Answered, Ledger, NotKept, RequestPlace};
 use super::prepare::{PrepareError, Prepared};
 use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Work};
 use crate::metric::MetricError;
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{
-    Estimate, Event, Fingerprint, Fingerprinter, Measured, Outcome, Request, Response, TaskRecord,
-};
+use crate::vocabulary::{Estimate, Event, Measured, Outcome, Response, TaskRecord};
 
 /// An evaluation that cannot go on. What was finished before is kept.
 #[derive(Debug, Error, Diagnostic)]
@@ -35,6 +34,30 @@ pub enum EvaluateError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Metric(#[from] MetricError),
+    /// A score that is no number.
+    #[error(
+        "task `{task}`, document {doc_id} (row {row}): request {request}: the loglikelihood is {loglikelihood}, expected a number"
+    )]
+    #[diagnostic(
+        code(assay::engine),
+        help("the weights are damaged, or too large for the number format: try --dtype float32")
+    )]
+    NotFinite {
+        /// The task.
+        task: String,
+        /// The document.
+        doc_id: usize,
+        /// Its row.
+        row: usize,
+        /// Which of its requests.
+        request: usize,
+        /// What was computed.
+        loglikelihood: f64,
+    },
+    /// The ledger.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotKept(#[from] NotKept),
 }
 
 /// What an evaluation found.
@@ -56,34 +79,47 @@ impl Default for Evaluation {
     }
 }
 
+/// What an evaluation works with.
+pub struct Means<'a> {
+    /// The model.
+    pub forward: &'a mut dyn Forward,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Tokens whose keys and values are kept at once, at most.
+    pub room: usize,
+    /// Asked after every pass whether to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Hears what happens.
+    pub notify: &'a mut dyn FnMut(Event<'_>),
+    /// Keeps the answers.
+    pub ledger: &'a mut dyn Ledger,
+}
+
 /// Answers and scores all prepared tasks, family by family: tasks that share a tag share their first tokens too, and are
-/// answered as one.
+/// answered as one. Answers that are known are not computed again.
 ///
-/// The keys and values of at most `room` tokens are kept at once. `stop` is asked after every pass; then, and on an error, what was
-/// finished is in `evaluation`.
+/// When it is stopped, and on an error, what was finished is in `evaluation`.
 ///
 /// # Errors
 /// See [`EvaluateError`].
 pub fn evaluate(
     prepared: &[Prepared],
-    forward: &mut dyn Forward,
-    tokenizer: &Tokenizer,
-    room: usize,
-    stop: &dyn Fn() -> bool,
-    notify: &mut dyn FnMut(Event<'_>),
+    means: &mut Means<'_>,
     evaluation: &mut Evaluation,
 ) -> Result<(), EvaluateError> {
+    let mut first_task = 0;
     for family in families(prepared) {
-        if stop() {
+        if (means.stop)() {
             evaluation.interrupted = true;
             return Ok(());
         }
-        let mut family = Family::new(family, evaluation.rows_per_pass);
+        let mut family = Family::new(family, first_task, evaluation.rows_per_pass, evaluation.work);
+        first_task += family.tasks.len();
         for task in &family.tasks {
             let task = task.prepared;
-            notify(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
+            (means.notify)(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
         }
-        let outcome = family.answer(forward, tokenizer, room, stop, notify);
+        let outcome = family.answer(means);
         evaluation.work.add(&family.work);
         evaluation.rows_per_pass = family.rows_per_pass;
         evaluation.tasks.extend(family.tasks.into_iter().map(TaskProgress::record));
@@ -103,49 +139,48 @@ pub fn families(prepared: &[Prepared]) -> impl Iterator<Item = &[Prepared]> {
 /// Tasks whose requests are answered together.
 struct Family<'a> {
     tasks: Vec<TaskProgress<'a>>,
-    /// Task, document and place of each request.
-    places: Vec<(usize, usize, usize)>,
+    /// Place of each request that is not answered yet; tasks count from the family's first.
+    places: Vec<RequestPlace>,
+    /// The first task's place in the run.
+    first_task: usize,
     work: Work,
+    /// What the families before cost.
+    work_before: Work,
     rows_per_pass: usize,
 }
 
 impl<'a> Family<'a> {
-    fn new(prepared: &'a [Prepared], rows_per_pass: usize) -> Self {
+    fn new(prepared: &'a [Prepared], first_task: usize, rows_per_pass: usize, work_before: Work) -> Self {
         let mut places = Vec::new();
         for (task, prepared) in prepared.iter().enumerate() {
-            for (document, requests) in prepared.tokens.iter().enumerate() {
-                places.extend((0..requests.len()).map(|place| (task, document, place)));
-            }
+            let open = prepared.open();
+            places.extend(open.map(|(document, request)| RequestPlace { task, document, request }));
         }
         let tasks = prepared.iter().map(TaskProgress::new).collect();
-        Self { tasks, places, work: Work::default(), rows_per_pass }
+        Self { tasks, places, first_task, work: Work::default(), work_before, rows_per_pass }
     }
 
     /// Whether it was asked to stop.
-    fn answer(
-        &mut self,
-        forward: &mut dyn Forward,
-        tokenizer: &Tokenizer,
-        room: usize,
-        stop: &dyn Fn() -> bool,
-        notify: &mut dyn FnMut(Event<'_>),
-    ) -> Result<bool, EvaluateError> {
+    fn answer(&mut self, means: &mut Means<'_>) -> Result<bool, EvaluateError> {
+        for task in &mut self.tasks {
+            task.take_known(means.notify)?;
+        }
+        if self.places.is_empty() {
+            return Ok(false);
+        }
+        let Means { forward, tokenizer, room, stop, notify, ledger } = means;
         let prepared: Vec<&Prepared> = self.tasks.iter().map(|task| task.prepared).collect();
-        let requests = prepared.into_iter().flat_map(Prepared::flat);
-        let mut fault = None;
+        let requests = prepared.into_iter().flat_map(Prepared::open_tokens);
+        let mut fault: Option<EvaluateError> = None;
         let mut stopped = false;
+        let mut heard_of: Vec<Answered> = Vec::new();
         let mut engine =
-            Engine::new(forward, tokenizer).with_room(room).with_rows_per_pass(self.rows_per_pass);
+            Engine::new(&mut **forward, tokenizer).with_room(*room).with_rows_per_pass(self.rows_per_pass);
         let answered = engine.answer(requests, &mut |heard| match heard {
             Heard::Answer(answer) => {
-                let (task, document, place) = self.places[answer.request];
-                match self.tasks[task].take(document, place, answer.response, notify) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        fault = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
+                let place = self.places[answer.request];
+                heard_of.push(Answered { place, response: answer.response });
+                ControlFlow::Continue(())
             }
             Heard::Narrowed { rows_per_pass } => {
                 self.rows_per_pass = rows_per_pass;
@@ -154,35 +189,60 @@ impl<'a> Family<'a> {
             }
             Heard::Pass(work) => {
                 self.work = work;
+                let answers = std::mem::take(&mut heard_of);
+                if let Err(error) = self.count(answers, *ledger, *notify) {
+                    fault = Some(error);
+                    return ControlFlow::Break(());
+                }
                 notify(Event::Advanced { tokens: work.tokens_computed + work.tokens_generated });
                 stopped = stop();
                 if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
         });
         if let Some(error) = fault {
-            return Err(error.into());
+            return Err(error);
         }
         match answered {
             Ok(work) => self.work = work,
-            Err(source) => {
-                let name = |task: &TaskProgress<'_>| task.prepared.task.name.to_string();
-                let task = match source.request().and_then(|request| self.places.get(request)) {
-                    Some(&(task, document, _)) => {
-                        let document = &self.tasks[task].prepared.requests.documents[document];
-                        format!(
-                            "{}, document {} (row {})",
-                            name(&self.tasks[task]),
-                            document.doc_id,
-                            document.row
-                        )
-                    }
-                    None => self.tasks.iter().map(name).collect::<Vec<_>>().join(", "),
-                };
-                let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
-                return Err(EvaluateError::Engine { task, source, hint });
-            }
+            Err(source) => return Err(self.engine_fault(source)),
         }
         Ok(stopped)
+    }
+
+    /// Keeps the answers of a pass, and only then scores what is complete with them.
+    fn count(
+        &mut self,
+        mut answers: Vec<Answered>,
+        ledger: &mut dyn Ledger,
+        notify: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), EvaluateError> {
+        if answers.is_empty() {
+            return Ok(());
+        }
+        for answered in &mut answers {
+            self.tasks[answered.place.task].check(answered)?;
+            answered.place.task += self.first_task;
+        }
+        let mut work = self.work_before;
+        work.add(&self.work);
+        ledger.keep(&answers, &work)?;
+        for Answered { place, response } in answers {
+            self.tasks[place.task - self.first_task].take(place.document, place.request, response, notify)?;
+        }
+        Ok(())
+    }
+
+    fn engine_fault(&self, source: EngineError) -> EvaluateError {
+        let name = |task: &TaskProgress<'_>| task.prepared.task.name.to_string();
+        let task = match source.request().and_then(|request| self.places.get(request)) {
+            Some(&RequestPlace { task, document, .. }) => {
+                let document = &self.tasks[task].prepared.requests.documents[document];
+                format!("{}, document {} (row {})", name(&self.tasks[task]), document.doc_id, document.row)
+            }
+            None => self.tasks.iter().map(name).collect::<Vec<_>>().join(", "),
+        };
+        let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
+        EvaluateError::Engine { task, source, hint }
     }
 }
 
@@ -202,6 +262,36 @@ impl<'a> TaskProgress<'a> {
             outcomes: vec![None; prepared.tokens.len()],
             sums: vec![0.0; prepared.scorer.names().count()],
             finished: 0,
+        }
+    }
+
+    /// Takes the answers that are known already.
+    fn take_known(&mut self, notify: &mut dyn FnMut(Event<'_>)) -> Result<(), MetricError> {
+        let prepared = self.prepared;
+        for (document, requests) in prepared.known.iter().enumerate() {
+            for (request, known) in requests.iter().enumerate() {
+                if let Some(response) = known {
+                    self.take(document, request, response.clone(), notify)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Only numbers are kept.
+    fn check(&self, answered: &Answered) -> Result<(), EvaluateError> {
+        match answered.response {
+            Response::Loglikelihood { loglikelihood, .. } if !loglikelihood.is_finite() => {
+                let document = &self.prepared.requests.documents[answered.place.document];
+                Err(EvaluateError::NotFinite {
+                    task: self.prepared.task.name.to_string(),
+                    doc_id: document.doc_id,
+                    row: document.row,
+                    request: answered.place.request,
+                    loglikelihood,
+                })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -226,7 +316,9 @@ impl<'a> TaskProgress<'a> {
             *sum += measured.value;
         }
         let (doc_id, row) = (document.doc_id, document.row);
-        let outcome = Outcome { doc_id, row, gold: document.gold.clone(), responses, metrics };
+        let (gold, choices, views) =
+            (document.gold.clone(), document.choices.clone(), document.views.clone());
+        let outcome = Outcome { doc_id, row, gold, choices, views, responses, metrics };
         let mean = |(of, sum): (&Measured, &f64)| (of.name.clone(), sum / self.finished as f64);
         let running: Vec<(String, f64)> = outcome.metrics.iter().zip(&self.sums).map(mean).collect();
         notify(Event::DocumentFinished {
@@ -272,34 +364,11 @@ impl<'a> TaskProgress<'a> {
             estimates,
             sample: requests.splits.iter().any(|(_, split)| split.sample),
             other_rows: self.prepared.other_rows(),
-            truncated: self.prepared.truncated,
+            truncated: self.prepared.truncated.clone(),
             file: task.fingerprint.clone(),
-            prompts: prompts_fingerprint(self.prepared),
-            tokens: tokens_fingerprint(self.prepared),
             splits: splits
                 .map(|(name, split)| (split.id.clone(), name.clone(), split.fingerprint.clone()))
                 .collect(),
         }
     }
-}
-
-fn prompts_fingerprint(prepared: &Prepared) -> Fingerprint {
-    let mut hasher = Fingerprinter::default();
-    for request in prepared.requests.documents.iter().flat_map(|document| &document.requests) {
-        hasher.part(request.context().as_bytes());
-        match request {
-            Request::Loglikelihood { continuation, .. } => hasher.part(continuation.as_bytes()),
-            Request::GenerateUntil { until, .. } => hasher.part(until.join("\u{1f}").as_bytes()),
-        };
-    }
-    hasher.finish()
-}
-
-fn tokens_fingerprint(prepared: &Prepared) -> Fingerprint {
-    let bytes = |tokens: &[u32]| tokens.iter().flat_map(|t| t.to_le_bytes()).collect::<Vec<u8>>();
-    let mut hasher = Fingerprinter::default();
-    for request in prepared.tokens.iter().flatten() {
-        hasher.part(&bytes(request.context())).part(&bytes(request.continuation()));
-    }
-    hasher.finish()
 }

@@ -370,6 +370,19 @@ pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
     Ok((config.max_positions, config.kv_bytes_per_token(dtype)))
 }
 
+/// The files that the weights of the model at `path` are read from, in order.
+///
+/// # Errors
+/// As [`Model::load`], for the files' headers.
+pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let kind =
+        std::fs::metadata(path).map_err(|reason| LoadError::NotFound { path: path.to_owned(), reason })?;
+    match kind.is_dir() {
+        true => Ok(open_folder(path)?.1.files()),
+        false => Ok(vec![path.to_owned()]),
+    }
+}
+
 fn open_folder(folder: &Path) -> Result<(ModelConfig, Checkpoint), LoadError> {
     let config = folder.join("config.json");
     if !config.exists() {

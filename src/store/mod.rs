@@ -1,9 +1,25 @@
-//! Runs on disk: writing one, and reading those of the past.
+//! Runs on disk: writing one so that nothing is lost, and reading those of the past; answers kept across runs.
 
+mod differences;
+mod file_hashes;
+mod identity;
+mod journal;
+mod keeper;
 mod past;
+mod record_file;
+mod response_cache;
 mod run_folder;
+mod samples;
 mod shape;
 
+pub use differences::{Difference, differences, shown};
+pub use file_hashes::{FileHashes, Stamp};
+pub use identity::{NUMERICS, model_identity, run_identity};
+pub use journal::{Asked, History, JOURNAL, Journal, JournalError, Session, SessionWork};
+pub use keeper::{Keeper, Keys};
 pub use past::{Line, PastError, past_runs, published};
+pub use record_file::RecordError;
+pub use response_cache::{CachedModel, Key, Pruned, ResponseCache, cached_models, prune};
 pub use run_folder::{RunFolder, StoreError};
-pub use shape::{ModelRecord, RunRecord, results_json, run_json};
+pub use samples::{Sample, samples_file};
+pub use shape::{Answers, ModelRecord, RunRecord, results_json, rfc3339, run_json, seal_of};

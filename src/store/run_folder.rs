@@ -1,33 +1,41 @@
-//! A run's folder: `results.json`, `samples/<task>.jsonl`, `run.json`.
+//! A run's folder: `journal`, `results.json`, `samples/<task>.jsonl`, `run.json`.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::vocabulary::{Outcome, TaskRecord};
+use super::journal::{History, JOURNAL, Journal, glance};
+use super::record_file::RecordError;
+use super::samples::{sample_line, samples_file};
+use super::shape::{RunRecord, results_json, run_json};
+use crate::vocabulary::Fingerprint;
 
 /// A run's folder cannot be made or written.
 #[derive(Debug, Error, Diagnostic)]
-#[diagnostic(code(assay::input))]
 pub enum StoreError {
     /// The folder is in use.
     #[error("{path}: the folder holds another run ({found})")]
-    #[diagnostic(help("name another folder with --output, or remove this one"))]
+    #[diagnostic(code(assay::input), help("name another folder with --output, or remove this one"))]
     Occupied {
         /// The folder.
         path: String,
         /// What was found there.
         found: String,
     },
+    /// The run's journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] RecordError),
     /// The system refuses.
     #[error("{path}: cannot be written: {source}")]
-    #[diagnostic(help(
-        "name a folder that you may write to with --output, and check that the disk is not full"
-    ))]
+    #[diagnostic(
+        code(assay::input),
+        help("name a folder that you may write to with --output, and check that the disk is not full")
+    )]
     Unwritable {
         /// The file or folder.
         path: String,
@@ -36,47 +44,97 @@ pub enum StoreError {
     },
 }
 
-/// A folder that one run writes to.
+/// A folder that one run writes to, and no other process.
 pub struct RunFolder {
     path: PathBuf,
+    /// The run's journal.
+    pub journal: Journal,
+    /// Whether the journal was made by this process.
+    begun: bool,
     /// Folders made for this run, the innermost first, to be removed again if nothing comes of it.
     made: Vec<PathBuf>,
 }
 
+/// Files that only a run leaves.
 const FILES: [&str; 3] = ["results.json", "run.json", "samples"];
 
 impl RunFolder {
-    /// Makes the folder, or takes an existing one that holds no run; a file is written there and removed, so that a run of hours
-    /// does not find out at its end.
+    /// Opens a folder: one that is new or holds no run, or that of a run which this may turn out to be. The journal is locked and
+    /// read at once, so that a run of hours does not find out at its end that it cannot write.
     ///
     /// # Errors
-    /// The folder holds a run or cannot be written.
-    pub fn create(path: &Path) -> Result<Self, StoreError> {
-        let unwritable = |source| StoreError::Unwritable { path: path.display().to_string(), source };
-        if let Some(found) = FILES.iter().find(|file| path.join(file).exists()) {
+    /// The folder holds a run without a journal, or its journal is damaged or written by another process, or the system refuses.
+    pub fn open(path: &Path) -> Result<(Self, History), StoreError> {
+        let made = missing(path);
+        fs::create_dir_all(path).map_err(|source| unwritable(path, source))?;
+        let journal = path.join(JOURNAL);
+        let begun = !journal.exists();
+        if begun && let Some(found) = FILES.iter().find(|file| path.join(file).exists()) {
             return Err(StoreError::Occupied { path: path.display().to_string(), found: found.to_string() });
         }
-        let missing = path.ancestors().filter(|p| !p.as_os_str().is_empty()).take_while(|p| !p.exists());
-        let made: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
-        fs::create_dir_all(path).map_err(unwritable)?;
-        let probe = path.join(".assay-writes");
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(unwritable)?;
-        Ok(Self { path: path.to_path_buf(), made })
+        let (journal, history) = Journal::open(&journal)?;
+        if begun {
+            sync_folder(path);
+        }
+        Ok((Self { path: path.to_path_buf(), journal, begun, made }, history))
     }
 
     /// A fresh folder below `parent` whose name begins with `stem`.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// As [`open`](Self::open).
     pub fn fresh(parent: &Path, stem: &str) -> Result<Self, StoreError> {
+        let made = missing(parent);
+        fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
         let mut path = parent.join(stem);
         for number in 2.. {
-            if !path.exists() {
-                break;
+            // Who makes the folder has it, also of two that begin in one second.
+            match fs::create_dir(&path) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    path = parent.join(format!("{stem}-{number}"));
+                }
+                Err(source) => return Err(unwritable(&path, source)),
             }
-            path = parent.join(format!("{stem}-{number}"));
         }
-        Self::create(&path)
+        let (mut folder, _) = Self::open(&path)?;
+        folder.made = [path].into_iter().chain(made).collect();
+        Ok(folder)
+    }
+
+    /// The newest unfinished run of `identity` below `parent`, and the folders of those that other processes are writing.
+    pub fn unfinished(parent: &Path, identity: &Value) -> (Option<(Self, History)>, Vec<PathBuf>) {
+        let mut candidates: Vec<PathBuf> = fs::read_dir(parent)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| glance(&path.join(JOURNAL)) == Some((identity.clone(), false)))
+            .collect();
+        candidates.sort();
+        let mut busy = Vec::new();
+        for path in candidates.into_iter().rev() {
+            match Self::open(&path) {
+                Ok((folder, history)) if !history.finished => return (Some((folder, history)), busy),
+                Err(StoreError::Journal(RecordError::Locked { .. })) => busy.push(path),
+                // A damaged one is told by who names it; it must not keep a run from beginning.
+                _ => {}
+            }
+        }
+        (None, busy)
+    }
+
+    /// Checks that folders can be made below `parent`.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn probe(parent: &Path) -> Result<(), StoreError> {
+        let made = missing(parent);
+        let probe = parent.join(format!(".assay-{}", std::process::id()));
+        let probed = fs::create_dir_all(&probe).and_then(|()| fs::remove_dir(&probe));
+        probed.map_err(|source| unwritable(parent, source))?;
+        remove_empty(&made);
+        Ok(())
     }
 
     /// Where it is.
@@ -84,74 +142,91 @@ impl RunFolder {
         &self.path
     }
 
-    /// Removes the folder again if it was made for this run and nothing was written.
-    pub fn abandon(self) {
-        for folder in self.made {
-            // Fails where something was written, which then stays.
-            if fs::remove_dir(folder).is_err() {
-                return;
-            }
+    /// Removes what was made for this run, if no answer came of it; whether something stays.
+    pub fn close(self) -> bool {
+        let stays = !self.begun || self.journal.has_answers;
+        if !stays {
+            // What cannot be removed stays, and is no harm.
+            let _ = fs::remove_file(self.path.join(JOURNAL));
+            remove_empty(&self.made);
         }
+        stays
     }
 
-    /// Writes `samples/<task>.jsonl`, a line a document.
+    /// Whether results were written here.
+    pub fn is_written(&self) -> bool {
+        self.path.join("results.json").exists() && self.path.join("run.json").exists()
+    }
+
+    /// Writes a run: `samples/<task>.jsonl` with a line a document, then `results.json`, then `run.json`, which names the others
+    /// with their hashes. Each file is written whole or not at all; one that cannot be written does not keep the others from being so.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write_samples(&self, record: &TaskRecord) -> Result<(), StoreError> {
-        let folder = self.path.join("samples");
-        let path = folder.join(format!("{}.jsonl", record.task.replace(['/', '\\'], "_")));
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(&folder)?;
-            let partial = path.with_extension("jsonl.part");
-            let mut file = BufWriter::new(fs::File::create(&partial)?);
-            for outcome in &record.outcomes {
-                serde_json::to_writer(&mut file, &sample(outcome))?;
-                file.write_all(b"\n")?;
+    /// The first file that cannot be written.
+    pub fn write_run(&self, record: &mut RunRecord<'_>) -> Result<(), StoreError> {
+        let mut first = None;
+        let mut write = |name: &Path, bytes: Vec<u8>| {
+            if let Err(source) = self.write(name, &bytes) {
+                first.get_or_insert(unwritable(&self.path.join(name), source));
             }
-            file.into_inner()?.sync_all()?;
-            fs::rename(&partial, &path)
+            (name.display().to_string(), Fingerprint::of(&bytes))
         };
-        write().map_err(|source| StoreError::Unwritable { path: path.display().to_string(), source })
+        for task in record.tasks {
+            let mut lines = String::new();
+            for outcome in &task.outcomes {
+                lines.push_str(&sample_line(outcome).to_string());
+                lines.push('\n');
+            }
+            record.files.push(write(&samples_file(&task.task), lines.into_bytes()));
+        }
+        let results = write(Path::new("results.json"), pretty(&results_json(record)));
+        record.files.push(results);
+        write(Path::new("run.json"), pretty(&run_json(record)));
+        first.map_or(Ok(()), Err)
     }
 
-    /// Writes a JSON file whole or not at all.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_json(&self, name: &str, value: &Value) -> Result<(), StoreError> {
+    fn write(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);
-        let write = || -> io::Result<()> {
-            let partial = path.with_extension("json.part");
-            let mut file = fs::File::create(&partial)?;
-            serde_json::to_writer_pretty(&mut file, value)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)
-        };
-        write().map_err(|source| StoreError::Unwritable { path: path.display().to_string(), source })
+        let mut partial = path.clone().into_os_string();
+        partial.push(".part");
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut file = fs::File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, &path)?;
+        if let Some(folder) = path.parent() {
+            sync_folder(folder);
+        }
+        Ok(())
     }
 }
 
-/// A document's line. Metrics stand under their own names, beside what they were computed from and how narrowly they were decided.
-fn sample(outcome: &Outcome) -> Value {
-    let mut line = Map::new();
-    line.insert("doc_id".into(), outcome.doc_id.into());
-    line.insert("row".into(), outcome.row.into());
-    line.insert("gold".into(), serde_json::to_value(&outcome.gold).unwrap_or_default());
-    line.insert("requests".into(), serde_json::to_value(&outcome.responses).unwrap_or_default());
-    let decisions = || outcome.metrics.iter().filter_map(|m| Some((m.name.clone(), m.decision?)));
-    let margins: Map<String, Value> =
-        decisions().filter_map(|(name, decision)| Some((name, decision.margin?.into()))).collect();
-    let near_ties: Map<String, Value> =
-        decisions().map(|(name, decision)| (name, decision.near_tie.into())).collect();
-    for (key, of_metrics) in [("margin", margins), ("near_tie", near_ties)] {
-        if !of_metrics.is_empty() {
-            line.insert(key.into(), of_metrics.into());
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}
+
+fn unwritable(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Unwritable { path: path.display().to_string(), source }
+}
+
+/// Those of `path` and the folders above it that are not there, the innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    let missing = path.ancestors().filter(|p| !p.as_os_str().is_empty()).take_while(|p| !p.exists());
+    missing.map(Path::to_path_buf).collect()
+}
+
+/// Removes folders, the innermost first, up to one that holds something.
+fn remove_empty(folders: &[PathBuf]) {
+    for folder in folders {
+        if fs::remove_dir(folder).is_err() {
+            return;
         }
     }
-    for measured in &outcome.metrics {
-        line.insert(measured.name.clone(), measured.value.into());
-    }
-    Value::Object(line)
+}
+
+/// Has the disk take note of new names in a folder; a file system that cannot do that on demand does it in time.
+fn sync_folder(path: &Path) {
+    let _ = fs::File::open(path).and_then(|folder| folder.sync_all());
 }

@@ -1,9 +1,14 @@
 //! The shapes of a run's JSON files.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::identity::NUMERICS;
+use super::journal::{Session, SessionWork};
+use crate::evaluate::Digests;
 use crate::vocabulary::{Fingerprint, SuiteRecord, TaskRecord};
 
 /// The model of a run, as its record shows it.
@@ -25,8 +30,10 @@ pub struct ModelRecord {
     pub kernels: &'static str,
     /// Positions.
     pub max_length: usize,
-    /// Weight files with their hashes.
+    /// Weight files with their hashes, in the order in which they are read.
     pub weights: Vec<(String, Fingerprint)>,
+    /// Hash over the configuration as it was understood.
+    pub config: Fingerprint,
     /// Tokenizer file with its hash.
     pub tokenizer: (String, Fingerprint),
     /// Whether it is the built-in sample.
@@ -41,24 +48,55 @@ pub struct RunRecord<'a> {
     pub model: ModelRecord,
     /// The tasks.
     pub tasks: &'a [TaskRecord],
+    /// What was asked of them, by name; tasks that no document was finished of may be among them.
+    pub digests: &'a [(Arc<str>, Digests)],
     /// The suite's line.
     pub suite: Option<SuiteRecord>,
     /// `--limit`.
     pub limit: Option<usize>,
     /// `--num-fewshot`.
     pub num_fewshot: Option<usize>,
+    /// Folders of the user's own that were read: of datasets, and of task files.
+    pub datasets: Option<String>,
+    /// See `datasets`.
+    pub include: Vec<String>,
+    /// See [`run_identity`](super::run_identity).
+    pub identity: &'a Value,
     /// Threads.
     pub threads: usize,
-    /// When it began.
+    /// When this session began.
     pub started: SystemTime,
-    /// Named spans of time.
+    /// Named spans of time of this session.
     pub spans: Vec<(&'static str, Duration)>,
-    /// Counts of work, by name.
+    /// The sessions before.
+    pub earlier: &'a [Session],
+    /// What this session cost.
+    pub session: SessionWork,
+    /// Where the answers of the run come from.
+    pub answered: Answers,
+    /// Counts of work of this session, by name.
     pub work: Vec<(&'static str, usize)>,
+    /// What was to be computed when this session began, in tokens.
+    pub tokens_planned: usize,
     /// Whether it was stopped.
     pub interrupted: bool,
     /// The error that ended it.
     pub failed: Option<String>,
+    /// Hashes of the files beside `run.json`, by name.
+    pub files: Vec<(String, Fingerprint)>,
+}
+
+/// Where the answers of a run come from.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Answers {
+    /// Requests of the run.
+    pub requests: usize,
+    /// Answered by earlier sessions.
+    pub from_journal: usize,
+    /// Answered by other runs.
+    pub from_cache: usize,
+    /// Answered by the model in this session.
+    pub computed: usize,
 }
 
 /// `results.json`: lm-evaluation-harness's shape, and the suite.
@@ -126,41 +164,11 @@ fn suite_json(suite: &SuiteRecord) -> Value {
 
 /// `run.json`: what was run, on what, and what it cost.
 pub fn run_json(run: &RunRecord<'_>) -> Value {
-    let files = |list: &[(String, Fingerprint)]| -> Vec<Value> {
-        list.iter().map(|(path, hash)| json!({"path": path, "blake3": hash})).collect()
-    };
-    let tasks: Map<String, Value> = run
-        .tasks
-        .iter()
-        .map(|task| {
-            let datasets: Vec<Value> = task
-                .splits
-                .iter()
-                .map(|(id, split, hash)| json!({"id": id, "split": split, "files_blake3": hash}))
-                .collect();
-            let record = json!({
-                "documents": task.outcomes.len(),
-                "asked": task.asked,
-                "available": task.available,
-                "num_fewshot": task.num_fewshot,
-                "task_files_blake3": task.file,
-                "prompts_blake3": task.prompts,
-                "tokens_blake3": task.tokens,
-                "datasets": datasets,
-                "sample_data": task.sample,
-                "truncated_requests": task.truncated,
-                "config": task.config,
-            });
-            (task.task.to_string(), record)
-        })
-        .collect();
-    let seconds: Map<String, Value> =
-        run.spans.iter().map(|(name, span)| (name.to_string(), span.as_secs_f64().into())).collect();
     let mut record = json!({
         "assay": env!("CARGO_PKG_VERSION"),
+        "numerics": NUMERICS,
         "arguments": run.arguments,
-        "started": humantime::format_rfc3339_seconds(run.started).to_string(),
-        "seconds": seconds,
+        "started": rfc3339(run.started),
         "interrupted": run.interrupted,
         "failed": run.failed,
         "model": {
@@ -170,19 +178,102 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
             "parameters": run.model.parameters,
             "max_length": run.model.max_length,
             "sample": run.model.sample,
-            "weights": files(&run.model.weights),
+            "weights": files_json(&run.model.weights),
+            "config_blake3": run.model.config,
         },
         "tokenizer": {"path": run.model.tokenizer.0, "blake3": run.model.tokenizer.1},
         "dtype": run.model.dtype,
         "device": run.model.device,
         "kernels": run.model.kernels,
         "threads": run.threads,
-        "tasks": tasks,
+        "limit": run.limit,
+        "num_fewshot": run.num_fewshot,
+        "datasets_folder": run.datasets,
+        "include": run.include,
+        "tasks": run.tasks.iter().map(|task| (task.task.to_string(), task_json(task, run))).collect::<Map<_, _>>(),
+        "identity": run.identity,
+        "files": files_json(&run.files),
     });
     if let Some(fields) = record.as_object_mut() {
-        for (name, count) in &run.work {
-            fields.insert(name.to_string(), (*count).into());
-        }
+        fields.extend(cost_json(run));
+        let seal = seal_of(fields);
+        fields.insert("seal".into(), json!(seal));
     }
     record
+}
+
+/// Hash over all of `run.json` but the seal itself: whoever edits the file by hand breaks it.
+pub fn seal_of(fields: &Map<String, Value>) -> Fingerprint {
+    let mut fields = fields.clone();
+    fields.shift_remove("seal");
+    Fingerprint::of(Value::Object(fields).to_string().as_bytes())
+}
+
+/// A time as text; one before 1970, of a clock that is wrong, is shown as 1970's beginning.
+pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
+fn files_json(files: &[(String, Fingerprint)]) -> Vec<Value> {
+    files.iter().map(|(path, hash)| json!({"path": path, "blake3": hash})).collect()
+}
+
+fn task_json(task: &TaskRecord, run: &RunRecord<'_>) -> Value {
+    let datasets: Vec<Value> = task
+        .splits
+        .iter()
+        .map(|(id, split, hash)| json!({"id": id, "split": split, "files_blake3": hash}))
+        .collect();
+    let near_ties: Map<String, Value> =
+        task.near_ties().into_iter().map(|(metric, count)| (metric.to_string(), count.into())).collect();
+    let mut record = json!({
+        "documents": task.outcomes.len(),
+        "asked": task.asked,
+        "available": task.available,
+        "num_fewshot": task.num_fewshot,
+        "included": task.included,
+        "task_files_blake3": task.file,
+        "datasets": datasets,
+        "sample_data": task.sample,
+        "near_ties": near_ties,
+        "truncated_requests": task.truncated.len(),
+        "truncated": task.truncated,
+        "config": task.config,
+    });
+    let digests = run.digests.iter().find(|(name, _)| *name == task.task).map(|(_, digests)| json!(digests));
+    if let (Some(fields), Some(Value::Object(digests))) = (record.as_object_mut(), digests) {
+        fields.extend(digests);
+    }
+    record
+}
+
+/// Time, memory and work: of the run, of this session, and of those before.
+fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
+    let seconds: Map<String, Value> =
+        run.spans.iter().map(|(name, span)| (name.to_string(), span.as_secs_f64().into())).collect();
+    let mut cost = Map::new();
+    cost.insert("seconds".into(), seconds.into());
+    cost.insert("answers".into(), json!(run.answered));
+    for (name, count) in &run.work {
+        cost.insert(name.to_string(), (*count).into());
+    }
+    let before = |count: fn(&SessionWork) -> usize| run.earlier.iter().map(|s| count(&s.work)).sum::<usize>();
+    // A session that was killed computed what it computed, not what it had planned.
+    let computed_before = before(|work| work.tokens_computed);
+    cost.insert("tokens_planned".into(), (computed_before + run.tokens_planned).into());
+    for (name, of) in [
+        ("tokens_computed", (|work| work.tokens_computed) as fn(&SessionWork) -> usize),
+        ("tokens_generated", |work| work.tokens_generated),
+        ("passes", |work| work.passes),
+        ("requests_computed", |work| work.requests_computed),
+    ] {
+        cost.insert(name.into(), (before(of) + of(&run.session)).into());
+    }
+    let all = || run.earlier.iter().map(|session| &session.work).chain([&run.session]);
+    cost.insert("wall_seconds".into(), all().map(|work| work.seconds).sum::<f64>().into());
+    cost.insert("cpu_seconds".into(), json!(all().map(|work| work.cpu_seconds).sum::<Option<f64>>()));
+    let peak = all().map(|work| work.peak_memory_bytes).collect::<Option<Vec<u64>>>();
+    cost.insert("peak_memory_bytes".into(), json!(peak.and_then(|all| all.into_iter().max())));
+    cost.insert("earlier_sessions".into(), json!(run.earlier));
+    cost
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::request::View;
 use super::response::Response;
 
 /// What a task holds to be the right answer.
@@ -27,6 +28,10 @@ pub struct Outcome {
     pub row: usize,
     /// What was right.
     pub gold: Gold,
+    /// See [`DocumentRequests::choices`](super::DocumentRequests::choices).
+    pub choices: Vec<String>,
+    /// See [`DocumentRequests::views`](super::DocumentRequests::views).
+    pub views: Vec<View>,
     /// One response a request, in order.
     pub responses: Vec<Response>,
     /// The value of each metric, in the task's order.

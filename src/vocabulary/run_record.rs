@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Estimate, Fingerprint, Outcome};
@@ -36,15 +37,24 @@ pub struct TaskRecord {
     /// Split, rows read and rows that the hub's own has, where those differ.
     pub other_rows: Vec<(String, usize, usize)>,
     /// Requests cut to the model's context.
-    pub truncated: usize,
+    pub truncated: Vec<Truncation>,
     /// Hash of the task file and what it includes.
     pub file: Fingerprint,
-    /// Hash over all prompts, in order.
-    pub prompts: Fingerprint,
-    /// Hash over all tokens, in order.
-    pub tokens: Fingerprint,
     /// Dataset id, split, and hash of the files it was read from.
     pub splits: Vec<(String, String, Fingerprint)>,
+}
+
+/// A request that is longer than the model's context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Truncation {
+    /// The document.
+    pub doc_id: usize,
+    /// Its row.
+    pub row: usize,
+    /// Which of its requests.
+    pub request: usize,
+    /// Tokens cut from the left.
+    pub cut_tokens: usize,
 }
 
 impl TaskRecord {

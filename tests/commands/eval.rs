@@ -82,19 +82,18 @@ fn a_limited_run_is_the_beginning_of_the_whole_one() {
 }
 
 #[test]
-fn a_folder_that_holds_a_run_is_not_written_again() {
+fn a_folder_that_holds_results_without_a_journal_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
-    let eval = || {
-        let arguments = ["eval", "--tasks", "winogrande", "--limit", "1", "--output", "out"];
-        assay(folder.path()).args(arguments).output().unwrap()
-    };
-    assert!(eval().status.success());
-    let again = eval();
-    assert_eq!(again.status.code(), Some(2));
+    std::fs::create_dir(folder.path().join("out")).unwrap();
+    std::fs::write(folder.path().join("out/results.json"), b"{}").unwrap();
+    let arguments = ["eval", "--tasks", "winogrande", "--limit", "1", "--output", "out"];
+    let output = assay(folder.path()).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(
-        stderr(&again),
+        stderr(&output),
         "error: out: the folder holds another run (results.json)\nhint: name another folder with --output, or remove this one\n"
     );
+    assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 1);
 }
 
 #[test]

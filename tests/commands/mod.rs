@@ -1,18 +1,28 @@
 //! Whole commands, as they are typed.
 
+mod answers_kept;
 mod bad_input;
 mod eval;
+mod faults;
+mod kills;
 mod near_ties;
 mod same_samples;
 mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The binary, in `folder`.
+use tempfile::TempDir;
+
+/// The binary, in `folder`, with a response cache of its own.
 pub fn assay(folder: &Path) -> Command {
+    static CACHES: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let cache = CACHES.path().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-    command.current_dir(folder);
+    command.current_dir(folder).env("ASSAY_CACHE", cache);
     command
 }
 

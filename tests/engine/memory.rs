@@ -2,7 +2,7 @@
 
 use assay::dataset::DatasetStore;
 use assay::engine::{Loaded, ROWS_PER_PASS};
-use assay::evaluate::{Evaluation, Prepared, evaluate, prepare};
+use assay::evaluate::{Evaluation, Forgetful, Means, Prepared, evaluate, prepare};
 use assay::model::{LoadOptions, Model};
 use assay::prompt::PromptOptions;
 use assay::task::TaskIndex;
@@ -151,9 +151,15 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
                 said.push(rows_per_pass);
             }
         };
-        let done =
-            evaluate(&prepared, &mut tight, &tokenizer, usize::MAX, &|| false, notify, &mut evaluation);
-        done.unwrap();
+        let means = &mut Means {
+            forward: &mut tight,
+            tokenizer: &tokenizer,
+            room: usize::MAX,
+            stop: &|| false,
+            notify,
+            ledger: &mut Forgetful,
+        };
+        evaluate(&prepared, means, &mut evaluation).unwrap();
         (evaluation, said, tight.refused)
     };
     let (whole, said, refused) = run(ROWS_PER_PASS);

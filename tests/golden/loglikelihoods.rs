@@ -5,7 +5,7 @@ use std::path::Path;
 
 use assay::dataset::DatasetStore;
 use assay::engine::Loaded;
-use assay::evaluate::{Evaluation, Prepared, evaluate, prepare};
+use assay::evaluate::{Evaluation, Forgetful, Means, Prepared, evaluate, prepare};
 use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
 use assay::prompt::PromptOptions;
 use assay::task::TaskIndex;
@@ -68,20 +68,21 @@ fn outcomes(
         // The reference computed every second document.
         let mut at = 0..;
         prepared.tokens.retain(|_| documents.contains_key(&at.next().unwrap()));
+        let mut at = 0..;
+        prepared.known.retain(|_| documents.contains_key(&at.next().unwrap()));
         prepared.requests.documents.retain(|document| documents.contains_key(&document.doc_id));
         assert_eq!(prepared.tokens.len(), documents.len());
         let mut evaluation = Evaluation::default();
         let mut loaded = Loaded::new(&model, tokenizer);
-        let done = evaluate(
-            &[prepared],
-            &mut loaded,
+        let means = &mut Means {
+            forward: &mut loaded,
             tokenizer,
-            usize::MAX,
-            &|| false,
-            &mut |_| {},
-            &mut evaluation,
-        );
-        done.unwrap();
+            room: usize::MAX,
+            stop: &|| false,
+            notify: &mut |_| {},
+            ledger: &mut Forgetful,
+        };
+        evaluate(&[prepared], means, &mut evaluation).unwrap();
         for outcome in evaluation.tasks.remove(0).outcomes {
             all.insert((name.clone(), outcome.doc_id), outcome);
         }

@@ -1,0 +1,79 @@
+//! The folder that a run goes to: a new one, or that of the same run when it was cut short.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::output::say;
+use crate::model::name_of;
+use crate::store::{History, RunFolder, rfc3339};
+
+/// Where runs go that are not told where.
+pub const RESULTS: &str = "results";
+
+/// A run's folder, before and after it is known which run it is.
+pub struct Destination {
+    open: Option<(RunFolder, History)>,
+    /// How a fresh folder is called.
+    stem: String,
+}
+
+impl Destination {
+    /// The folder typed, opened and locked; or any below `results`, which must be writable. So a run of hours does not find out at
+    /// its end that it cannot write.
+    pub fn find(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<Self, Failure> {
+        let time: String = rfc3339(started).chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
+        let stem = format!("{}-{time}", name_of(model));
+        let open = match typed {
+            Some(path) => Some(RunFolder::open(path)?),
+            None => {
+                RunFolder::probe(Path::new(RESULTS))?;
+                None
+            }
+        };
+        Ok(Self { open, stem })
+    }
+
+    /// The folder of the run `identity`, with what is known of it: the folder typed, or that of the unfinished run, or a fresh one.
+    pub fn settle(
+        &mut self,
+        identity: &Value,
+        session: &Value,
+    ) -> Result<(&mut RunFolder, &History), Failure> {
+        if self.open.is_none() {
+            let parent = Path::new(RESULTS);
+            let (found, busy) = RunFolder::unfinished(parent, identity);
+            for path in busy {
+                say!("note: another process is doing this same run in {}", path.display());
+            }
+            self.open = Some(match found {
+                Some(found) => found,
+                None => (RunFolder::fresh(parent, &self.stem)?, History::default()),
+            });
+        }
+        let Some((folder, history)) = &mut self.open else {
+            return Err(Failure::bad_input("no folder for the run", "name one with --output"));
+        };
+        if folder.journal.dropped() > 0 {
+            say!("note: the last record of {} was cut short and is dropped", folder.journal.path().display());
+        }
+        if !history.finished {
+            folder.journal.begin(history, identity, session.clone())?;
+            if history.identity.is_some() {
+                say!("going on with the run in {}", folder.path().display());
+            }
+        } else {
+            folder.journal.check(history, identity)?;
+        }
+        Ok((folder, history))
+    }
+
+    /// Lets the folder go. One that was made for nothing is removed; the path of one that was not.
+    pub fn close(self) -> Option<PathBuf> {
+        let (folder, _) = self.open?;
+        let path = folder.path().to_path_buf();
+        folder.close().then_some(path)
+    }
+}

@@ -1,0 +1,90 @@
+//! What two records of runs do not have in common.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A value that two records do not agree on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Where it stands: keys and places, joined by points.
+    pub path: String,
+    /// There.
+    pub left: Option<Value>,
+    /// Here.
+    pub right: Option<Value>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} there, {} here", self.path, shown(self.left.as_ref()), shown(self.right.as_ref()))
+    }
+}
+
+/// A value as it stands in a sentence.
+pub fn shown(value: Option<&Value>) -> String {
+    const LONGEST: usize = 80;
+    let text = match value {
+        None => return "nothing".into(),
+        Some(Value::Null) => return "none".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("`{}...`", &text[..at]),
+        None => format!("`{text}`"),
+    }
+}
+
+/// All differences, in the order of the left record's keys, then those that the right one alone has.
+pub fn differences(left: &Value, right: &Value) -> Vec<Difference> {
+    let mut found = Vec::new();
+    collect("", Some(left), Some(right), &mut found);
+    found
+}
+
+fn collect(path: &str, left: Option<&Value>, right: Option<&Value>, found: &mut Vec<Difference>) {
+    let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+    match (left, right) {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            for (key, value) in a {
+                collect(&below(key), Some(value), b.get(key), found);
+            }
+            for (key, value) in b.iter().filter(|(key, _)| !a.contains_key(*key)) {
+                collect(&below(key), None, Some(value), found);
+            }
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            for place in 0..a.len().max(b.len()) {
+                collect(&below(&place.to_string()), a.get(place), b.get(place), found);
+            }
+        }
+        (left, right) if left == right => {}
+        (left, right) => {
+            found.push(Difference { path: path.to_string(), left: left.cloned(), right: right.cloned() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_value_that_differs_is_named_with_its_path() {
+        let left = json!({"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": null});
+        let right = json!({"a": 1, "b": {"c": [1, 3, 4], "d": "x"}, "f": true});
+        let found: Vec<String> = differences(&left, &right).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "b.c.1: `2` there, `3` here",
+                "b.c.2: nothing there, `4` here",
+                "e: none there, nothing here",
+                "f: nothing there, `true` here",
+            ]
+        );
+        assert_eq!(differences(&left, &left), []);
+    }
+}

@@ -1,0 +1,88 @@
+//! Answers on their way to disk: the journal first, then the cache.
+
+use std::sync::Arc;
+
+use super::journal::{Asked, Journal, SessionWork};
+use super::record_file::RecordError;
+use super::response_cache::{Key, ResponseCache};
+use crate::engine::Work;
+use crate::evaluate::{Answered, Ledger, NotKept, RequestPlace};
+use crate::vocabulary::Response;
+
+/// The keys of all requests of a run, by task, document and request.
+pub type Keys = Vec<Vec<Vec<Key>>>;
+
+/// Keeps a run's answers.
+pub struct Keeper<'a> {
+    /// The run's journal.
+    pub journal: &'a mut Journal,
+    /// The answers of other runs, and how they know the requests.
+    pub cache: Option<(ResponseCache, Keys)>,
+    /// The names of the tasks.
+    pub tasks: Vec<Arc<str>>,
+    /// What the process took so far, without its work.
+    pub usage: &'a dyn Fn() -> SessionWork,
+    /// What the session cost up to the last answer kept.
+    pub work: SessionWork,
+    /// Why the cache is no longer written; a run does not end over that.
+    pub cache_fault: Option<RecordError>,
+}
+
+impl Keeper<'_> {
+    /// How the journal knows a request.
+    fn asked(&self, place: RequestPlace) -> Asked {
+        (self.tasks[place.task].to_string(), place.document, place.request)
+    }
+
+    /// What the session cost so far.
+    pub fn session(&self, work: &Work) -> SessionWork {
+        SessionWork {
+            requests_computed: self.work.requests_computed,
+            tokens_computed: work.tokens_computed,
+            tokens_generated: work.tokens_generated,
+            passes: work.passes,
+            ..(self.usage)()
+        }
+    }
+
+    /// Takes answers of other runs into the journal.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub fn adopt(&mut self, answers: &[Answered]) -> Result<(), RecordError> {
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let work = self.session(&Work::default());
+        self.journal.keep(self.named(answers), work)
+    }
+
+    fn named(&self, answers: &[Answered]) -> Vec<(Asked, Response)> {
+        answers.iter().map(|answered| (self.asked(answered.place), answered.response.clone())).collect()
+    }
+
+    /// Adds answers that other runs may use.
+    pub fn share(&mut self, answers: &[Answered]) {
+        let Some((cache, keys)) = &mut self.cache else { return };
+        let keyed = |answered: &'_ Answered| {
+            let RequestPlace { task, document, request } = answered.place;
+            keys[task][document][request]
+        };
+        let answers: Vec<(Key, &Response)> = answers.iter().map(|a| (keyed(a), &a.response)).collect();
+        if let Err(error) = cache.add(answers) {
+            self.cache_fault = Some(error);
+            self.cache = None;
+        }
+    }
+}
+
+impl Ledger for Keeper<'_> {
+    fn keep(&mut self, answers: &[Answered], work: &Work) -> Result<(), NotKept> {
+        self.work.requests_computed += answers.len();
+        self.work = self.session(work);
+        let (kept, work) = (self.named(answers), self.work.clone());
+        self.journal.keep(kept, work).map_err(|error| NotKept::because(&error))?;
+        self.share(answers);
+        Ok(())
+    }
+}

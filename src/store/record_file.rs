@@ -1,0 +1,329 @@
+//! A file of records that outlives the process that writes it.
+//!
+//! A record is a line: a checksum in 16 hexadecimal digits, a space, JSON without line breaks, a line feed. Since the line feed
+//! comes last, a record that a kill or a full disk cut short has none, and only the end of the file can look like that: it is
+//! dropped. Whatever else does not fit its checksum is damage. In a chain each checksum also covers the one before it, so that
+//! records can be neither left out nor put in another order.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// A file of records cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+#[diagnostic(code(assay::input))]
+pub enum RecordError {
+    /// Another process writes it.
+    #[error("{path}: another process is writing it")]
+    #[diagnostic(help("wait until it is done, or name another folder with --output"))]
+    Locked {
+        /// The file.
+        path: String,
+    },
+    /// A record is not what was written.
+    #[error("{path}:{line}:1: damaged record: {what}")]
+    #[diagnostic(help(
+        "the disk or another program changed the file; what it holds cannot be trusted: remove it, or name another folder with --output"
+    ))]
+    Damaged {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// Found and expected.
+        what: String,
+    },
+    /// The system refuses.
+    #[error("{path}: cannot be {done}: {source}")]
+    #[diagnostic(help("check that the file may be read and written, and that the disk is not full"))]
+    System {
+        /// The file.
+        path: String,
+        /// What was to be done with it.
+        done: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Hexadecimal digits of a checksum.
+const CHECKSUM: usize = 16;
+
+/// What the first record of a chain follows on, and every record of a file that is none.
+const SEED: [u8; CHECKSUM] = [b'0'; CHECKSUM];
+
+fn checksum(before: &[u8; CHECKSUM], json: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before).update(json);
+    let mut digits = [0; CHECKSUM];
+    digits.copy_from_slice(&hasher.finalize().to_hex().as_bytes()[..CHECKSUM]);
+    digits
+}
+
+/// Whether records follow on each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Each checksum covers the one before.
+    Chained,
+    /// Each record stands for itself, so that several processes may add to a file.
+    Loose,
+}
+
+/// What [`read_records`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// Bytes of whole records: what follows is a record cut short.
+    pub bytes: usize,
+    /// Whole records.
+    pub records: usize,
+    /// Checksum of the last.
+    last: [u8; CHECKSUM],
+}
+
+/// Hands each whole record of `bytes` to `each`, with its line, in order.
+///
+/// # Errors
+/// The line of the first record that is damaged, or that `each` refuses, and what is wrong with it.
+pub fn read_records<'b>(
+    bytes: &'b [u8],
+    order: Order,
+    each: &mut dyn FnMut(usize, &'b str) -> Result<(), String>,
+) -> Result<Whole, (usize, String)> {
+    let mut whole = Whole { bytes: 0, records: 0, last: SEED };
+    while let Some(length) = bytes[whole.bytes..].iter().position(|byte| *byte == b'\n') {
+        let line = &bytes[whole.bytes..whole.bytes + length];
+        let number = whole.records + 1;
+        let fault = |what: String| (number, what);
+        let (found, json) = match line.split_first_chunk::<CHECKSUM>() {
+            Some((found, [b' ', json @ ..])) => (found, json),
+            _ => return Err(fault(format!("{length} bytes without a checksum"))),
+        };
+        let expected = checksum(&whole.last, json);
+        if *found != expected {
+            let shown = |digits: &[u8]| String::from_utf8_lossy(digits).into_owned();
+            let (found, expected) = (shown(found), shown(&expected));
+            return Err(fault(format!(
+                "found checksum {}, its content has {expected}",
+                found.escape_default()
+            )));
+        }
+        let json = std::str::from_utf8(json).map_err(|e| fault(format!("no text: {e}")))?;
+        each(number, json).map_err(fault)?;
+        if order == Order::Chained {
+            whole.last = expected;
+        }
+        whole.bytes += length + 1;
+        whole.records += 1;
+    }
+    Ok(whole)
+}
+
+/// A file of records that this process alone adds to, as long as it lives.
+#[derive(Debug)]
+pub struct RecordFile {
+    file: File,
+    path: PathBuf,
+    order: Order,
+    whole: Whole,
+    /// Bytes of a record cut short that were dropped.
+    pub dropped: usize,
+}
+
+impl RecordFile {
+    /// Opens or makes the file, locks it, and hands over what it holds. A record cut short at its end is dropped.
+    ///
+    /// # Errors
+    /// Another process has it, or it is damaged, or the system refuses.
+    pub fn open(
+        path: &Path,
+        order: Order,
+        each: &mut dyn FnMut(usize, &str) -> Result<(), String>,
+    ) -> Result<Self, RecordError> {
+        let system = |done| move |source| system_error(path, done, source);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = file.map_err(system("opened"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(RecordError::Locked { path: path.display().to_string() });
+            }
+            Err(TryLockError::Error(source)) => return Err(system("locked")(source)),
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(system("read"))?;
+        let whole = read_records(&bytes, order, each).map_err(|(line, what)| damaged(path, line, what))?;
+        let dropped = bytes.len() - whole.bytes;
+        if dropped > 0 {
+            file.set_len(whole.bytes as u64).map_err(system("written"))?;
+        }
+        file.seek(SeekFrom::Start(whole.bytes as u64)).map_err(system("read"))?;
+        Ok(Self { file, path: path.to_path_buf(), order, whole, dropped })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds records, in one write, and waits until the disk has them.
+    ///
+    /// # Errors
+    /// The system refuses; the file is then as it was before, as far as the system lets it.
+    pub fn append(&mut self, records: &[String]) -> Result<(), RecordError> {
+        let (text, whole) = self.lines(records);
+        let added = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        if let Err(source) = added {
+            // A record cut short would be dropped by the next who opens the file; whole ones of a batch that failed would count.
+            let _ = self.file.set_len(self.whole.bytes as u64);
+            let _ = self.file.seek(SeekFrom::Start(self.whole.bytes as u64));
+            return Err(system_error(&self.path, "written", source));
+        }
+        self.whole = whole;
+        Ok(())
+    }
+
+    fn lines(&self, records: &[String]) -> (Vec<u8>, Whole) {
+        let mut text = Vec::new();
+        let mut whole = self.whole;
+        for json in records {
+            let digits = checksum(&whole.last, json.as_bytes());
+            text.extend_from_slice(&digits);
+            text.push(b' ');
+            text.extend_from_slice(json.as_bytes());
+            text.push(b'\n');
+            whole.records += 1;
+            if self.order == Order::Chained {
+                whole.last = digits;
+            }
+        }
+        whole.bytes += text.len();
+        (text, whole)
+    }
+}
+
+/// The line of a record that stands for itself.
+pub fn line_of(json: &str) -> Vec<u8> {
+    let mut line = checksum(&SEED, json.as_bytes()).to_vec();
+    line.push(b' ');
+    line.extend_from_slice(json.as_bytes());
+    line.push(b'\n');
+    line
+}
+
+/// The error of a damaged line.
+pub fn damaged(path: &Path, line: usize, what: String) -> RecordError {
+    RecordError::Damaged { path: path.display().to_string(), line, what }
+}
+
+/// The error of a system call.
+pub fn system_error(path: &Path, done: &'static str, source: io::Error) -> RecordError {
+    RecordError::System { path: path.display().to_string(), done, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn records() -> Vec<String> {
+        (0..5).map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}", "ä".repeat(n))).collect()
+    }
+
+    fn written(order: Order) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let mut file = RecordFile::open(&path, order, &mut |_, _| Ok(())).unwrap();
+        let records = records();
+        file.append(&records[..2]).unwrap();
+        file.append(&records[2..]).unwrap();
+        std::fs::read(&path).unwrap()
+    }
+
+    fn read(bytes: &[u8], order: Order) -> Result<Vec<String>, (usize, String)> {
+        let mut found = Vec::new();
+        read_records(bytes, order, &mut |_, json| {
+            found.push(json.to_string());
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_the_beginning_of_the_whole() {
+        for order in [Order::Chained, Order::Loose] {
+            let bytes = written(order);
+            assert_eq!(read(&bytes, order).unwrap(), records());
+            for length in 0..bytes.len() {
+                let found = read(&bytes[..length], order).unwrap();
+                assert_eq!(found, records()[..found.len()]);
+                assert_eq!(found.len(), bytes[..length].iter().filter(|b| **b == b'\n').count());
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_damage_or_a_shorter_file() {
+        let bytes = written(Order::Chained);
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut other = bytes.clone();
+                other[place] ^= 1 << bit;
+                match read(&other, Order::Chained) {
+                    Err((line, _)) => assert!(line >= 1),
+                    // The last line feed is what makes the last record whole.
+                    Ok(found) => {
+                        assert_eq!((place, found.as_slice()), (bytes.len() - 1, &records()[..4]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_misses_none_of_its_links() {
+        let bytes = written(Order::Chained);
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        for left_out in 0..4 {
+            let mut others = lines.clone();
+            others.remove(left_out);
+            assert_eq!(read(&others.concat(), Order::Chained).unwrap_err().0, left_out + 1);
+        }
+        let mut swapped = lines.clone();
+        swapped.swap(1, 2);
+        assert_eq!(read(&swapped.concat(), Order::Chained).unwrap_err().0, 2);
+        // Loose ones may come in any order.
+        let loose = written(Order::Loose);
+        let mut lines: Vec<&[u8]> = loose.split_inclusive(|byte| *byte == b'\n').collect();
+        lines.reverse();
+        assert_eq!(read(&lines.concat(), Order::Loose).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn one_process_writes_and_a_torn_end_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let mut first = RecordFile::open(&path, Order::Chained, &mut |_, _| Ok(())).unwrap();
+        first.append(&records()[..3]).unwrap();
+        let second = RecordFile::open(&path, Order::Chained, &mut |_, _| Ok(()));
+        assert!(matches!(second, Err(RecordError::Locked { .. })));
+        drop(first);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        let mut again = RecordFile::open(&path, Order::Chained, &mut |_, _| Ok(())).unwrap();
+        assert!(again.dropped > 0);
+        again.append(&records()[2..]).unwrap();
+        assert_eq!(read(&std::fs::read(&path).unwrap(), Order::Chained).unwrap(), records());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes, Order::Chained);
+            let _ = read(&bytes, Order::Loose);
+        }
+    }
+}

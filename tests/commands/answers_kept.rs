@@ -1,0 +1,142 @@
+//! Answers that are computed once: in a run's folder and across runs.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Output;
+
+use super::kills::{results, run_json};
+use super::{assay, stderr};
+
+/// Runs `assay eval` in `folder` with one cache for all its runs.
+fn eval(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = assay(folder);
+    command.env("ASSAY_CACHE", folder.join("cache")).arg("eval").args(arguments);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+fn count(folder: &Path, out: &str, name: &str) -> u64 {
+    run_json(&folder.join(out))["answers"][name].as_u64().unwrap()
+}
+
+#[test]
+fn a_complete_run_is_not_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--tasks", "winogrande,gsm8k", "--limit", "2", "--output", "out"];
+    let first = eval(folder.path(), &arguments);
+    let out = folder.path().join("out");
+    let (run, written) = (std::fs::read(out.join("run.json")).unwrap(), results(&out));
+    let again = eval(folder.path(), &arguments);
+    assert_eq!(again.stdout, first.stdout);
+    assert!(
+        stderr(&again).ends_with("results in out: this run was complete already\n"),
+        "{}",
+        stderr(&again)
+    );
+    assert_eq!((std::fs::read(out.join("run.json")).unwrap(), results(&out)), (run, written.clone()));
+    // What somebody removed is written again.
+    std::fs::remove_file(out.join("results.json")).unwrap();
+    eval(folder.path(), &arguments);
+    assert_eq!(results(&out), written);
+}
+
+#[test]
+fn another_run_does_not_take_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    eval(folder.path(), &["--tasks", "winogrande", "--limit", "2", "--output", "out"]);
+    let before = results(&folder.path().join("out"));
+    for (arguments, difference) in [
+        (["--limit", "3", "--tasks", "winogrande"], "limit: `2` there, `3` here"),
+        (["--limit", "2", "--tasks", "gsm8k"], "tasks.0.task: `winogrande` there, `gsm8k` here"),
+        (["--dtype", "bf16", "--tasks", "winogrande"], "model.dtype: `float32` there, `bfloat16` here"),
+    ] {
+        let mut command = assay(folder.path());
+        let output = command.arg("eval").args(arguments).args(["--output", "out"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = format!(
+            "error: out: the folder holds another run: {difference}\nhint: a run goes on only with the command that began it, over the same files: name another folder with --output, or remove this one\n"
+        );
+        assert_eq!(stderr(&output), said);
+    }
+    assert_eq!(results(&folder.path().join("out")), before);
+}
+
+#[test]
+fn a_task_more_and_a_higher_limit_compute_only_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    eval(folder, &["--tasks", "winogrande,gsm8k", "--limit", "2", "--output", "first"]);
+    assert_eq!(count(folder, "first", "from_cache"), 0);
+    let first = count(folder, "first", "requests");
+
+    eval(folder, &["--tasks", "winogrande,gsm8k", "--limit", "2", "--output", "again"]);
+    assert_eq!((count(folder, "again", "from_cache"), count(folder, "again", "computed")), (first, 0));
+    assert_eq!(run_json(&folder.join("again"))["tokens_computed"], 0);
+    assert_eq!(results(&folder.join("again")), results(&folder.join("first")));
+
+    let more = ["--tasks", "winogrande,gsm8k,truthfulqa_mc", "--limit", "3"];
+    eval(folder, &[&more[..], &["--output", "more"]].concat());
+    assert_eq!(count(folder, "more", "from_cache"), first);
+    eval(folder, &[&more[..], &["--output", "alone", "--no-cache"]].concat());
+    assert_eq!(count(folder, "alone", "from_cache"), 0);
+    assert_eq!(results(&folder.join("more")), results(&folder.join("alone")));
+
+    // Another number format is another model.
+    let other = ["--tasks", "winogrande", "--limit", "2", "--dtype", "bf16", "--output", "other"];
+    eval(folder, &other);
+    assert_eq!(count(folder, "other", "from_cache"), 0);
+}
+
+#[test]
+fn two_models_of_one_shape_share_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = folder.join("model");
+    std::fs::create_dir(&model).unwrap();
+    for entry in std::fs::read_dir(super::repository("sample_model")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
+    }
+    let job = ["--tasks", "arc_challenge", "--limit", "2", "--model", "model", "--output"];
+    eval(folder, &[&job[..], &["one"]].concat());
+    // The same file with one weight changed, and the times it had.
+    let weights = model.join("model.safetensors");
+    let time = std::fs::metadata(&weights).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 0x80;
+    std::fs::write(&weights, &bytes).unwrap();
+    std::fs::File::options().append(true).open(&weights).unwrap().set_modified(time).unwrap();
+    eval(folder, &[&job[..], &["two"]].concat());
+    assert_eq!(count(folder, "two", "from_cache"), 0);
+    // A key of the configuration that the weights do not show.
+    let config = model.join("config.json");
+    let mut other: Value = serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
+    other["rms_norm_eps"] = 0.01.into();
+    std::fs::write(&config, other.to_string()).unwrap();
+    eval(folder, &[&job[..], &["three"]].concat());
+    assert_eq!(count(folder, "three", "from_cache"), 0);
+    let loglikelihoods = |out: &str| results(&folder.join(out));
+    assert_ne!(loglikelihoods("one"), loglikelihoods("two"));
+    assert_ne!(loglikelihoods("two"), loglikelihoods("three"));
+}
+
+#[test]
+fn damage_to_the_cache_is_told_and_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let job = ["--tasks", "winogrande", "--limit", "2", "--output"];
+    eval(folder, &[&job[..], &["one"]].concat());
+    let file = std::fs::read_dir(folder.join("cache/responses")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&file, &bytes).unwrap();
+    let output = eval(folder, &[&job[..], &["two"]].concat());
+    assert!(stderr(&output).contains("warning: the response cache is put aside and begun anew:"));
+    assert_eq!(count(folder, "two", "from_cache"), 0);
+    assert_eq!(results(&folder.join("one")), results(&folder.join("two")));
+    eval(folder, &[&job[..], &["three"]].concat());
+    assert_eq!(count(folder, "three", "computed"), 0);
+}

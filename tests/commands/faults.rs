@@ -1,0 +1,169 @@
+//! What the machine does to a run: full disks, folders that cannot be written, damaged journals, two processes at once.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assay::store::JOURNAL;
+
+use super::kills::{results, run_json};
+use super::{assay, stderr};
+
+const JOB: [&str; 8] =
+    ["eval", "--tasks", "winogrande,gsm8k,truthfulqa_mc", "--limit", "3", "--output", "out", "--no-cache"];
+
+fn reference() -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(assay(folder.path()).args(JOB).output().unwrap().status.success());
+    results(&folder.path().join("out"))
+}
+
+/// The job, with no file larger than `blocks` of 1,024 bytes: a disk that is full at that point.
+fn limited(folder: &Path, blocks: usize) -> Command {
+    let plain = assay(folder);
+    let mut command = Command::new("bash");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    command.current_dir(folder).args(["-c", &script]).arg(plain.get_program()).args(JOB);
+    command.env("ASSAY_CACHE", folder.join("cache"));
+    command
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_loses_nothing() {
+    let expected = reference();
+    for blocks in [4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24] {
+        let folder = tempfile::tempdir().unwrap();
+        // TMPDIR is on another disk: the sample model has to be unpacked.
+        let output = limited(folder.path(), blocks)
+            .arg("--model")
+            .arg(super::repository("sample_model"))
+            .output()
+            .unwrap();
+        let said = stderr(&output);
+        assert!(!said.contains("panicked"), "{said}");
+        if output.status.success() {
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("error: out/"), "{said}");
+        assert!(said.contains("cannot be written: ") && said.contains("hint: "), "{said}");
+        let mut again = assay(folder.path());
+        let again = again.args(JOB).arg("--model").arg(super::repository("sample_model")).output().unwrap();
+        assert!(again.status.success(), "{}", stderr(&again));
+        let found = results(&folder.path().join("out"));
+        // The model's path stands in the results.
+        for (path, bytes) in &expected {
+            if path != Path::new("results.json") {
+                assert_eq!(&found[path], bytes, "{} with {blocks} blocks", path.display());
+            }
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_journal_is_named_and_never_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(assay(folder.path()).args(JOB).output().unwrap().status.success());
+    let out = folder.path().join("out");
+    let expected = results(&out);
+    let journal = out.join(JOURNAL);
+    let whole = std::fs::read(&journal).unwrap();
+    let step = whole.len() / 40;
+    for place in (3..whole.len() - 1).step_by(step) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        std::fs::write(&journal, &bytes).unwrap();
+        let line = whole[..place].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let output = assay(folder.path()).args(JOB).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("error: out/journal:{line}:1: damaged record: ")), "{said}");
+        assert!(said.contains("\nhint: "), "{said}");
+        assert_eq!(std::fs::read(&journal).unwrap(), bytes, "a damaged journal is not touched");
+    }
+    // A journal cut anywhere is that of a run which was killed there.
+    for length in (0..whole.len()).step_by(step) {
+        std::fs::write(&journal, &whole[..length]).unwrap();
+        if length == 0 {
+            // Without a record nothing says that the results beside it are this run's.
+            std::fs::remove_file(&journal).unwrap();
+            for file in ["results.json", "run.json"] {
+                std::fs::remove_file(out.join(file)).unwrap();
+            }
+            std::fs::remove_dir_all(out.join("samples")).unwrap();
+        }
+        let output = assay(folder.path()).args(JOB).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(results(&out), expected);
+    }
+}
+
+#[test]
+fn two_processes_do_not_write_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut first =
+        assay(folder.path()).args(JOB).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    while !out.join(JOURNAL).exists() {
+        assert!(first.try_wait().unwrap().is_none());
+    }
+    // However often it is tried while the first is at it.
+    let mut refused = 0;
+    while first.try_wait().unwrap().is_none() {
+        let second = assay(folder.path()).args(JOB).output().unwrap();
+        if second.status.success() {
+            break;
+        }
+        assert_eq!(second.status.code(), Some(2));
+        assert_eq!(
+            stderr(&second),
+            "error: out/journal: another process is writing it\nhint: wait until it is done, or name another folder with --output\n"
+        );
+        refused += 1;
+    }
+    assert!(first.wait().unwrap().success());
+    assert!(refused > 0, "the first was done before the second began");
+    assert_eq!(results(&out), reference());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_found_before_anything_is_computed() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    // A file in the folder's place stops even those whom permissions do not.
+    std::fs::write(folder.path().join("file"), b"").unwrap();
+    for out in ["closed/out", "file/out", "file"] {
+        let output =
+            assay(folder.path()).args(["eval", "--tasks", "winogrande", "--output", out]).output().unwrap();
+        if output.status.success() {
+            println!("skipped: this user may write everywhere");
+            continue;
+        }
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("error: {out}")) && said.contains("\nhint: "), "{said}");
+        assert!(!said.contains("tokens to compute"), "{said}");
+    }
+}
+
+#[test]
+fn a_damaged_file_of_results_does_not_matter_to_a_run_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(assay(folder.path()).args(JOB).output().unwrap().status.success());
+    let out = folder.path().join("out");
+    let expected = results(&out);
+    // As after a kill between the last answer and the last file.
+    let journal = std::fs::read_to_string(out.join(JOURNAL)).unwrap();
+    let unfinished: Vec<&str> = journal.lines().filter(|line| !line.contains("{\"finished\":")).collect();
+    std::fs::write(out.join(JOURNAL), unfinished.join("\n") + "\n").unwrap();
+    std::fs::write(out.join("results.json"), b"{").unwrap();
+    std::fs::remove_file(out.join("run.json")).unwrap();
+    let output = assay(folder.path()).args(JOB).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(results(&out), expected);
+    assert_eq!(run_json(&out)["answers"]["computed"], 0);
+}

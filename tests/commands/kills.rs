@@ -1,0 +1,173 @@
+//! Runs that are killed, at any moment, and go on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use assay::store::{History, JOURNAL};
+use proptest::prelude::Rng;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use serde_json::Value;
+
+use super::{assay, stderr};
+
+/// Every kind of request, over several families, and short enough to be done hundreds of times.
+const JOB: [&str; 7] =
+    ["eval", "--tasks", "arc_challenge,truthfulqa_mc,winogrande,gsm8k", "--limit", "6", "--output", "out"];
+
+const KILLS: usize = 200;
+const KILLS_AFTER_AN_ANSWER: usize = 150;
+
+/// What must not depend on how often a run was cut short: every file but the journal and `run.json`, by path.
+pub fn results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![out.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(out).unwrap().to_path_buf();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if name == Path::new(JOURNAL) || name == Path::new("run.json") => {}
+                false => {
+                    files.insert(name, std::fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
+
+pub fn run_json(out: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap()
+}
+
+/// Answers in a journal; a run killed before it began one has none.
+fn answers(out: &Path) -> usize {
+    let journal = out.join(JOURNAL);
+    if journal.exists() { History::read(&journal).unwrap().answers.len() } else { 0 }
+}
+
+#[test]
+fn a_run_killed_at_any_moment_goes_on_and_ends_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Instant::now();
+    let output = assay(folder.path()).args(JOB).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let length = whole.elapsed();
+    let expected = results(&folder.path().join("out"));
+    let requests = run_json(&folder.path().join("out"))["answers"]["requests"].as_u64().unwrap() as usize;
+
+    let mut draws = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let (mut kills, mut after_an_answer, mut runs) = (0, 0, 0);
+    while kills < KILLS || after_an_answer < KILLS_AFTER_AN_ANSWER {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        runs += 1;
+        for attempt in 0.. {
+            let before = answers(&out);
+            let mut command = assay(folder.path());
+            command.args(JOB).env("ASSAY_CACHE", folder.path().join("cache"));
+            // Half of the runs have only the journal to go on with.
+            if runs % 2 == 0 {
+                command.arg("--no-cache");
+            }
+            let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+            // What is left of the run takes about as much of the whole's time; but it begins and ends as any other, and a machine
+            // that is busy now may need more time than it did for the whole.
+            let left = (requests - before) as f64 / requests as f64 + f64::from(attempt) / 5.0;
+            let drawn = draws.next_u64() as f64 / u64::MAX as f64;
+            std::thread::sleep(Duration::from_secs_f64(length.as_secs_f64() * left * drawn));
+            child.kill().unwrap();
+            let output = child.wait_with_output().unwrap();
+            if output.status.code().is_some() {
+                assert!(output.status.success(), "{}", stderr(&output));
+                break;
+            }
+            let after = answers(&out);
+            assert!(after >= before, "an answer was lost");
+            kills += 1;
+            after_an_answer += usize::from(after > 0);
+        }
+        assert_eq!(results(&out), expected, "after {kills} kills");
+        let run = run_json(&out);
+        let count = |name: &str| run["answers"][name].as_u64().unwrap() as usize;
+        assert_eq!(count("from_journal") + count("from_cache") + count("computed"), requests);
+        // The journal refuses a second answer to a request, so none was computed and kept twice.
+        assert_eq!(answers(&out), requests);
+    }
+    println!(
+        "{kills} kills, {after_an_answer} of them after the first answer was kept, in {runs} runs of {length:?}"
+    );
+}
+
+#[test]
+fn the_same_command_without_a_folder_finds_its_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = || {
+        let mut command = assay(folder.path());
+        command.args(["eval", "--tasks", "arc_challenge,gsm8k", "--no-cache"]);
+        command
+    };
+    let runs = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder.path().join("results")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let mut child = command().stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    while runs().first().is_none_or(|out| answers(out) == 0) {
+        assert!(child.try_wait().unwrap().is_none(), "too fast to be killed");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let [out] = &runs()[..] else { panic!("{:?}", runs()) };
+    let kept = answers(out);
+
+    // Another run is not this one.
+    let other =
+        assay(folder.path()).args(["eval", "--tasks", "winogrande", "--limit", "1"]).output().unwrap();
+    assert!(other.status.success(), "{}", stderr(&other));
+    assert_eq!(runs().len(), 2);
+
+    let output = command().output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(runs().len(), 2);
+    assert!(stderr(&output).contains(&format!("going on with the run in {}", "results/sample_model-")));
+    assert_eq!(run_json(out)["answers"]["from_journal"], kept);
+
+    // Once it is finished, the same command begins anew.
+    assert!(command().output().unwrap().status.success());
+    assert_eq!(runs().len(), 3);
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_answered_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = assay(folder.path()).args(JOB).output().unwrap();
+    assert!(whole.status.success());
+    let expected = results(&folder.path().join("out"));
+    std::fs::remove_dir_all(folder.path().join("out")).unwrap();
+
+    let out = folder.path().join("out");
+    let mut child =
+        assay(folder.path()).args(JOB).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    while answers(&out) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "too fast to be interrupted");
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("kept in out; the same command goes on from there"),
+        "{}",
+        stderr(&output)
+    );
+    let kept = answers(&out);
+
+    let output = assay(folder.path()).args(JOB).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(results(&out), expected);
+    assert_eq!(run_json(&out)["answers"]["from_journal"], kept);
+    assert_eq!(run_json(&out)["earlier_sessions"].as_array().unwrap().len(), 1);
+}
