@@ -14,6 +14,7 @@ use super::failure::{self, Failure};
 use super::memory::room;
 use super::model_files::ModelSource;
 use super::output::{say, write_stdout};
+use super::pins;
 use super::progress::Progress;
 use crate::dataset::DatasetStore;
 use crate::engine::Loaded;
@@ -35,7 +36,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     let threads = use_threads(arguments.threads)?;
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
-    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let store = arguments.tasks.data.store()?;
     let source = ModelSource::find(arguments.model.as_deref())?;
     let folder = open_folder(arguments.output.as_deref(), &source.path, started)?;
     let run = Run {
@@ -255,14 +256,7 @@ fn announce(
             say!("note: --num-fewshot {asked} does not change {}, which declare 0 shots", kept.join(", "));
         }
     }
-    for task in prepared {
-        for (split, found, expected) in task.other_rows() {
-            let name = &task.task.name;
-            say!(
-                "warning: `{split}` of {name} has {found} rows, the hub's {expected}: the run will not be ranked"
-            );
-        }
-    }
+    pins::announce(prepared.iter().flat_map(Prepared::splits));
     let truncated: usize = prepared.iter().map(|task| task.truncated).sum();
     if truncated > 0 {
         say!("warning: {truncated} requests are longer than the model's context and are cut from the left");

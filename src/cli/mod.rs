@@ -1,12 +1,14 @@
 //! The edge: arguments, one file a subcommand, progress, exit codes. The only room that prints.
 
 mod arguments;
+mod datasets;
 mod eval;
 mod failure;
 mod leaderboard;
 mod memory;
 mod model_files;
 mod output;
+mod pins;
 mod plan;
 mod progress;
 mod requests;
@@ -42,6 +44,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Requests(arguments) => requests::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
+        Command::Datasets(arguments) => datasets::run(&arguments),
         Command::Leaderboard(arguments) => leaderboard::run(&arguments),
     };
     match outcome {

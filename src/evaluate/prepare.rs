@@ -10,6 +10,7 @@ use crate::metric::{MetricError, Scorer};
 use crate::prompt::{self, PromptError, PromptOptions, TaskRequests};
 use crate::task::Task;
 use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError, encode_requests};
+use crate::vocabulary::SplitRecord;
 
 /// A task cannot be made ready.
 #[derive(Debug, Error, Diagnostic)]
@@ -138,12 +139,9 @@ pub fn prepare_all(
 }
 
 impl Prepared {
-    /// Splits that have another number of rows than the hub's own: name, rows read, rows there.
-    pub fn other_rows(&self) -> Vec<(String, usize, usize)> {
-        let splits = self.requests.splits.iter();
-        splits
-            .filter_map(|(name, split)| Some((name.clone(), split.rows.len(), split.expected_rows?)))
-            .collect()
+    /// The splits that it was made of.
+    pub fn splits(&self) -> Vec<SplitRecord> {
+        self.requests.splits.iter().map(|(name, split)| split.record(name)).collect()
     }
 
     /// All requests, document by document.

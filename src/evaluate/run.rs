@@ -257,7 +257,6 @@ impl<'a> TaskProgress<'a> {
         let estimates = self.estimates();
         let Prepared { task, requests, tokens, .. } = self.prepared;
         let outcomes: Vec<Outcome> = self.outcomes.into_iter().flatten().collect();
-        let splits = requests.splits.iter();
         TaskRecord {
             task: task.name.clone(),
             tag: task.tags.first().cloned(),
@@ -270,15 +269,12 @@ impl<'a> TaskProgress<'a> {
             asked: tokens.len(),
             outcomes,
             estimates,
-            sample: requests.splits.iter().any(|(_, split)| split.sample),
-            other_rows: self.prepared.other_rows(),
+            sample: requests.splits.iter().any(|(_, split)| split.is_sample()),
             truncated: self.prepared.truncated,
             file: task.fingerprint.clone(),
             prompts: prompts_fingerprint(self.prepared),
             tokens: tokens_fingerprint(self.prepared),
-            splits: splits
-                .map(|(name, split)| (split.id.clone(), name.clone(), split.fingerprint.clone()))
-                .collect(),
+            splits: self.prepared.splits(),
         }
     }
 }

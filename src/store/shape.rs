@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use crate::vocabulary::{Fingerprint, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskRecord};
 
 /// The model of a run, as its record shows it.
 #[derive(Debug, Clone)]
@@ -124,6 +124,30 @@ fn suite_json(suite: &SuiteRecord) -> Value {
     })
 }
 
+fn split_json(split: &SplitRecord) -> Value {
+    let mut record = json!({
+        "id": split.id,
+        "config": split.config,
+        "split": split.split,
+        "rows": split.rows,
+        "files_blake3": split.files,
+        "content_blake3": split.content,
+        "pin": split.pin.word(),
+    });
+    match &split.pin {
+        Pin::Changed { expected, rows } => {
+            record["expected_content_blake3"] = json!(expected);
+            record["expected_rows"] = (*rows).into();
+        }
+        Pin::Unpinned { reason, rows } => {
+            record["unpinned_because"] = json!(reason);
+            record["expected_rows"] = (*rows).into();
+        }
+        Pin::Same | Pin::Unknown | Pin::Sample => {}
+    }
+    record
+}
+
 /// `run.json`: what was run, on what, and what it cost.
 pub fn run_json(run: &RunRecord<'_>) -> Value {
     let files = |list: &[(String, Fingerprint)]| -> Vec<Value> {
@@ -133,11 +157,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         .tasks
         .iter()
         .map(|task| {
-            let datasets: Vec<Value> = task
-                .splits
-                .iter()
-                .map(|(id, split, hash)| json!({"id": id, "split": split, "files_blake3": hash}))
-                .collect();
+            let datasets: Vec<Value> = task.splits.iter().map(split_json).collect();
             let record = json!({
                 "documents": task.outcomes.len(),
                 "asked": task.asked,

@@ -3,6 +3,7 @@
 mod bad_input;
 mod eval;
 mod near_ties;
+mod pins;
 mod same_samples;
 mod tables;
 
