@@ -92,7 +92,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         let requests: TaskRequests = timed(&mut building, || prompt::build(&task, &store, &options))?;
         let tokens = timed(&mut tokenising, || encode_requests(&tokenizer, &requests.documents))?;
         let scorer = Scorer::for_task(&task)?;
-        prepared.push(Prepared { task, scorer, requests, tokens, truncated: 0 });
+        prepared.push(Prepared::new(task, scorer, requests, tokens));
     }
     let planned = timed(&mut planning, || plan(&prepared, MAX_LENGTH, usize::MAX))?;
     if planned != total {

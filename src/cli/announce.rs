@@ -6,6 +6,7 @@ use indicatif::{HumanCount, HumanDuration};
 
 use super::model_files::ModelSource;
 use super::output::say;
+use super::pins;
 use crate::dataset::DatasetStore;
 use crate::evaluate::{Plan, Prepared};
 use crate::model::Model;
@@ -66,14 +67,7 @@ impl Announcement<'_> {
                 );
             }
         }
-        for task in *prepared {
-            for (split, found, expected) in task.other_rows() {
-                let name = &task.task.name;
-                say!(
-                    "warning: `{split}` of {name} has {found} rows, the hub's {expected}: the run will not be ranked"
-                );
-            }
-        }
+        pins::announce(prepared.iter().flat_map(Prepared::splits));
         let truncated: usize = prepared.iter().map(|task| task.truncated.len()).sum();
         if truncated > 0 {
             say!(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::failure::Failure;
+use crate::dataset::DatasetStore;
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::report::Format;
 
@@ -28,6 +29,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// List tasks, or show one with its first prompt
     Tasks(TasksArguments),
+    /// Hold all datasets against their pins; exit code 1 if one differs
+    Datasets(DatasetsArguments),
     /// Show published scores and the complete runs under results/
     Leaderboard(LeaderboardArguments),
 }
@@ -69,6 +72,16 @@ pub struct DataArguments {
     /// Folder of task files of your own (repeatable)
     #[arg(long, value_name = "DIR")]
     pub include: Vec<PathBuf>,
+    /// Go on where a dataset's rows are not those it is pinned to; a run over them is not ranked
+    #[arg(long)]
+    pub allow_dataset_change: bool,
+}
+
+impl DataArguments {
+    /// The datasets.
+    pub fn store(&self) -> Result<DatasetStore, Failure> {
+        Ok(DatasetStore::new(self.datasets.clone())?.allowing_changes(self.allow_dataset_change))
+    }
 }
 
 /// `assay eval`.
@@ -131,12 +144,12 @@ pub struct PlanArguments {
     pub kv_memory: Option<u64>,
     /// How to write the plan
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: PlanFormat,
+    pub format: TableOrJson,
 }
 
-/// `assay plan --format`.
+/// `--format` where there are two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlanFormat {
+pub enum TableOrJson {
     Table,
     Json,
 }
@@ -148,6 +161,20 @@ pub struct TasksArguments {
     pub name: Option<String>,
     #[command(flatten)]
     pub data: DataArguments,
+}
+
+/// `assay datasets`.
+#[derive(Debug, Args)]
+pub struct DatasetsArguments {
+    /// Folder of datasets: <owner>/<name>/<config>/<split>-00000-of-00001.parquet (or .jsonl, .csv); only the pins without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// A line for every split, not one for all configurations that agree
+    #[arg(long)]
+    pub all: bool,
+    /// How to write the list; JSON has every split, and hashes in full
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
 }
 
 /// `assay leaderboard`.

@@ -38,7 +38,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     let threads = use_threads(arguments.threads)?;
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
-    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let store = arguments.tasks.data.store()?;
     let source = ModelSource::find(arguments.model.as_deref())?;
     let mut destination = Destination::find(arguments.output.as_deref(), &source.path, started)?;
     let cache = match arguments.no_cache {

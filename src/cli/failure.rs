@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use super::output::say;
 use miette::Diagnostic;
 
+/// Exit code for the answer "no".
+pub const NO: u8 = 1;
 /// Exit code for bad input.
 pub const BAD_INPUT: u8 = 2;
 /// Exit code for a failure of the model or the engine.

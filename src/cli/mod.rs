@@ -2,6 +2,7 @@
 
 mod announce;
 mod arguments;
+mod datasets;
 mod destination;
 mod eval;
 mod failure;
@@ -10,6 +11,7 @@ mod leaderboard;
 mod memory;
 mod model_files;
 mod output;
+mod pins;
 mod plan;
 mod progress;
 mod requests;
@@ -46,6 +48,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Requests(arguments) => requests::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
+        Command::Datasets(arguments) => datasets::run(&arguments),
         Command::Leaderboard(arguments) => leaderboard::run(&arguments),
     };
     match outcome {

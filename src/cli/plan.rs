@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{PlanArguments, PlanFormat};
+use super::arguments::{PlanArguments, TableOrJson};
 use super::failure::Failure;
 use super::output::{say, write_stdout};
-use crate::dataset::DatasetStore;
-use crate::evaluate::{Limits, Plan, plan_each, prepare_all};
+use super::pins;
+use crate::evaluate::{Limits, Plan, Prepared, plan_each, prepare_all};
 use crate::model::shape_of;
 use crate::prompt::PromptOptions;
 use crate::report::{Cell, Format, Table};
@@ -24,7 +24,7 @@ const USUAL_MAX_LENGTH: usize = 32_768;
 pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
-    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let (max_length, kv_bytes) = match &arguments.model {
         Some(path) => shape_of(path)?,
@@ -44,17 +44,18 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let limits = Limits { max_length, vocab_size: usize::MAX, room, kv_bytes_per_token: kv_bytes };
     let prepared = prepare_all(selection.tasks, &store, &options, &tokenizer, limits, &|| false)?;
     let prepared = prepared.unwrap_or_default();
+    pins::announce(prepared.iter().flat_map(Prepared::splits));
     let (each, total) = plan_each(&prepared, max_length, room)?;
     let names = prepared.iter().map(|task| task.task.name.to_string());
     let tasks: Vec<(String, Plan)> = names.zip(each).collect();
     let text = match arguments.format {
-        PlanFormat::Json => {
+        TableOrJson::Json => {
             let tasks: Map<String, Value> =
                 tasks.iter().map(|(name, plan)| (name.clone(), counts(plan))).collect();
             let all = json!({"total": counts(&total), "tasks": tasks, "kv_bytes_per_token": kv_bytes});
             serde_json::to_string_pretty(&all).unwrap_or_default()
         }
-        PlanFormat::Table => table(&tasks, &total, kv_bytes),
+        TableOrJson::Table => table(&tasks, &total, kv_bytes),
     };
     write_stdout(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::arguments::RequestsArguments;
 use super::failure::Failure;
 use super::output::{say, write_stdout};
-use crate::dataset::DatasetStore;
+use super::pins;
 use crate::evaluate::{Prepared, prepare};
 use crate::prompt::PromptOptions;
 use crate::task::TaskIndex;
@@ -18,7 +18,7 @@ use crate::vocabulary::Request;
 pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
-    let store = DatasetStore::new(arguments.tasks.data.datasets.clone())?;
+    let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let options = PromptOptions {
         limit: arguments.tasks.limit.map(|n| n as usize),
@@ -29,6 +29,7 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     }
     for task in selection.tasks {
         let prepared = prepare(task, &store, &options, &tokenizer)?;
+        pins::announce(prepared.splits());
         let mut lines = String::new();
         for document in 0..prepared.tokens.len() {
             lines.push_str(&line(&prepared, document).to_string());

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::arguments::TasksArguments;
 use super::failure::Failure;
 use super::output::write_stdout;
+use super::pins;
 use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};
 use crate::task::{Task, TaskIndex};
@@ -16,7 +17,7 @@ pub fn run(arguments: &TasksArguments) -> Result<ExitCode, Failure> {
     let text = match &arguments.name {
         None => list(&index),
         Some(name) => {
-            let store = DatasetStore::new(arguments.data.datasets.clone())?;
+            let store = arguments.data.store()?;
             let selection = index.select(std::slice::from_ref(name))?;
             let shown: Result<Vec<String>, Failure> =
                 selection.tasks.iter().take(1).map(|task| show(task, &store)).collect();
@@ -48,6 +49,7 @@ fn list(index: &TaskIndex) -> String {
 
 fn show(task: &Task, store: &DatasetStore) -> Result<String, Failure> {
     let built = prompt::build(task, store, &PromptOptions { limit: Some(1), num_fewshot: None })?;
+    pins::announce(built.splits.iter().map(|(name, split)| split.record(name)));
     let mut lines = vec![
         format!("task      {}", task.name),
         format!("file      {}", task.place.path.display()),

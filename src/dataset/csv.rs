@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::columns::Columns;
 use crate::vocabulary::Row;
 
 /// What pandas takes for a missing value, beside nothing at all.
@@ -11,11 +12,12 @@ const MISSING: [&str; 18] = [
 ];
 
 /// Reads all rows. A column whose every value is a whole number, a number, or True/False becomes one; a missing value is
-/// null, and makes whole numbers of its column numbers with a point. A short line lacks its last columns.
+/// null, and makes whole numbers of its column numbers with a point. A short line lacks its last columns. A column that is
+/// declared to be text stays as it is written, but for fields with nothing in them.
 ///
 /// # Errors
 /// A description with the line of the fault.
-pub fn read(bytes: &[u8]) -> Result<Vec<Row>, String> {
+pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, String> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let mut header: Vec<String> = Vec::new();
     for (i, name) in reader.headers().map_err(|e| e.to_string())?.iter().enumerate() {
@@ -31,13 +33,14 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Row>, String> {
         let line = long.position().map_or(0, |position| position.line());
         return Err(format!("line {line}: {} fields, the header has {}", long.len(), header.len()));
     }
-    let field = |record: &csv::StringRecord, column: usize| -> Option<String> {
-        record.get(column).filter(|f| !f.is_empty() && !MISSING.contains(f)).map(str::to_string)
+    let field = |record: &csv::StringRecord, column: usize, text: bool| -> Option<String> {
+        record.get(column).filter(|f| !f.is_empty() && (text || !MISSING.contains(f))).map(str::to_string)
     };
     let mut rows: Vec<Row> = records.iter().map(|_| Row::new()).collect();
     for (column, name) in header.iter().enumerate() {
-        let fields: Vec<Option<String>> = records.iter().map(|record| field(record, column)).collect();
-        let kind = Kind::of(&fields);
+        let text = columns.is_text(name);
+        let fields: Vec<Option<String>> = records.iter().map(|record| field(record, column, text)).collect();
+        let kind = if text { Kind::Text } else { Kind::of(&fields) };
         for (row, field) in rows.iter_mut().zip(fields) {
             row.insert(name.clone(), field.map_or(Value::Null, |field| kind.value(&field)));
         }
@@ -90,7 +93,7 @@ mod tests {
 
     #[test]
     fn columns_get_types() {
-        let rows = read(b"q,n,x,b,e\n\"a, b\",1,1.5,True,\nc,-2,3,False,x\n").unwrap();
+        let rows = read(b"q,n,x,b,e\n\"a, b\",1,1.5,True,\nc,-2,3,False,x\n", &Columns::default()).unwrap();
         assert_eq!(
             Value::from(rows.into_iter().map(Value::Object).collect::<Vec<_>>()),
             json!([
@@ -102,7 +105,8 @@ mod tests {
 
     #[test]
     fn missing_values_are_pandas() {
-        let rows = read(b"\xef\xbb\xbf,n,b,t\n0,1,True,NA\n1,,,\"None\"\n2, 3\n").unwrap();
+        let rows =
+            read(b"\xef\xbb\xbf,n,b,t\n0,1,True,NA\n1,,,\"None\"\n2, 3\n", &Columns::default()).unwrap();
         assert_eq!(
             Value::from(rows.into_iter().map(Value::Object).collect::<Vec<_>>()),
             json!([
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn ragged_lines_and_double_columns_are_errors() {
-        assert!(read(b"a,b\n1,2,3\n").unwrap_err().contains("line"));
-        assert!(read(b"a,a\n1,2\n").unwrap_err().contains("twice"));
+        assert!(read(b"a,b\n1,2,3\n", &Columns::default()).unwrap_err().contains("line"));
+        assert!(read(b"a,a\n1,2\n", &Columns::default()).unwrap_err().contains("twice"));
     }
 }

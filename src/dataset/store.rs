@@ -1,4 +1,4 @@
-//! Finding a split's files and reading them once.
+//! Finding a split's files, reading them once, and holding them against their pin.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{Manifest, csv, jsonl, parquet};
+use super::columns::Columns;
+use super::layout::{config_folder, entries, file_name, no_split, shards};
+use super::{Manifest, ManifestError, content, csv, jsonl, parquet};
 use crate::builtin;
 use crate::task::{DatasetRef, closest};
-use crate::vocabulary::{Fingerprint, Row};
+use crate::vocabulary::{Fingerprint, Pin, Row, SplitRecord};
 
 /// Rows cannot be had.
 #[derive(Debug, Error, Diagnostic)]
@@ -103,6 +105,37 @@ pub enum DatasetError {
         /// The split.
         split: String,
     },
+    /// A split has other rows than those it is pinned to.
+    #[error(
+        "{root}: `{split}` of {id} ({config}) is not the hub's: {rows} rows with the hash {found}, expected {expected_rows} rows \
+         with the hash {expected}"
+    )]
+    #[diagnostic(
+        code(assay::input),
+        help("download the dataset again, or go on with --allow-dataset-change: the run is then not ranked")
+    )]
+    Changed {
+        /// The folder of datasets.
+        root: String,
+        /// The dataset's id.
+        id: String,
+        /// The configuration.
+        config: String,
+        /// The split.
+        split: String,
+        /// Rows read.
+        rows: usize,
+        /// Their hash.
+        found: Fingerprint,
+        /// Rows of the hub's split.
+        expected_rows: usize,
+        /// Their hash.
+        expected: Fingerprint,
+    },
+    /// A manifest.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Manifest(#[from] ManifestError),
     /// No samples stand in for a dataset.
     #[error("no built-in samples for dataset `{id}`")]
     #[diagnostic(
@@ -122,42 +155,75 @@ pub struct Split {
     pub rows: Arc<Vec<Row>>,
     /// The id that they were found under.
     pub id: String,
+    /// The configuration that they were found under, where there is one.
+    pub config: Option<String>,
     /// Hash of the files' bytes, in shard order.
     pub fingerprint: Fingerprint,
-    /// Whether they are built-in samples.
-    pub sample: bool,
-    /// Rows that the hub's own split has, where that is known and another number.
-    pub expected_rows: Option<usize>,
+    /// Hash over the rows, whatever files they came in.
+    pub content: Fingerprint,
+    /// What the dataset's manifest says of them.
+    pub pin: Pin,
+}
+
+impl Split {
+    /// Whether the rows are built-in samples.
+    pub fn is_sample(&self) -> bool {
+        self.pin == Pin::Sample
+    }
+
+    /// What a run's record says of it, under the name `split`.
+    pub fn record(&self, split: &str) -> SplitRecord {
+        SplitRecord {
+            id: self.id.clone(),
+            config: self.config.clone(),
+            split: split.to_string(),
+            rows: self.rows.len(),
+            files: self.fingerprint.clone(),
+            content: self.content.clone(),
+            pin: self.pin.clone(),
+        }
+    }
 }
 
 /// Where datasets are looked for.
 pub struct DatasetStore {
     root: Option<PathBuf>,
     manifests: Vec<Manifest>,
+    allow_changes: bool,
     read: Mutex<HashMap<(DatasetRef, String), Slot>>,
 }
 
-/// A split that is read, or will be by the first who asks; whoever else asks waits.
+/// A split that is read, or will be by the first who asks; whoever else asks waits. Whoever reads must not run anything else
+/// meanwhile, as a thread of a pool does where it waits for its own pieces: that could ask for the same split, and wait for itself.
 type Slot = Arc<Mutex<Option<Split>>>;
-
-const ENDINGS: [&str; 4] = ["parquet", "jsonl", "json", "csv"];
 
 impl DatasetStore {
     /// Datasets below `root`, in the hub's layout; the built-in samples where there is no root.
     ///
     /// # Errors
-    /// `root` is no folder.
+    /// `root` is no folder, or a manifest is none.
     pub fn new(root: Option<PathBuf>) -> Result<Self, DatasetError> {
         if let Some(root) = &root {
             std::fs::read_dir(root)
                 .map_err(|source| DatasetError::Unreadable { path: root.display().to_string(), source })?;
         }
-        Ok(Self { root, manifests: Manifest::all(), read: Mutex::new(HashMap::new()) })
+        Ok(Self { root, manifests: Manifest::all()?, allow_changes: false, read: Mutex::default() })
+    }
+
+    /// The same, which gives rows that are not those that they are pinned to, too, where `allow` says so.
+    pub fn allowing_changes(mut self, allow: bool) -> Self {
+        self.allow_changes = allow;
+        self
     }
 
     /// Whether `split` would come from the built-in samples.
     pub fn is_sampled(&self, dataset: &DatasetRef) -> bool {
         self.root.is_none() && dataset.data_files.is_empty()
+    }
+
+    /// What is known of datasets before they are read.
+    pub fn manifests(&self) -> &[Manifest] {
+        &self.manifests
     }
 
     /// All rows of a split; read once, however many tasks ask.
@@ -171,49 +237,66 @@ impl DatasetStore {
         if let Some(found) = &*slot {
             return Ok(found.clone());
         }
-        let mut found = self.read_split(dataset, split)?;
+        let found = self.read(dataset, split)?;
         if found.rows.is_empty() {
             return Err(DatasetError::Empty { path: found.id, split: split.to_string() });
         }
-        if !found.sample && dataset.data_files.is_empty() {
-            let manifest = self.manifests.iter().find(|manifest| manifest.hub_id == dataset.path);
-            let expected = manifest.and_then(|manifest| manifest.rows_of(dataset.config.as_deref(), split));
-            found.expected_rows = expected.filter(|rows| *rows != found.rows.len());
+        if let Pin::Changed { expected, rows } = &found.pin
+            && !self.allow_changes
+        {
+            return Err(DatasetError::Changed {
+                root: self.root.as_deref().map(|root| root.display().to_string()).unwrap_or_default(),
+                id: found.id,
+                config: found.config.unwrap_or_else(|| "default".into()),
+                split: split.to_string(),
+                rows: found.rows.len(),
+                found: found.content,
+                expected_rows: *rows,
+                expected: expected.clone(),
+            });
         }
         *slot = Some(found.clone());
         Ok(found)
     }
 
-    fn read_split(&self, dataset: &DatasetRef, split: &str) -> Result<Split, DatasetError> {
+    /// All rows of a split, read anew, whatever its pin says.
+    ///
+    /// # Errors
+    /// See [`DatasetError`].
+    pub fn read(&self, dataset: &DatasetRef, split: &str) -> Result<Split, DatasetError> {
         if !dataset.data_files.is_empty() {
             let Some((_, files)) = dataset.data_files.iter().find(|(name, _)| name == split) else {
                 let found = dataset.data_files.iter().map(|(name, _)| name.as_str()).collect();
                 return Err(no_split("data_files", split, found));
             };
             let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            return read_files(&files, Source::Disk, Some(&dataset.path), dataset.path.clone());
+            let read = read_files(&files, Source::Disk, Some(&dataset.path), &Columns::default())?;
+            return Ok(read.split(&dataset.path, dataset.config.clone(), |_| Pin::Unknown));
         }
-        match &self.root {
-            Some(root) => {
-                let folder = self.folder(root, &dataset.path)?;
-                let names = |path: &Path| entries(path);
-                let config =
-                    config_folder(&folder.display().to_string(), dataset, &|path| names(Path::new(path)))?;
-                let files = shards(&config, split, &entries(Path::new(&config)))?;
-                read_files(&files, Source::Disk, None, dataset.path.clone())
-            }
-            None => {
-                let manifest = self.manifests.iter().find(|m| m.hub_id == dataset.path);
-                let manifest =
-                    manifest.ok_or_else(|| DatasetError::NoSamples { id: dataset.path.clone() })?;
-                let folder = format!("datasets/{}", manifest.samples);
-                let config = format!("{folder}/{}", dataset.config.as_deref().unwrap_or("default"));
-                let names: Vec<String> =
-                    builtin::list(&config).iter().map(|p| file_name(p).to_string()).collect();
-                let files = shards(&config, split, &names)?;
-                read_files(&files, Source::Builtin, None, manifest.samples.clone())
-            }
-        }
+        let manifest = self.manifests.iter().find(|manifest| manifest.hub_id == dataset.path);
+        let Some(root) = &self.root else {
+            let no_samples = || DatasetError::NoSamples { id: dataset.path.clone() };
+            let manifest = manifest.ok_or_else(no_samples)?;
+            let samples = manifest.samples.as_deref().ok_or_else(no_samples)?;
+            let config = dataset.config.as_deref().unwrap_or("default");
+            let folder = format!("datasets/{samples}/{config}");
+            let names: Vec<String> =
+                builtin::list(&folder).iter().map(|path| file_name(path).to_string()).collect();
+            let files = shards(&folder, split, &names)?;
+            let read = read_files(&files, Source::Builtin, None, &manifest.columns)?;
+            return Ok(read.split(samples, dataset.config.clone(), |_| Pin::Sample));
+        };
+        let folder = self.folder(root, &dataset.path)?.display().to_string();
+        let path = config_folder(&folder, dataset, &|path| entries(Path::new(path)))?;
+        let files = shards(&path, split, &entries(Path::new(&path)))?;
+        // Without a name it is that of the folder that was found.
+        let config = path.strip_prefix(&format!("{folder}/")).map(str::to_string);
+        let none = Columns::default();
+        let read =
+            read_files(&files, Source::Disk, None, manifest.map_or(&none, |manifest| &manifest.columns))?;
+        let declared = manifest.and_then(|manifest| manifest.split(config.as_deref(), split));
+        let pin = |content: &Fingerprint| declared.map_or(Pin::Unknown, |declared| declared.pin(content));
+        Ok(read.split(&dataset.path, config.clone(), pin))
     }
 
     fn folder(&self, root: &Path, id: &str) -> Result<PathBuf, DatasetError> {
@@ -253,103 +336,26 @@ enum Source {
     Builtin,
 }
 
-fn entries(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
+struct ReadFiles {
+    rows: Vec<Row>,
+    fingerprint: Fingerprint,
 }
 
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-/// The configuration's folder. Without a name it is the folder that the hub makes for a lone configuration.
-fn config_folder(
-    folder: &str,
-    dataset: &DatasetRef,
-    list: &dyn Fn(&str) -> Vec<String>,
-) -> Result<String, DatasetError> {
-    let names = list(folder);
-    match &dataset.config {
-        Some(config) if names.contains(config) => Ok(format!("{folder}/{config}")),
-        Some(config) => Err(DatasetError::NoConfig {
-            path: folder.into(),
-            config: config.clone(),
-            found: enumerate(&names),
-        }),
-        None => {
-            for usual in ["default", "data"] {
-                if names.iter().any(|name| name == usual) {
-                    return Ok(format!("{folder}/{usual}"));
-                }
-            }
-            match names.iter().find(|name| ENDINGS.iter().any(|e| name.ends_with(&format!(".{e}")))) {
-                Some(_) => Ok(folder.to_string()),
-                None if names.len() == 1 => Ok(format!("{folder}/{}", names[0])),
-                None => Err(DatasetError::NoConfig {
-                    path: folder.into(),
-                    config: "default".into(),
-                    found: enumerate(&names),
-                }),
-            }
-        }
+impl ReadFiles {
+    fn split(self, id: &str, config: Option<String>, pin: impl Fn(&Fingerprint) -> Pin) -> Split {
+        let content = content::fingerprint(&self.rows);
+        let pin = pin(&content);
+        let Self { rows, fingerprint } = self;
+        Split { rows: Arc::new(rows), id: id.to_string(), config, fingerprint, content, pin }
     }
-}
-
-fn enumerate(names: &[String]) -> String {
-    if names.is_empty() { "nothing".into() } else { names.join(", ") }
-}
-
-fn no_split(path: &str, split: &str, mut found: Vec<&str>) -> DatasetError {
-    found.sort_unstable();
-    found.dedup();
-    let found = if found.is_empty() { "no data files".into() } else { found.join(", ") };
-    DatasetError::NoSplit { path: path.into(), split: split.into(), found }
-}
-
-/// The files of a split, in shard order: `<split>-00000-of-00002.<ending>`, or `<split>.<ending>`.
-fn shards(folder: &str, split: &str, names: &[String]) -> Result<Vec<String>, DatasetError> {
-    let parsed: Vec<(&str, usize, usize, &str)> = names.iter().filter_map(|name| parse_shard(name)).collect();
-    for ending in ENDINGS {
-        let mut own: Vec<_> = parsed.iter().filter(|(s, _, _, e)| *s == split && *e == ending).collect();
-        own.sort();
-        let Some(&&(_, _, of, _)) = own.first() else { continue };
-        for index in 0..of {
-            if !own.iter().any(|(_, i, _, _)| *i == index) {
-                return Err(DatasetError::NoShard { path: folder.into(), missing: index, shards: of });
-            }
-        }
-        let plain = format!("{split}.{ending}");
-        return Ok((0..of)
-            .map(|i| match names.contains(&plain) {
-                true => format!("{folder}/{plain}"),
-                false => format!("{folder}/{split}-{i:05}-of-{of:05}.{ending}"),
-            })
-            .collect());
-    }
-    Err(no_split(folder, split, parsed.iter().map(|(split, ..)| *split).collect()))
-}
-
-/// Split, index, count and ending of a data file's name.
-fn parse_shard(name: &str) -> Option<(&str, usize, usize, &str)> {
-    let (stem, ending) = name.rsplit_once('.')?;
-    let ending = ENDINGS.into_iter().find(|e| *e == ending)?;
-    let Some((rest, of)) = stem.rsplit_once("-of-") else { return Some((stem, 0, 1, ending)) };
-    let (split, index) = rest.rsplit_once('-')?;
-    Some((split, index.parse().ok()?, of.parse().ok().filter(|&of| of < 100_000)?, ending))
 }
 
 fn read_files(
     files: &[String],
     source: Source,
     loader: Option<&str>,
-    id: String,
-) -> Result<Split, DatasetError> {
+    columns: &Columns,
+) -> Result<ReadFiles, DatasetError> {
     let mut rows = Vec::new();
     let mut hasher = blake3::Hasher::new();
     for path in files {
@@ -364,33 +370,12 @@ fn read_files(
         let ending = loader.unwrap_or_else(|| path.rsplit('.').next().unwrap_or_default());
         let read = match ending {
             "parquet" => parquet::read(bytes::Bytes::from(bytes.into_owned())),
-            "csv" => csv::read(&bytes),
+            "csv" => csv::read(&bytes, columns),
             "jsonl" | "json" => jsonl::read(&bytes),
             other => Err(format!("files of kind `{other}` are not read; parquet, jsonl and csv are")),
         };
         rows.extend(read.map_err(|what| DatasetError::Corrupt { path: path.clone(), what })?);
     }
-    let sample = matches!(source, Source::Builtin);
-    Ok(Split { rows: Arc::new(rows), id, fingerprint: hasher.finalize().into(), sample, expected_rows: None })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|n| n.to_string()).collect()
-    }
-
-    #[test]
-    fn shards_are_read_in_order_and_all() {
-        let found =
-            shards("f", "test", &names(&["test-00001-of-00002.parquet", "test-00000-of-00002.parquet"]));
-        assert_eq!(found.unwrap(), ["f/test-00000-of-00002.parquet", "f/test-00001-of-00002.parquet"]);
-        let error = shards("f", "test", &names(&["test-00001-of-00002.parquet"])).unwrap_err();
-        assert_eq!(error.to_string(), "f: shard 0 of 2 is missing");
-        assert_eq!(shards("f", "dev", &names(&["dev.csv"])).unwrap(), ["f/dev.csv"]);
-        let error = shards("f", "tset", &names(&["test.csv", "train.jsonl", "README.md"])).unwrap_err();
-        assert_eq!(error.to_string(), "f: no split `tset`, found test, train");
-    }
+    columns.conform(&mut rows);
+    Ok(ReadFiles { rows, fingerprint: hasher.finalize().into() })
 }

@@ -10,7 +10,7 @@ use crate::metric::{MetricError, Scorer};
 use crate::prompt::{self, PromptError, PromptOptions, TaskRequests};
 use crate::task::Task;
 use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError, encode_requests};
-use crate::vocabulary::{Response, Truncation};
+use crate::vocabulary::{Response, SplitRecord, Truncation};
 
 /// A task cannot be made ready.
 #[derive(Debug, Error, Diagnostic)]
@@ -85,8 +85,7 @@ pub fn prepare(
             hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
             source,
         })?;
-    let known = tokens.iter().map(|requests| vec![None; requests.len()]).collect();
-    Ok(Prepared { task, scorer, requests, tokens, known, truncated: Vec::new() })
+    Ok(Prepared::new(task, scorer, requests, tokens))
 }
 
 /// Tasks that are prepared at once. One that waits for its own documents lets its thread begin another, so it is also how
@@ -142,12 +141,15 @@ pub fn prepare_all(
 }
 
 impl Prepared {
-    /// Splits that have another number of rows than the hub's own: name, rows read, rows there.
-    pub fn other_rows(&self) -> Vec<(String, usize, usize)> {
-        let splits = self.requests.splits.iter();
-        splits
-            .filter_map(|(name, split)| Some((name.clone(), split.rows.len(), split.expected_rows?)))
-            .collect()
+    /// A task of which nothing is known yet.
+    pub fn new(task: Task, scorer: Scorer, requests: TaskRequests, tokens: Vec<Vec<TokenRequest>>) -> Self {
+        let known = tokens.iter().map(|requests| vec![None; requests.len()]).collect();
+        Self { task, scorer, requests, tokens, known, truncated: Vec::new() }
+    }
+
+    /// The splits that it was made of.
+    pub fn splits(&self) -> Vec<SplitRecord> {
+        self.requests.splits.iter().map(|(name, split)| split.record(name)).collect()
     }
 
     /// All requests, document by document.

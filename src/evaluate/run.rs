@@ -349,7 +349,6 @@ impl<'a> TaskProgress<'a> {
         let estimates = self.estimates();
         let Prepared { task, requests, tokens, .. } = self.prepared;
         let outcomes: Vec<Outcome> = self.outcomes.into_iter().flatten().collect();
-        let splits = requests.splits.iter();
         TaskRecord {
             task: task.name.clone(),
             tag: task.tags.first().cloned(),
@@ -362,13 +361,10 @@ impl<'a> TaskProgress<'a> {
             asked: tokens.len(),
             outcomes,
             estimates,
-            sample: requests.splits.iter().any(|(_, split)| split.sample),
-            other_rows: self.prepared.other_rows(),
+            sample: requests.splits.iter().any(|(_, split)| split.is_sample()),
             truncated: self.prepared.truncated.clone(),
             file: task.fingerprint.clone(),
-            splits: splits
-                .map(|(name, split)| (split.id.clone(), name.clone(), split.fingerprint.clone()))
-                .collect(),
+            splits: self.prepared.splits(),
         }
     }
 }

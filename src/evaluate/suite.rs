@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::statistics::mean;
 use crate::task::{Suite, TaskError, TaskIndex};
-use crate::vocabulary::{SuiteRecord, TaskRecord};
+use crate::vocabulary::{Pin, SuiteRecord, TaskRecord};
 
 /// What else may keep a run from being ranked.
 #[derive(Debug, Clone, Default)]
@@ -58,8 +58,16 @@ pub fn suite_record(
             if record.included {
                 add(format!("a task file of one's own for {}", record.task));
             }
-            for (split, found, expected) in &record.other_rows {
-                add(format!("{found} of {expected} rows in `{split}` of {}", record.task));
+            for split in &record.splits {
+                let of = format!("`{}` of {}", split.split, record.task);
+                match &split.pin {
+                    Pin::Changed { rows, .. } | Pin::Unpinned { rows, .. } if split.rows != *rows => {
+                        add(format!("{} of {rows} rows in {of}", split.rows));
+                    }
+                    Pin::Changed { .. } => add(format!("other rows than the hub's in {of}")),
+                    Pin::Unknown => add(format!("no pin for {of}")),
+                    Pin::Same | Pin::Unpinned { .. } | Pin::Sample => {}
+                }
             }
             if record.sample {
                 add("built-in sample datasets".into());

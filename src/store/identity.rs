@@ -41,7 +41,7 @@ pub fn run_identity(
             "requests": prepared.tokens.iter().map(Vec::len).sum::<usize>(),
             "prompts": digests.prompts,
             "tokens": digests.tokens,
-            "datasets": prepared.requests.splits.iter().map(|(_, split)| &split.fingerprint).collect::<Vec<_>>(),
+            "datasets": prepared.splits().iter().map(|split| json!([split.content, split.pin.word()])).collect::<Vec<_>>(),
         })
     };
     json!({

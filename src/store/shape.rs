@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::identity::NUMERICS;
 use super::journal::{Session, SessionWork};
 use crate::evaluate::Digests;
-use crate::vocabulary::{Fingerprint, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskRecord};
 
 /// The model of a run, as its record shows it.
 #[derive(Debug, Clone)]
@@ -162,6 +162,30 @@ fn suite_json(suite: &SuiteRecord) -> Value {
     })
 }
 
+fn split_json(split: &SplitRecord) -> Value {
+    let mut record = json!({
+        "id": split.id,
+        "config": split.config,
+        "split": split.split,
+        "rows": split.rows,
+        "files_blake3": split.files,
+        "content_blake3": split.content,
+        "pin": split.pin.word(),
+    });
+    match &split.pin {
+        Pin::Changed { expected, rows } => {
+            record["expected_content_blake3"] = json!(expected);
+            record["expected_rows"] = (*rows).into();
+        }
+        Pin::Unpinned { reason, rows } => {
+            record["unpinned_because"] = json!(reason);
+            record["expected_rows"] = (*rows).into();
+        }
+        Pin::Same | Pin::Unknown | Pin::Sample => {}
+    }
+    record
+}
+
 /// `run.json`: what was run, on what, and what it cost.
 pub fn run_json(run: &RunRecord<'_>) -> Value {
     let mut record = json!({
@@ -219,11 +243,7 @@ fn files_json(files: &[(String, Fingerprint)]) -> Vec<Value> {
 }
 
 fn task_json(task: &TaskRecord, run: &RunRecord<'_>) -> Value {
-    let datasets: Vec<Value> = task
-        .splits
-        .iter()
-        .map(|(id, split, hash)| json!({"id": id, "split": split, "files_blake3": hash}))
-        .collect();
+    let datasets: Vec<Value> = task.splits.iter().map(split_json).collect();
     let near_ties: Map<String, Value> =
         task.near_ties().into_iter().map(|(metric, count)| (metric.to_string(), count.into())).collect();
     let mut record = json!({

@@ -14,7 +14,7 @@ mod suite;
 mod template;
 mod yaml;
 
-pub use fields::SchemaError;
+pub use fields::{Fields, SchemaError, text_of, wrong};
 pub use loader::{Selection, TaskError, TaskIndex};
 pub use schema::{
     Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
@@ -22,4 +22,4 @@ pub use schema::{
 };
 pub use suite::{Column, Suite};
 pub use template::{Columns, Template, TemplateError, closest};
-pub use yaml::{Node, Place, Yaml, parse as parse_yaml};
+pub use yaml::{Key, Node, Place, Yaml, parse as parse_yaml};

@@ -14,6 +14,13 @@ impl Fingerprint {
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).to_hex().to_string())
     }
+
+    /// The hash that 64 hexadecimal digits write; `None` where these are none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits =
+            text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        digits.then(|| Self(text.to_string()))
+    }
 }
 
 /// Hashes parts one after the other.

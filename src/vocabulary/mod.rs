@@ -16,4 +16,4 @@ pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use outcome::{Decision, Gold, Measured, Outcome};
 pub use request::{DocumentRequests, Request, View};
 pub use response::Response;
-pub use run_record::{SuiteRecord, TaskRecord, Truncation};
+pub use run_record::{Pin, SplitRecord, SuiteRecord, TaskRecord, Truncation};

@@ -34,14 +34,69 @@ pub struct TaskRecord {
     pub estimates: Vec<(String, Estimate)>,
     /// Whether the rows are built-in samples.
     pub sample: bool,
-    /// Split, rows read and rows that the hub's own has, where those differ.
-    pub other_rows: Vec<(String, usize, usize)>,
     /// Requests cut to the model's context.
     pub truncated: Vec<Truncation>,
     /// Hash of the task file and what it includes.
     pub file: Fingerprint,
-    /// Dataset id, split, and hash of the files it was read from.
-    pub splits: Vec<(String, String, Fingerprint)>,
+    /// The splits it was made of.
+    pub splits: Vec<SplitRecord>,
+}
+
+/// A split that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitRecord {
+    /// The dataset's id.
+    pub id: String,
+    /// The configuration, where it has one.
+    pub config: Option<String>,
+    /// The split.
+    pub split: String,
+    /// Rows read.
+    pub rows: usize,
+    /// Hash of the files' bytes.
+    pub files: Fingerprint,
+    /// Hash over the rows, whatever files they came in.
+    pub content: Fingerprint,
+    /// What the dataset's manifest says of it.
+    pub pin: Pin,
+}
+
+/// What a dataset's manifest says of rows that were read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pin {
+    /// They are those of the hub.
+    Same,
+    /// They are others.
+    Changed {
+        /// The hash of those of the hub.
+        expected: Fingerprint,
+        /// How many those are.
+        rows: usize,
+    },
+    /// The manifest has no hash.
+    Unpinned {
+        /// Why not.
+        reason: String,
+        /// How many rows the hub has.
+        rows: usize,
+    },
+    /// There is no manifest for them.
+    Unknown,
+    /// They are the built-in samples.
+    Sample,
+}
+
+impl Pin {
+    /// One word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Pin::Same => "same",
+            Pin::Changed { .. } => "changed",
+            Pin::Unpinned { .. } => "unpinned",
+            Pin::Unknown => "unknown",
+            Pin::Sample => "sample",
+        }
+    }
 }
 
 /// A request that is longer than the model's context.

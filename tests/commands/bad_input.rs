@@ -98,7 +98,7 @@ fn datasets() {
         std::fs::write(path.join(name), text).unwrap();
     };
     let eval = |extra: &[&str]| {
-        let arguments = ["eval", "--tasks", "winogrande", "--datasets", "data"];
+        let arguments = ["eval", "--tasks", "winogrande", "--datasets", "data", "--allow-dataset-change"];
         assay(folder.path()).args(arguments).args(extra).output().unwrap()
     };
     std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -136,7 +136,8 @@ fn a_label_out_of_range() {
     };
     std::fs::write(path.join("dev-00000-of-00001.jsonl"), row(0).repeat(5)).unwrap();
     std::fs::write(path.join("test-00000-of-00001.jsonl"), row(4)).unwrap();
-    let arguments = ["eval", "--tasks", "hendrycksTest-anatomy", "--datasets", "data"];
+    let arguments =
+        ["eval", "--tasks", "hendrycksTest-anatomy", "--datasets", "data", "--allow-dataset-change"];
     let output = assay(folder.path()).args(arguments).output().unwrap();
     assert_fails(
         &output,

@@ -6,6 +6,7 @@ mod eval;
 mod faults;
 mod kills;
 mod near_ties;
+mod pins;
 mod same_samples;
 mod tables;
 

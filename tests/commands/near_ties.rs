@@ -65,7 +65,7 @@ fn samples_results_and_table_tell_of_near_ties() {
     }
 
     insta::assert_snapshot!(shape(&samples(&out, "arc_challenge")[0]), @r#"{"doc_id":"number","row":"number","gold":"number","choices":["text"],"requests":[{"loglikelihood":"number","is_greedy":"bool","num_tokens":"number","rounding":"number","greedy_near_tie":"bool"}],"margin":{"acc":"number","acc_norm":"number"},"near_tie":{"acc":"bool","acc_norm":"bool"},"acc":"number","acc_norm":"number"}"#);
-    insta::assert_snapshot!(shape(&samples(&out, "truthfulqa_mc")[0]), @r#"{"doc_id":"number","row":"number","gold":["number"],"requests":[{"loglikelihood":"number","is_greedy":"bool","num_tokens":"number","rounding":"number","greedy_near_tie":"bool"}],"margin":{"mc1":"number"},"near_tie":{"mc1":"bool"},"mc1":"number","mc2":"number"}"#);
+    insta::assert_snapshot!(shape(&samples(&out, "truthfulqa_mc")[0]), @r#"{"doc_id":"number","row":"number","gold":["number"],"choices":["text"],"views":[{"choices":["number"],"gold":"number"}],"requests":[{"loglikelihood":"number","is_greedy":"bool","num_tokens":"number","rounding":"number","greedy_near_tie":"bool"}],"margin":{"mc1":"number"},"near_tie":{"mc1":"bool"},"mc1":"number","mc2":"number"}"#);
     insta::assert_snapshot!(shape(&samples(&out, "gsm8k")[0]), @r#"{"doc_id":"number","row":"number","gold":"text","requests":[{"text":"text","num_tokens":"number","near_ties":"number"}],"near_tie":{"acc":"bool"},"acc":"number"}"#);
     insta::assert_snapshot!(shape(&results["results"]["arc_challenge"]), @r#"{"acc":"number","acc_stderr":"number","acc_near_ties":"number","acc_norm":"number","acc_norm_stderr":"number","acc_norm_near_ties":"number"}"#);
 }

@@ -1,0 +1,167 @@
+//! `assay datasets`: whether the rows are those that the manifests pin.
+
+use std::process::ExitCode;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::arguments::{DatasetsArguments, TableOrJson};
+use super::failure::{self, Failure};
+use super::output::write_stdout;
+use super::pins;
+use crate::dataset::{DatasetError, DatasetStore, DeclaredSplit, Manifest};
+use crate::report::{Cell, Format, Table};
+use crate::task::DatasetRef;
+use crate::vocabulary::{Pin, SplitRecord};
+
+/// Lists every split that a manifest declares.
+pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
+    let store = DatasetStore::new(arguments.datasets.clone())?;
+    let splits: Vec<(&Manifest, &DeclaredSplit)> = store
+        .manifests()
+        .iter()
+        .flat_map(|manifest| manifest.splits.iter().map(move |split| (manifest, split)))
+        .collect();
+    // Collected first: of several faults the first split's is told.
+    let checked: Vec<Result<Checked, DatasetError>> = splits
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|(manifest, declared)| check(&store, manifest, declared, arguments.datasets.is_some()))
+        .collect();
+    let checked = checked.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let text = match arguments.format {
+        TableOrJson::Json => {
+            let all: Vec<Value> = checked.iter().map(Checked::json).collect();
+            serde_json::to_string_pretty(&all).unwrap_or_default()
+        }
+        TableOrJson::Table => table(&checked, arguments.all).render(Format::Table),
+    };
+    write_stdout(&(text + "\n"))?;
+    pins::announce(checked.iter().filter_map(|checked| checked.found.clone()));
+    match checked.iter().any(|checked| checked.verdict == Verdict::Differs) {
+        true => Ok(ExitCode::from(failure::NO)),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A declared split and what was found in its place.
+struct Checked<'a> {
+    id: &'a str,
+    declared: &'a DeclaredSplit,
+    found: Option<SplitRecord>,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Same,
+    Differs,
+    Unpinned,
+    Missing,
+    NotGiven,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Same => "same",
+            Verdict::Differs => "differs",
+            Verdict::Unpinned => "unpinned",
+            Verdict::Missing => "missing",
+            Verdict::NotGiven => "not given",
+        }
+    }
+}
+
+fn check<'a>(
+    store: &DatasetStore,
+    manifest: &'a Manifest,
+    declared: &'a DeclaredSplit,
+    given: bool,
+) -> Result<Checked<'a>, DatasetError> {
+    let checked =
+        |found: Option<SplitRecord>, verdict| Checked { id: &manifest.hub_id, declared, found, verdict };
+    if !given {
+        return Ok(checked(None, Verdict::NotGiven));
+    }
+    let config = Some(declared.config.clone());
+    let dataset = DatasetRef { path: manifest.hub_id.clone(), config, data_files: Vec::new() };
+    match store.read(&dataset, &declared.split) {
+        Ok(split) => {
+            let verdict = match &split.pin {
+                Pin::Same => Verdict::Same,
+                Pin::Unpinned { rows, .. } if *rows == split.rows.len() => Verdict::Unpinned,
+                _ => Verdict::Differs,
+            };
+            Ok(checked(Some(split.record(&declared.split)), verdict))
+        }
+        Err(
+            DatasetError::NoDataset { .. } | DatasetError::NoConfig { .. } | DatasetError::NoSplit { .. },
+        ) => Ok(checked(None, Verdict::Missing)),
+        Err(error) => Err(error),
+    }
+}
+
+impl Checked<'_> {
+    fn json(&self) -> Value {
+        let found = self.found.as_ref();
+        json!({
+            "id": self.id,
+            "config": self.declared.config,
+            "split": self.declared.split,
+            "rows": found.map(|found| found.rows),
+            "expected_rows": self.declared.rows,
+            "content_blake3": found.map(|found| &found.content),
+            "expected_content_blake3": self.declared.content.as_ref().ok(),
+            "unpinned_because": self.declared.content.as_ref().err(),
+            "files_blake3": found.map(|found| &found.files),
+            "verdict": self.verdict.word(),
+        })
+    }
+
+    /// Whether one line may stand for both.
+    fn agrees_with(&self, other: &Checked<'_>) -> bool {
+        let kind = |checked: &Self| (checked.id, &checked.declared.split, checked.verdict);
+        self.verdict != Verdict::Differs && kind(self) == (other.id, &other.declared.split, other.verdict)
+    }
+
+    fn rows(&self) -> usize {
+        self.found.as_ref().map_or(self.declared.rows, |found| found.rows)
+    }
+}
+
+/// Digits of a hash that a table shows.
+const SHOWN: usize = 12;
+
+fn table(checked: &[Checked<'_>], all: bool) -> Table {
+    let mut groups: Vec<Vec<&Checked<'_>>> = Vec::new();
+    for split in checked {
+        match groups.iter_mut().find(|group| !all && group[0].agrees_with(split)) {
+            Some(group) => group.push(split),
+            None => groups.push(vec![split]),
+        }
+    }
+    let short = |hash: String| Cell::Text(hash.chars().take(SHOWN).collect());
+    let row = |group: &Vec<&Checked<'_>>| -> Vec<Cell> {
+        let first = group[0];
+        let (config, found, pin) = match group.len() {
+            1 => {
+                let found = first.found.as_ref().map_or("-".into(), |found| found.content.to_string());
+                let pin = first.declared.content.as_ref().map_or("none".into(), ToString::to_string);
+                (first.declared.config.clone(), found, pin)
+            }
+            several => (format!("{several} configurations"), "-".into(), "-".into()),
+        };
+        vec![
+            Cell::Text(first.id.into()),
+            Cell::Text(config),
+            Cell::Text(first.declared.split.clone()),
+            Cell::Count(group.iter().map(|split| split.rows() as u64).sum()),
+            short(found),
+            short(pin),
+            Cell::Text(first.verdict.word().into()),
+        ]
+    };
+    let head = ["Dataset", "Configuration", "Split", "Rows", "Hash", "Pin", "Verdict"];
+    Table { head: head.map(str::to_string).to_vec(), rows: groups.iter().map(row).collect() }
+}

@@ -1,0 +1,190 @@
+//! Columns as a manifest declares them, and values brought to their types.
+//!
+//! Formats type values in their own ways: a CSV reader makes a number of `1`, JSON has no `float32`. Rows of a declared column
+//! are the same whatever file they came from, as far as that loses nothing; what would lose something stays as it is.
+
+use serde_json::{Map, Value};
+
+use crate::vocabulary::Row;
+
+/// A column's type, in the words that the hub shows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnType {
+    /// `string`.
+    Text,
+    /// `bool`.
+    Bool,
+    /// `int8` to `int64`, `uint8` to `uint64`.
+    Int,
+    /// `float32`.
+    Float32,
+    /// `float64`.
+    Float64,
+    /// `list<..>`.
+    List(Box<ColumnType>),
+    /// `struct<name: .., ..>`.
+    Struct(Vec<(String, ColumnType)>),
+}
+
+/// Integers up to here have doubles of their own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl ColumnType {
+    /// Reads a type; `None` where it is none of these.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let inside = |name: &str| text.strip_prefix(name)?.strip_prefix('<')?.strip_suffix('>');
+        if let Some(item) = inside("list") {
+            return Self::parse(item).map(|item| Self::List(Box::new(item)));
+        }
+        if let Some(fields) = inside("struct") {
+            let fields = separated(fields).into_iter().map(|field| {
+                let (name, kind) = field.split_once(':')?;
+                Some((name.trim().to_string(), Self::parse(kind)?))
+            });
+            return fields.collect::<Option<Vec<_>>>().map(Self::Struct);
+        }
+        Some(match text {
+            "string" => Self::Text,
+            "bool" => Self::Bool,
+            "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64" => Self::Int,
+            "float32" => Self::Float32,
+            "float64" => Self::Float64,
+            _ => return None,
+        })
+    }
+
+    fn conform(&self, value: &mut Value) {
+        let exact = match (self, &mut *value) {
+            (Self::List(item), Value::Array(items)) => {
+                items.iter_mut().for_each(|value| item.conform(value));
+                None
+            }
+            (Self::Struct(fields), Value::Object(values)) => {
+                conform_all(fields, values);
+                None
+            }
+            (Self::Text, Value::Number(number)) if !number.is_f64() => Some(number.to_string().into()),
+            (Self::Int, Value::Number(number)) => number
+                .as_f64()
+                .filter(|x| number.is_f64() && x.abs() < EXACT && (*x as i64 as f64).to_bits() == x.to_bits())
+                .map(|x| Value::from(x as i64)),
+            (Self::Int, Value::String(text)) => {
+                let number: Option<i64> = text.parse().ok();
+                number.filter(|number| number.to_string() == *text).map(Value::from)
+            }
+            (Self::Float64 | Self::Float32, Value::Number(number)) => {
+                let whole = number.as_i64().filter(|i| i.unsigned_abs() < EXACT as u64).map(|i| i as f64);
+                let number = whole.or_else(|| number.as_f64().filter(|_| number.is_f64()));
+                let narrow = |x: f64| if *self == Self::Float32 { single(x) } else { x };
+                number.map(|x| Value::from(narrow(x)))
+            }
+            _ => None,
+        };
+        if let Some(exact) = exact {
+            *value = exact;
+        }
+    }
+}
+
+/// The single-precision number whose shortest decimal `x` was read from, where there is one.
+fn single(x: f64) -> f64 {
+    let narrow = x as f32;
+    match narrow.to_string().parse::<f64>() {
+        Ok(shortest) if shortest == x => f64::from(narrow),
+        _ => x,
+    }
+}
+
+/// Parts between commas that stand in no brackets.
+fn separated(text: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut parts) = (0, 0, Vec::new());
+    for (at, c) in text.char_indices() {
+        match c {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[from..]);
+    parts
+}
+
+/// The columns that a manifest declares; none where there is no manifest.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Columns(Vec<(String, ColumnType)>);
+
+impl Columns {
+    /// These columns.
+    pub fn new(columns: Vec<(String, ColumnType)>) -> Self {
+        Self(columns)
+    }
+
+    /// Whether `name` is declared to hold text.
+    pub fn is_text(&self, name: &str) -> bool {
+        self.0.iter().any(|(column, kind)| column == name && *kind == ColumnType::Text)
+    }
+
+    /// Brings all values to the declared types, where that loses nothing.
+    pub fn conform(&self, rows: &mut [Row]) {
+        rows.iter_mut().for_each(|row| conform_all(&self.0, row));
+    }
+}
+
+fn conform_all(columns: &[(String, ColumnType)], values: &mut Map<String, Value>) {
+    for (place, (name, value)) in values.iter_mut().enumerate() {
+        // Files mostly have the declared order.
+        let here = columns.get(place).filter(|(column, _)| column == name);
+        if let Some((_, kind)) = here.or_else(|| columns.iter().find(|(column, _)| column == name)) {
+            kind.conform(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn types_are_read() {
+        let list = ColumnType::parse("struct<a: list<string>, b: struct<c: int32, d: float32>>").unwrap();
+        let inner =
+            ColumnType::Struct(vec![("c".into(), ColumnType::Int), ("d".into(), ColumnType::Float32)]);
+        let texts = ColumnType::List(Box::new(ColumnType::Text));
+        assert_eq!(list, ColumnType::Struct(vec![("a".into(), texts), ("b".into(), inner)]));
+        for bad in ["", "text", "list<>", "list<string", "struct<a>", "struct<a: b>", "list<string>>"] {
+            assert_eq!(ColumnType::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_change_type_only_where_nothing_is_lost() {
+        for (kind, from, to) in [
+            ("string", json!(1), json!("1")),
+            ("string", json!(1.5), json!(1.5)),
+            ("string", json!(true), json!(true)),
+            ("string", json!(null), json!(null)),
+            ("int32", json!(2.0), json!(2)),
+            ("int32", json!(2.5), json!(2.5)),
+            ("int32", json!(-0.0), json!(-0.0)),
+            ("int64", json!(1e300), json!(1e300)),
+            ("int64", json!("-7"), json!(-7)),
+            ("int64", json!("07"), json!("07")),
+            ("float64", json!(3), json!(3.0)),
+            ("float64", json!(i64::MAX), json!(i64::MAX)),
+            ("float32", json!(0.1), json!(f64::from(0.1f32))),
+            ("float32", json!(f64::from(0.1f32)), json!(f64::from(0.1f32))),
+            ("float32", json!(0.1234567891234), json!(0.1234567891234)),
+            ("list<struct<a: int8>>", json!([{"a": 1.0}, {"b": 1.0}]), json!([{"a": 1}, {"b": 1.0}])),
+        ] {
+            let mut value = from.clone();
+            ColumnType::parse(kind).unwrap().conform(&mut value);
+            assert_eq!(value.to_string(), to.to_string(), "{kind} {from}");
+        }
+    }
+}

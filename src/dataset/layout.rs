@@ -1,0 +1,123 @@
+//! The hub's layout: `<owner>/<name>/<config>/<split>-00000-of-00001.parquet`.
+
+use std::path::Path;
+
+use super::DatasetError;
+use crate::task::DatasetRef;
+
+const ENDINGS: [&str; 4] = ["parquet", "jsonl", "json", "csv"];
+
+/// Names in a folder, sorted; none where it cannot be listed.
+pub fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The last part of a path.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The configuration's folder. Without a name it is the folder that the hub makes for a lone configuration.
+pub fn config_folder(
+    folder: &str,
+    dataset: &DatasetRef,
+    list: &dyn Fn(&str) -> Vec<String>,
+) -> Result<String, DatasetError> {
+    let names = list(folder);
+    match &dataset.config {
+        Some(config) if names.contains(config) => Ok(format!("{folder}/{config}")),
+        Some(config) => Err(DatasetError::NoConfig {
+            path: folder.into(),
+            config: config.clone(),
+            found: enumerate(&names),
+        }),
+        None => {
+            for usual in ["default", "data"] {
+                if names.iter().any(|name| name == usual) {
+                    return Ok(format!("{folder}/{usual}"));
+                }
+            }
+            match names.iter().find(|name| ENDINGS.iter().any(|e| name.ends_with(&format!(".{e}")))) {
+                Some(_) => Ok(folder.to_string()),
+                None if names.len() == 1 => Ok(format!("{folder}/{}", names[0])),
+                None => Err(DatasetError::NoConfig {
+                    path: folder.into(),
+                    config: "default".into(),
+                    found: enumerate(&names),
+                }),
+            }
+        }
+    }
+}
+
+fn enumerate(names: &[String]) -> String {
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// The error for a split that is not there.
+pub fn no_split(path: &str, split: &str, mut found: Vec<&str>) -> DatasetError {
+    found.sort_unstable();
+    found.dedup();
+    let found = if found.is_empty() { "no data files".into() } else { found.join(", ") };
+    DatasetError::NoSplit { path: path.into(), split: split.into(), found }
+}
+
+/// The files of a split, in shard order: `<split>-00000-of-00002.<ending>`, or `<split>.<ending>`.
+pub fn shards(folder: &str, split: &str, names: &[String]) -> Result<Vec<String>, DatasetError> {
+    let parsed: Vec<(&str, usize, usize, &str)> = names.iter().filter_map(|name| parse_shard(name)).collect();
+    for ending in ENDINGS {
+        let mut own: Vec<_> = parsed.iter().filter(|(s, _, _, e)| *s == split && *e == ending).collect();
+        own.sort();
+        let Some(&&(_, _, of, _)) = own.first() else { continue };
+        for index in 0..of {
+            if !own.iter().any(|(_, i, _, _)| *i == index) {
+                return Err(DatasetError::NoShard { path: folder.into(), missing: index, shards: of });
+            }
+        }
+        let plain = format!("{split}.{ending}");
+        return Ok((0..of)
+            .map(|i| match names.contains(&plain) {
+                true => format!("{folder}/{plain}"),
+                false => format!("{folder}/{split}-{i:05}-of-{of:05}.{ending}"),
+            })
+            .collect());
+    }
+    Err(no_split(folder, split, parsed.iter().map(|(split, ..)| *split).collect()))
+}
+
+/// Split, index, count and ending of a data file's name.
+fn parse_shard(name: &str) -> Option<(&str, usize, usize, &str)> {
+    let (stem, ending) = name.rsplit_once('.')?;
+    let ending = ENDINGS.into_iter().find(|e| *e == ending)?;
+    let Some((rest, of)) = stem.rsplit_once("-of-") else { return Some((stem, 0, 1, ending)) };
+    let (split, index) = rest.rsplit_once('-')?;
+    Some((split, index.parse().ok()?, of.parse().ok().filter(|&of| of < 100_000)?, ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn shards_are_read_in_order_and_all() {
+        let found =
+            shards("f", "test", &names(&["test-00001-of-00002.parquet", "test-00000-of-00002.parquet"]));
+        assert_eq!(found.unwrap(), ["f/test-00000-of-00002.parquet", "f/test-00001-of-00002.parquet"]);
+        let error = shards("f", "test", &names(&["test-00001-of-00002.parquet"])).unwrap_err();
+        assert_eq!(error.to_string(), "f: shard 0 of 2 is missing");
+        assert_eq!(shards("f", "dev", &names(&["dev.csv"])).unwrap(), ["f/dev.csv"]);
+        let error = shards("f", "tset", &names(&["test.csv", "train.jsonl", "README.md"])).unwrap_err();
+        assert_eq!(error.to_string(), "f: no split `tset`, found test, train");
+    }
+}
