@@ -4,7 +4,9 @@ mod csv;
 mod jsonl;
 mod manifest;
 mod parquet;
+mod parquet_layout;
 mod store;
 
 pub use manifest::Manifest;
+pub use parquet::read as read_parquet;
 pub use store::{DatasetError, DatasetStore, Split};
