@@ -83,7 +83,7 @@ pub fn folders(folder: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Copies the binary's own `folder` to disk below `scratch`, for what must be mapped from a file; the working folder's is not asked.
+/// Copies the binary's own `folder` to disk below `scratch`, for what must be read from a file; the working folder's is not asked.
 ///
 /// # Errors
 /// `scratch` cannot be written.
