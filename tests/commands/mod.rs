@@ -1,6 +1,7 @@
 //! Whole commands, as they are typed.
 
 mod bad_input;
+mod damaged_files;
 mod eval;
 mod near_ties;
 mod same_samples;
