@@ -148,7 +148,8 @@ pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
         Err(fault) if fault.what.starts_with(SHALLOW) => fault,
         result => return result,
     };
-    let mut text = source.to_string();
+    // A line feed is what every line break of YAML means, and the only one that is looked for below.
+    let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
     while shifts.len() < MAX_DEEPENED && text.len() <= MAX_BYTES {
         let Some(deeper) = deepened(&text, &fault, &mut shifts) else { break };
         text = deeper;
@@ -198,7 +199,7 @@ fn deepened(text: &str, fault: &YamlError, shifts: &mut HashMap<usize, usize>) -
                 Some((_, c)) => out.push(c),
                 None => {
                     out.push_str(&rest[offset + 1..]);
-                    return Some(out);
+                    return (at > line).then_some(out);
                 }
             },
             '\n' => {
@@ -468,6 +469,8 @@ mod tests {
         let error = read("a:\n  b: 'one\ntwo'\n  b: 1\n").unwrap_err().to_string();
         assert_eq!(error, "x.yaml:4:3: key `b` stands twice in one mapping");
         assert!(read("a:\n  b: 'one\ntwo\n").is_err());
+        assert_eq!(read("a:\n  b: \"x\ry\"").unwrap().to_json(), json!({"a": {"b": "x y"}}));
+        assert_eq!(read("a:\nb: \"\r\"").unwrap().to_json(), json!({"a": null, "b": " "}));
     }
 
     #[test]
