@@ -254,7 +254,7 @@ impl GgufFile {
         let file =
             WeightFile::open(path).map_err(|reason| GgufError::Open { path: path.to_owned(), reason })?;
         let (values, tensors) =
-            Reader::new(path, file.from_start(), file.length()).file().map_err(|error| match error {
+            Reader::new(path, file.reader(), file.length()).file().map_err(|error| match error {
                 HeaderError::Gguf(error) => error,
                 HeaderError::Read { at, reason } => file.read_error(at, reason).into(),
             })?;

@@ -70,7 +70,7 @@ impl WeightFile {
     }
 
     /// The file from its beginning; [`read_error`](Self::read_error) makes an error of what goes wrong.
-    pub fn from_start(&self) -> impl io::Read + '_ {
+    pub fn reader(&self) -> impl io::Read + '_ {
         io::BufReader::with_capacity(PIECE / 4, At { file: &self.file, at: 0 })
     }
 
