@@ -7,7 +7,9 @@ mod jsonl;
 mod layout;
 mod manifest;
 mod parquet;
+mod parquet_layout;
 mod store;
 
 pub use manifest::{DeclaredSplit, Manifest, ManifestError};
+pub use parquet::read as read_parquet;
 pub use store::{DatasetError, DatasetStore, Split};

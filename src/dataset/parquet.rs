@@ -1,34 +1,309 @@
 //! Parquet, as the hub converts datasets to it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+use std::thread;
 
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result as Read};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::record::reader::RowIter;
 use serde_json::Value;
 
+use super::parquet_layout::{check_footer, check_pages};
 use crate::vocabulary::Row;
 
-/// Reads all rows of a file or of bytes.
+/// Reads all rows of a file's bytes.
 ///
 /// # Errors
 /// The reader's own description of the fault.
-pub fn read<R: ChunkReader + 'static>(source: R) -> Result<Vec<Row>, String> {
+pub fn read(bytes: Bytes) -> Result<Vec<Row>, String> {
     // The reader trusts offsets and lengths in a file's pages, and may panic where they were tampered with.
-    catch_unwind(AssertUnwindSafe(|| read_rows(source)))
-        .unwrap_or_else(|_| {
-            Err(ParquetError::General("the pages do not fit the file's own description".into()))
-        })
+    quietly(AssertUnwindSafe(|| read_rows(bytes)))
+        .unwrap_or_else(|_| Err(fault("the pages do not fit the file's own description")))
         .map_err(|e| e.to_string().to_lowercase())
 }
 
-fn read_rows<R: ChunkReader + 'static>(source: R) -> Result<Vec<Row>, ParquetError> {
-    let reader = SerializedFileReader::new(source)?;
+/// Runs what may panic; the message of a panic, which here is no fault of the program, is not printed.
+fn quietly<T>(run: impl FnOnce() -> T + UnwindSafe) -> thread::Result<T> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                loud(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = catch_unwind(run);
+    QUIET.set(false);
+    result
+}
+
+fn fault(what: impl Into<String>) -> ParquetError {
+    ParquetError::General(what.into())
+}
+
+/// Values of all columns that a small file may have, and one more for each of its bytes; a file of texts has far fewer.
+const VALUES: u64 = 4_000_000;
+/// Bytes of rows that a small file may have, and as many more for each of its bytes: compression of texts reaches a tenth.
+const ROW_BYTES: usize = 256 << 20;
+const ROW_BYTES_PER_BYTE: usize = 100;
+
+fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
+    check_footer(&bytes).map_err(fault)?;
+    let reader = SerializedFileReader::new(bytes.clone())?;
+    let most_values = VALUES + bytes.len() as u64;
+    let most_bytes = bytes.len().saturating_mul(ROW_BYTES_PER_BYTE).saturating_add(ROW_BYTES);
+    let (mut values, mut size) = (0, 0);
     let mut rows = Vec::new();
-    for row in reader.get_row_iter(None)? {
-        match row?.to_json_value() {
-            Value::Object(columns) => rows.push(columns),
-            _ => return Err(ParquetError::General(format!("row {} has no columns", rows.len()))),
+    for index in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(index)?;
+        values += values_of(&bytes, group.metadata())?;
+        if values > most_values {
+            return Err(fault(format!(
+                "{values} values in {} bytes, expected {most_values} at most",
+                bytes.len()
+            )));
+        }
+        let group = CheckedGroup { group, most: most_values as usize };
+        for row in RowIter::from_row_group(None, &group)? {
+            let row = row?.to_json_value();
+            size += size_of(&row);
+            if size > most_bytes {
+                let what = format!("more than {most_bytes} bytes of rows in a file of {}", bytes.len());
+                return Err(fault(what));
+            }
+            match row {
+                Value::Object(columns) => rows.push(columns),
+                _ => return Err(fault(format!("row {} has no columns", rows.len()))),
+            }
         }
     }
     Ok(rows)
+}
+
+/// Values of all columns of a group, whose pages must have as many for each as there are rows.
+fn values_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<u64> {
+    let mut values = 0;
+    let rows = u64::try_from(group.num_rows()).map_err(|_| fault("a negative number of rows"))?;
+    if group.num_columns() == 0 && rows > 0 {
+        return Err(fault("rows without columns"));
+    }
+    for column in group.columns() {
+        let name = column.column_path();
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let chunk = usize::try_from(start).ok().zip(usize::try_from(column.compressed_size()).ok());
+        let chunk = chunk.and_then(|(start, length)| bytes.get(start..start.checked_add(length)?));
+        let chunk = chunk.ok_or_else(|| fault(format!("column {name} lies outside the file")))?;
+        let pages = check_pages(chunk).map_err(|what| fault(format!("column {name}: {what}")))?;
+        if pages.values < rows {
+            return Err(fault(format!("column {name} has {} values for {rows} rows", pages.values)));
+        }
+        values += pages.values;
+    }
+    Ok(values)
+}
+
+/// About the bytes that `value` takes.
+fn size_of(value: &Value) -> usize {
+    64 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size_of).sum(),
+        Value::Object(entries) => entries.iter().map(|(name, value)| name.len() + size_of(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// A row group whose pages are checked for counts that only their contents tell.
+struct CheckedGroup<'a> {
+    group: Box<dyn RowGroupReader + 'a>,
+    most: usize,
+}
+
+impl RowGroupReader for CheckedGroup<'_> {
+    fn metadata(&self) -> &RowGroupMetaData {
+        self.group.metadata()
+    }
+
+    fn num_columns(&self) -> usize {
+        self.group.num_columns()
+    }
+
+    fn get_column_page_reader(&self, column: usize) -> Read<Box<dyn PageReader>> {
+        let described = self.metadata().column(column).column_descr();
+        Ok(Box::new(CheckedPages {
+            pages: self.group.get_column_page_reader(column)?,
+            levels: usize::from(described.max_rep_level() > 0) + usize::from(described.max_def_level() > 0),
+            most: self.most,
+        }))
+    }
+
+    fn get_column_bloom_filter(&self, column: usize) -> Option<&Sbbf> {
+        self.group.get_column_bloom_filter(column)
+    }
+
+    fn get_row_iter(&self, projection: Option<parquet::schema::types::Type>) -> Read<RowIter<'_>> {
+        RowIter::from_row_group(projection, self)
+    }
+}
+
+struct CheckedPages {
+    pages: Box<dyn PageReader>,
+    /// Runs of levels before a page's values.
+    levels: usize,
+    most: usize,
+}
+
+impl CheckedPages {
+    /// Encodings by differences begin with a count of their own, by which the reader makes room.
+    fn check(&self, page: &Page) -> Read<()> {
+        let differences = matches!(
+            page.encoding(),
+            Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY
+        );
+        if !differences {
+            return Ok(());
+        }
+        let mut data: &[u8] = page.buffer();
+        let short = || fault("a page ends before its values");
+        match page {
+            Page::DataPageV2 { def_levels_byte_len, rep_levels_byte_len, .. } => {
+                let levels = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
+                data = data.get(levels..).ok_or_else(short)?;
+            }
+            _ => {
+                for _ in 0..self.levels {
+                    let (length, rest) = data.split_first_chunk::<4>().ok_or_else(short)?;
+                    data = rest.get(u32::from_le_bytes(*length) as usize..).ok_or_else(short)?;
+                }
+            }
+        }
+        // Of a text's prefixes, then of its lengths: each run must be gone through to find the next.
+        let runs = match page.encoding() {
+            Encoding::DELTA_BYTE_ARRAY => 2,
+            _ => 1,
+        };
+        for _ in 0..runs {
+            let (count, rest) = pass_differences(data).ok_or_else(short)?;
+            if count > page.num_values() as u64 || count > self.most as u64 {
+                let what = format!("a page of {} values encodes {count}", page.num_values());
+                return Err(fault(what));
+            }
+            data = rest;
+        }
+        Ok(())
+    }
+}
+
+/// The count of numbers that are packed by their differences, and the bytes behind them:
+/// <https://parquet.apache.org/docs/file-format/data-pages/encodings/>.
+fn pass_differences(mut data: &[u8]) -> Option<(u64, &[u8])> {
+    fn number(data: &mut &[u8]) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = data.split_first()?;
+            *data = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+    let (block, parts) = (number(&mut data)?, number(&mut data)?);
+    let count = number(&mut data)?;
+    number(&mut data)?;
+    let per_part = block.checked_div(parts)?;
+    let mut left = count.saturating_sub(1);
+    while left > 0 {
+        // The least difference, then the bits of each part; parts behind the last value are left out.
+        number(&mut data)?;
+        let widths = data.get(..usize::try_from(parts).ok()?)?;
+        data = &data[widths.len()..];
+        for &width in widths {
+            if left == 0 {
+                break;
+            }
+            let bytes = per_part.checked_mul(u64::from(width))? / 8;
+            data = data.get(usize::try_from(bytes).ok()?..).unwrap_or_default();
+            left = left.saturating_sub(per_part.max(1));
+        }
+        if widths.is_empty() {
+            return None;
+        }
+    }
+    Some((count, data))
+}
+
+impl Iterator for CheckedPages {
+    type Item = Read<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for CheckedPages {
+    fn get_next_page(&mut self) -> Read<Option<Page>> {
+        let page = self.pages.get_next_page()?;
+        page.iter().try_for_each(|page| self.check(page))?;
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Read<Option<PageMetadata>> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Read<()> {
+        self.pages.skip_next_page()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed(name: &str) -> Vec<u8> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/parquet");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_page_is_read() {
+        for name in ["plain", "snappy", "zstd", "groups", "delta", "lengths"] {
+            let rows = read(seed(name).into()).unwrap();
+            assert_eq!(rows.len(), 3, "{name}");
+            assert_eq!(rows[0]["q"], "why?", "{name}");
+            assert_eq!(rows[2]["q"], Value::Null, "{name}");
+        }
+        assert_eq!(read(seed("packed").into()).unwrap()[2]["n"], 3);
+        assert_eq!(read(seed("nested").into()).unwrap()[0]["choices"], serde_json::json!(["a", "b"]));
+        assert_eq!(read(seed("kinds").into()).unwrap()[1]["i"], 2);
+    }
+
+    #[test]
+    fn counts_of_differences_are_held_against_the_page() {
+        // Blocks of 128 in 4 parts, 2 numbers, the first 5, then one block of widths 1, 0, 0, 0.
+        let packed = [0x80, 0x01, 4, 2, 10, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9];
+        assert_eq!(pass_differences(&packed), Some((2, &[9][..])));
+        assert_eq!(pass_differences(&[0x80, 0x01, 4, 0, 0]), Some((0, &[][..])));
+        assert_eq!(pass_differences(&[0x80, 0x01, 0, 2, 10]), None);
+        assert_eq!(pass_differences(&[0x80, 0x01, 4, 0xff, 0xff, 0xff, 0xff, 0x0f, 10]), None);
+    }
+
+    #[test]
+    fn a_panic_of_the_reader_is_an_error_and_others_stay_panics() {
+        assert!(quietly(|| panic!("of the reader")).is_err());
+        assert_eq!(quietly(|| 1).unwrap(), 1);
+    }
 }

@@ -5,19 +5,21 @@
 //! for the rows that are asked for, and for no others.
 
 mod attention;
+mod checkpoint;
 mod config;
 mod cpu;
 mod decoder;
 mod device;
 mod gguf;
 mod gguf_config;
+mod gguf_header;
 mod hf_config;
 mod kv;
-mod mapped_file;
 mod numbers;
 mod pass;
 mod rope;
 mod safetensors;
+mod weight_file;
 mod weights;
 
 use std::ops::ControlFlow;
@@ -31,15 +33,17 @@ pub use gguf::{GgufError, GgufMetadata, GgufValue};
 pub use gguf_config::GgufConfigError;
 pub use kv::{KvCache, SegmentError, SegmentId};
 pub use pass::{ForwardError, Row, Segment};
-pub use safetensors::SafetensorsError;
+pub use safetensors::{SafetensorsError, safetensors_names};
+pub use weight_file::WeightFileError;
 pub use weights::WeightsError;
 
+use checkpoint::Checkpoint;
 use cpu::{Isa, Network};
 use decoder::Decoder;
 use gguf::GgufFile;
 use kv::KvShape;
 use pass::Layout;
-use weights::{Checkpoint, Weights};
+use weights::Weights;
 
 /// The number format asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

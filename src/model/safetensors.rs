@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::config::Dtype;
-use super::mapped_file::MappedFile;
+use super::weight_file::{WeightFile, WeightFileError};
 
 /// What is wrong with a safetensors file.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -29,6 +29,10 @@ pub enum SafetensorsError {
         /// From the system.
         reason: std::io::Error,
     },
+    /// Reading it fails, or it changed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] WeightFileError),
     /// It breaks the format.
     #[error("{}: damaged safetensors file: {what}", path.display())]
     #[diagnostic(
@@ -63,12 +67,12 @@ pub(super) struct StoredTensor {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     /// Bytes, from the beginning of the file.
-    pub range: Range<usize>,
+    pub range: Range<u64>,
 }
 
 /// A file whose header was read and found right.
 pub(super) struct SafetensorsFile {
-    pub file: MappedFile,
+    pub file: WeightFile,
     pub tensors: BTreeMap<String, StoredTensor>,
 }
 
@@ -77,26 +81,56 @@ const MAX_HEADER: u64 = 100_000_000;
 
 impl SafetensorsFile {
     pub fn open(path: &Path) -> Result<Self, SafetensorsError> {
-        let file = MappedFile::open(path)
+        let file = WeightFile::open(path)
             .map_err(|reason| SafetensorsError::Open { path: path.to_owned(), reason })?;
-        let tensors = read_header(path, file.bytes())?;
+        let tensors = read_file(path, file.length(), |at, bytes| Ok(file.read(at, bytes)?))?;
         Ok(Self { file, tensors })
     }
 }
 
-fn read_header(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, StoredTensor>, SafetensorsError> {
+/// The names of the tensors in a whole file's `bytes`, whose header must be right; `path` is for messages.
+///
+/// # Errors
+/// [`SafetensorsError`], where the header breaks the format or does not fit the bytes.
+pub fn safetensors_names(path: &Path, bytes: &[u8]) -> Result<Vec<String>, SafetensorsError> {
+    let tensors = read_file(path, bytes.len() as u64, |at, to| {
+        // Asked for only where the length allows it.
+        if let Some(from) = bytes.get(at as usize..at as usize + to.len()) {
+            to.copy_from_slice(from);
+        }
+        Ok(())
+    })?;
+    Ok(tensors.into_keys().collect())
+}
+
+type Tensors = BTreeMap<String, StoredTensor>;
+
+/// Reads the header of a file of `length` bytes, of which `read` gives those at a place.
+fn read_file(
+    path: &Path,
+    length: u64,
+    read: impl Fn(u64, &mut [u8]) -> Result<(), SafetensorsError>,
+) -> Result<Tensors, SafetensorsError> {
     let damaged = |what: String| SafetensorsError::Damaged { path: path.to_owned(), what };
-    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(damaged(format!("{} bytes, expected a header length of 8 bytes", bytes.len())));
-    };
-    let length = u64::from_le_bytes(*length);
-    let header = usize::try_from(length)
-        .ok()
-        .filter(|_| length <= MAX_HEADER)
-        .and_then(|length| rest.get(..length))
-        .ok_or_else(|| damaged(format!("header of {length} bytes in a file of {}", bytes.len())))?;
-    let data = &rest[header.len()..];
-    let start = bytes.len() - data.len();
+    if length < 8 {
+        return Err(damaged(format!("{length} bytes, expected a header length of 8 bytes")));
+    }
+    let mut word = [0; 8];
+    read(0, &mut word)?;
+    let header_length = u64::from_le_bytes(word);
+    if header_length > MAX_HEADER || header_length > length - 8 {
+        return Err(damaged(format!("header of {header_length} bytes in a file of {length}")));
+    }
+    let mut header = vec![0; header_length as usize];
+    read(8, &mut header)?;
+    read_header(path, &header, length)
+}
+
+/// Reads the header of a file of `length` bytes.
+fn read_header(path: &Path, header: &[u8], length: u64) -> Result<Tensors, SafetensorsError> {
+    let damaged = |what: String| SafetensorsError::Damaged { path: path.to_owned(), what };
+    let start = 8 + header.len() as u64;
+    let data = length.saturating_sub(start);
     let header: Header = serde_json::from_slice(header)
         .map_err(|error| damaged(format!("header is not as the format says: {error}")))?;
 
@@ -123,14 +157,13 @@ fn read_header(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, StoredTenso
                 entry.dtype, entry.shape
             )));
         }
-        if end > data.len() as u64 {
+        if end > data {
             return Err(damaged(format!(
-                "tensor `{name}` ends at byte {end} of the data, which has {} bytes",
-                data.len()
+                "tensor `{name}` ends at byte {end} of the data, which has {data} bytes"
             )));
         }
         // Both lie within the file now, so they fit.
-        let range = start + begin as usize..start + end as usize;
+        let range = start + begin..start + end;
         ranges.push((range.start, range.end, name.clone()));
         let shape = entry.shape.iter().map(|&n| n as usize).collect();
         if tensors.insert(name.clone(), StoredTensor { dtype, shape, range }).is_some() {
@@ -148,8 +181,8 @@ fn read_header(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, StoredTenso
         }
         reached = end;
     }
-    if reached != bytes.len() {
-        return Err(damaged(format!("{} bytes after the last tensor", bytes.len() - reached)));
+    if reached != length {
+        return Err(damaged(format!("{} bytes after the last tensor", length - reached)));
     }
     Ok(tensors)
 }

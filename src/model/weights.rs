@@ -1,20 +1,22 @@
 //! Weights by their Hugging Face names, whichever format holds them.
 //!
-//! Tensors are converted one by one, and the pages of the file that were read are given back, so that loading takes
-//! little more memory than the weights themselves. A tensor that nobody asks for is an error: it would stand for a part
+//! Tensors are read and converted one by one, piece by piece, so that loading takes little more memory than the weights
+//! themselves. A tensor that nobody asks for is an error: it would stand for a part
 //! of the model that is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
-use serde_json::Value;
 
+use super::checkpoint::Checkpoint;
 use super::config::{Architecture, Dtype, ModelConfig};
 use super::gguf::{GgufError, GgufFile, GgufTensor};
 use super::numbers::Numbers;
-use super::safetensors::{SafetensorsError, SafetensorsFile};
+use super::safetensors::{SafetensorsError, StoredTensor};
+use super::weight_file::{WeightFile, WeightFileError};
 
 /// Why weights can't be loaded.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -27,6 +29,10 @@ pub enum WeightsError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Gguf(#[from] GgufError),
+    /// A file fails or changes under the reader.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] WeightFileError),
     /// A folder without weights that are read.
     #[error("{}: no model.safetensors and no model.safetensors.index.json", path.display())]
     #[diagnostic(
@@ -136,18 +142,6 @@ pub enum WeightsError {
     },
 }
 
-/// An opened checkpoint.
-pub(super) enum Checkpoint {
-    Safetensors {
-        /// The single file, or the index.
-        path: PathBuf,
-        shards: Vec<SafetensorsFile>,
-        /// Tensor to shard.
-        shard_of: BTreeMap<String, usize>,
-    },
-    Gguf(Box<GgufFile>),
-}
-
 /// Tensors as they are taken out of a checkpoint.
 pub(super) struct Weights<'a> {
     checkpoint: &'a Checkpoint,
@@ -157,104 +151,6 @@ pub(super) struct Weights<'a> {
     taken: BTreeSet<String>,
     /// Numbers taken so far.
     parameters: u64,
-}
-
-impl Checkpoint {
-    /// Opens the safetensors of a Hugging Face folder; like transformers, a single file before an index.
-    pub fn open_folder(folder: &Path) -> Result<Self, WeightsError> {
-        let single = folder.join("model.safetensors");
-        let index = folder.join("model.safetensors.index.json");
-        let (path, files) = if single.exists() {
-            (single, None)
-        } else if index.exists() {
-            let files = read_index(&index)?;
-            (index, Some(files))
-        } else {
-            return Err(WeightsError::NoWeights { path: folder.to_owned() });
-        };
-        let names = match &files {
-            None => vec!["model.safetensors"],
-            Some(files) => files.values().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect(),
-        };
-        let mut shards = Vec::new();
-        let mut shard_of = BTreeMap::new();
-        for (number, name) in names.iter().enumerate() {
-            let shard = SafetensorsFile::open(&folder.join(name))?;
-            for tensor in shard.tensors.keys() {
-                if shard_of.insert(tensor.clone(), number).is_some() {
-                    let what = "is in another shard too";
-                    return Err(WeightsError::Shard {
-                        path: folder.join(name),
-                        tensor: tensor.clone(),
-                        what,
-                    });
-                }
-            }
-            shards.push(shard);
-        }
-        for (tensor, name) in files.iter().flatten() {
-            if shard_of.get(tensor).is_none_or(|&number| names[number] != name) {
-                let what = "is not there, as the index says";
-                return Err(WeightsError::Shard { path: folder.join(name), tensor: tensor.clone(), what });
-            }
-        }
-        Ok(Checkpoint::Safetensors { path, shards, shard_of })
-    }
-
-    /// The weight files.
-    pub fn files(&self) -> Vec<PathBuf> {
-        match self {
-            Checkpoint::Safetensors { shards, .. } => {
-                shards.iter().map(|shard| shard.file.path().to_owned()).collect()
-            }
-            Checkpoint::Gguf(file) => vec![file.file.path().to_owned()],
-        }
-    }
-
-    /// The one number format of all tensors, if there is one.
-    pub fn stored_dtype(&self) -> Option<Dtype> {
-        let Checkpoint::Safetensors { shards, .. } = self else { return None };
-        let mut dtypes = shards.iter().flat_map(|shard| shard.tensors.values().map(|tensor| tensor.dtype));
-        let first = dtypes.next()?;
-        dtypes.all(|dtype| dtype == first).then_some(first)
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Checkpoint::Safetensors { path, .. } => path,
-            Checkpoint::Gguf(file) => file.file.path(),
-        }
-    }
-
-    fn names(&self) -> Vec<&String> {
-        match self {
-            Checkpoint::Safetensors { shard_of, .. } => shard_of.keys().collect(),
-            Checkpoint::Gguf(file) => file.tensors.keys().collect(),
-        }
-    }
-}
-
-/// Tensor to file name.
-fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
-    let wrong = |what: String| WeightsError::Index { path: path.to_owned(), what };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let index: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let map = index.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or_else(|| wrong("`weight_map` is missing, expected an object".to_owned()))?;
-    if map.is_empty() {
-        return Err(wrong("`weight_map` is empty".to_owned()));
-    }
-    let mut files = BTreeMap::new();
-    for (tensor, file) in map {
-        // A shard lies beside its index: nothing else is opened by the word of a file.
-        match file.as_str().filter(|name| Path::new(name).file_name() == Some(name.as_ref())) {
-            Some(name) => files.insert(tensor.clone(), name.to_owned()),
-            None => {
-                return Err(wrong(format!("`weight_map` puts `{tensor}` in {file}, expected a file name")));
-            }
-        };
-    }
-    Ok(files)
 }
 
 impl<'a> Weights<'a> {
@@ -284,8 +180,7 @@ impl<'a> Weights<'a> {
                 let path = shard.file.path();
                 self.check_shape(path, name, &stored.shape, shape)?;
                 let mut numbers = self.room(path, name, shape)?;
-                numbers.push_bytes(stored.dtype, &shard.file.bytes()[stored.range.clone()]);
-                shard.file.release(stored.range.clone());
+                push(&mut numbers, stored.dtype, &shard.file, stored.range.clone())?;
                 (name.to_owned(), numbers)
             }
             Checkpoint::Gguf(file) => {
@@ -296,7 +191,6 @@ impl<'a> Weights<'a> {
                 };
                 self.check_shape(path, &stored_name, &stored.shape, shape)?;
                 let numbers = self.dequantise(file, &stored_name, stored)?;
-                file.file.release(stored.range.clone());
                 let numbers = self.rotary_halves(name, shape, numbers);
                 (stored_name, numbers)
             }
@@ -334,15 +228,13 @@ impl<'a> Weights<'a> {
         let path = file.file.path();
         self.check_shape(path, NAME, &stored.shape, &[self.config.head_dim / 2])?;
         self.taken.insert(NAME.to_owned());
-        let divisors = match stored.dtype {
-            GgmlDType::F32 => {
-                let mut numbers = Vec::new();
-                let bytes = &file.file.bytes()[stored.range.clone()];
-                numbers.extend(bytes.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)));
-                numbers
-            }
-            _ => Vec::new(),
-        };
+        let mut divisors = Vec::new();
+        if stored.dtype == GgmlDType::F32 {
+            file.file.read_pieces(stored.range.clone(), 4, |piece| {
+                divisors.extend(piece.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)));
+                Ok::<_, WeightsError>(())
+            })?;
+        }
         if divisors.is_empty() || !divisors.iter().all(|d| d.is_finite() && *d > 0.0) {
             let what = format!("tensor `{NAME}` has numbers other than F32 above 0");
             return Err(GgufError::Damaged { path: path.to_owned(), what }.into());
@@ -355,6 +247,7 @@ impl<'a> Weights<'a> {
         if self.config.tied_embeddings {
             self.check_tied()?;
         }
+        self.checkpoint.check_unchanged()?;
         let left: Vec<_> = self
             .checkpoint
             .names()
@@ -378,21 +271,19 @@ impl<'a> Weights<'a> {
     /// A copy of the embedding may be saved as the output matrix; another matrix may not.
     fn check_tied(&self) -> Result<(), WeightsError> {
         let Checkpoint::Safetensors { shards, shard_of, .. } = self.checkpoint else { return Ok(()) };
-        let bytes = |name: &str| {
+        let stored = |name: &str| {
             let shard = shards.get(*shard_of.get(name)?)?;
-            let stored = shard.tensors.get(name)?;
-            Some((shard, stored.dtype, stored.range.clone()))
+            Some((&shard.file, shard.tensors.get(name)?))
         };
-        let (Some((head_shard, head_dtype, head)), Some((shard, dtype, embedding))) =
-            (bytes("lm_head.weight"), bytes("model.embed_tokens.weight"))
+        let (Some((head_file, head)), Some((file, embedding))) =
+            (stored("lm_head.weight"), stored("model.embed_tokens.weight"))
         else {
             return Ok(());
         };
-        let same = head_dtype == dtype
-            && head_shard.file.bytes()[head.clone()] == shard.file.bytes()[embedding.clone()];
-        head_shard.file.release(head);
-        shard.file.release(embedding);
-        if same { Ok(()) } else { Err(WeightsError::Untied { path: head_shard.file.path().to_owned() }) }
+        if head.dtype == embedding.dtype && same_bytes(head_file, head, file, embedding)? {
+            return Ok(());
+        }
+        Err(WeightsError::Untied { path: head_file.path().to_owned() })
     }
 
     fn check_shape(
@@ -424,28 +315,32 @@ impl<'a> Weights<'a> {
     fn dequantise(&self, file: &GgufFile, name: &str, stored: &GgufTensor) -> Result<Numbers, WeightsError> {
         let path = file.file.path();
         let mut numbers = self.room(path, name, &stored.shape)?;
-        let bytes = &file.file.bytes()[stored.range.clone()];
-        match stored.dtype {
-            GgmlDType::F32 => numbers.push_bytes(Dtype::F32, bytes),
-            GgmlDType::F16 => numbers.push_bytes(Dtype::F16, bytes),
-            GgmlDType::BF16 => numbers.push_bytes(Dtype::Bf16, bytes),
-            dtype => {
-                // In pieces of whole blocks, so that the single-precision copy stays small.
-                let blocks = (1 << 18) / dtype.block_size();
-                for piece in bytes.chunks(blocks * dtype.type_size()) {
-                    let count = piece.len() / dtype.type_size() * dtype.block_size();
-                    let piece = QStorage::from_data(piece.into(), &Device::Cpu, dtype)
-                        .and_then(|storage| QTensor::new(storage, count))
-                        .and_then(|tensor| tensor.dequantize(&Device::Cpu))
-                        .and_then(|tensor| tensor.to_vec1::<f32>())
-                        .map_err(|error| GgufError::Damaged {
-                            path: path.to_owned(),
-                            what: format!("tensor `{name}` cannot be dequantised: {}", first_line(&error)),
-                        })?;
-                    numbers.push_f32(&piece);
-                }
-            }
+        let range = stored.range.clone();
+        let plain = match stored.dtype {
+            GgmlDType::F32 => Some(Dtype::F32),
+            GgmlDType::F16 => Some(Dtype::F16),
+            GgmlDType::BF16 => Some(Dtype::Bf16),
+            _ => None,
+        };
+        if let Some(dtype) = plain {
+            push(&mut numbers, dtype, &file.file, range)?;
+            return Ok(numbers);
         }
+        // In pieces of whole blocks, so that the single-precision copy stays small.
+        let dtype = stored.dtype;
+        file.file.read_pieces(range, dtype.type_size(), |piece| {
+            let count = piece.len() / dtype.type_size() * dtype.block_size();
+            let piece = QStorage::from_data(piece.into(), &Device::Cpu, dtype)
+                .and_then(|storage| QTensor::new(storage, count))
+                .and_then(|tensor| tensor.dequantize(&Device::Cpu))
+                .and_then(|tensor| tensor.to_vec1::<f32>())
+                .map_err(|error| GgufError::Damaged {
+                    path: path.to_owned(),
+                    what: format!("tensor `{name}` cannot be dequantised: {}", first_line(&error)),
+                })?;
+            numbers.push_f32(&piece);
+            Ok::<_, WeightsError>(())
+        })?;
         Ok(numbers)
     }
 
@@ -466,6 +361,42 @@ impl<'a> Weights<'a> {
             head * head_dim + 2 * i + half
         })
     }
+}
+
+/// Appends the numbers at `range` of the file.
+fn push(
+    numbers: &mut Numbers,
+    dtype: Dtype,
+    file: &WeightFile,
+    range: Range<u64>,
+) -> Result<(), WeightFileError> {
+    file.read_pieces(range, dtype.size(), |piece| {
+        numbers.push_bytes(dtype, piece);
+        Ok(())
+    })
+}
+
+/// Whether two tensors are the same, piece by piece.
+fn same_bytes(
+    file: &WeightFile,
+    tensor: &StoredTensor,
+    other_file: &WeightFile,
+    other: &StoredTensor,
+) -> Result<bool, WeightFileError> {
+    if tensor.range.end - tensor.range.start != other.range.end - other.range.start {
+        return Ok(false);
+    }
+    let (mut at, mut same, mut other_piece) = (other.range.start, true, Vec::new());
+    file.read_pieces(tensor.range.clone(), 1, |piece| {
+        if same {
+            other_piece.resize(piece.len(), 0);
+            other_file.read(at, &mut other_piece)?;
+            same = piece == other_piece;
+            at += piece.len() as u64;
+        }
+        Ok::<_, WeightFileError>(())
+    })?;
+    Ok(same)
 }
 
 /// llama.cpp's name of a tensor (`gguf-py/gguf/tensor_mapping.py`).

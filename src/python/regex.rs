@@ -4,6 +4,9 @@ use fancy_regex::{Captures, Regex};
 
 use super::text::strip;
 
+/// Bytes that a substitution may make.
+const MAX_RESULT: usize = 16 << 20;
+
 /// A pattern that was written for Python's `re` and is searched with its rules.
 #[derive(Debug, Clone)]
 pub struct PythonRegex {
@@ -40,13 +43,38 @@ impl PythonRegex {
         Ok(captures.map(|c| strip(&first_group(&c)).to_string()))
     }
 
+    /// How many matches there are.
+    pub fn count(&self, text: &str) -> Result<usize, String> {
+        let mut count = 0;
+        for found in self.regex.find_iter(text) {
+            found.map_err(|e| e.to_string())?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// `re.sub(pattern, replacement, text, count)`, with `\1` and `\g<name>` in the replacement; a `count` of 0 replaces all.
+    /// A result that
+    /// could be longer than [`MAX_RESULT`] is an error.
     pub fn sub(&self, text: &str, replacement: &str, count: usize) -> Result<String, String> {
         let replacement = translate_replacement(replacement);
-        self.regex
-            .try_replacen(text, count, replacement.as_str())
-            .map(|text| text.into_owned())
-            .map_err(|e| e.to_string())
+        let groups = replacement.matches("${").count();
+        let count = if count == 0 { usize::MAX } else { count };
+        let (mut out, mut copied) = (String::new(), 0);
+        for captures in self.regex.captures_iter(text).take(count) {
+            let captures = captures.map_err(|e| e.to_string())?;
+            let Some(whole) = captures.get(0) else { continue };
+            out.push_str(&text[copied..whole.start()]);
+            let longest = captures.iter().flatten().map(|group| group.as_str().len()).max().unwrap_or(0);
+            let added = groups.saturating_mul(longest).saturating_add(replacement.len());
+            if added > MAX_RESULT.saturating_sub(out.len()) {
+                return Err(format!("the result would be longer than {MAX_RESULT} bytes"));
+            }
+            captures.expand(&replacement, &mut out);
+            copied = whole.end();
+        }
+        out.push_str(&text[copied..]);
+        Ok(out)
     }
 }
 

@@ -4,16 +4,49 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::jinja::python_str;
 use super::python_methods::{centered, lines};
-use super::template::MAX_RENDERED;
+use super::size_limits::{MAX_RENDERED, allow, charge_pattern, charge_printed};
 use crate::python::{literal, regex::PythonRegex, text};
+
+/// Adds filters that take lists for texts, and print them without a limit, behind a look at how much that would be.
+macro_rules! guard {
+    ($environment:ident, $($name:literal => $filter:expr),+ $(,)?) => {$(
+        $environment.add_filter(concat!("_plain_", $name), $filter);
+        $environment.add_filter($name, |state: &mut State, arguments: Rest<ValueOrKwargs>| {
+            let arguments = arguments.into_values();
+            for argument in arguments.iter() {
+                charge_printed(state, argument)?;
+            }
+            state.apply_filter(concat!("_plain_", $name), &arguments)
+        });
+    )+};
+}
 
 /// Adds them all.
 pub fn add(environment: &mut Environment<'static>) {
+    use minijinja::filters as engine;
+    guard!(
+        environment,
+        "lower" => engine::lower,
+        "upper" => engine::upper,
+        "title" => engine::title,
+        "capitalize" => engine::capitalize,
+        "replace" => replace,
+        "trim" => engine::trim,
+        "join" => engine::join,
+        "split" => engine::split,
+        "lines" => engine::lines,
+        "string" => engine::string,
+        "format" => engine::format,
+        "indent" => indent,
+        "truncate" => truncate,
+        "center" => |value: String, width: Option<usize>| centered(&value, width.unwrap_or(80), ' '),
+        "wordcount" => word_count,
+    );
     environment.add_filter("regex_replace", regex_replace);
     environment.add_filter("regex_search", regex_search);
     environment.add_filter("strip", |value: &str| text::strip(value).to_string());
@@ -21,14 +54,6 @@ pub fn add(environment: &mut Environment<'static>) {
     environment.add_filter("float", float);
     environment.add_filter("sort", sort);
     environment.add_filter("tojson", to_json);
-    environment.add_filter("indent", indent);
-    environment.add_filter("truncate", truncate);
-    environment.add_filter("center", |value: String, width: Option<usize>| {
-        centered(&value, width.unwrap_or(80), ' ')
-    });
-    environment.add_filter("wordcount", |value: String| -> Result<usize, Error> {
-        compile(r"\w+")?.find_all(&value).map(|words| words.len()).map_err(failed)
-    });
     for name in ["e", "escape", "forceescape"] {
         environment.add_filter(name, escape);
     }
@@ -36,6 +61,26 @@ pub fn add(environment: &mut Environment<'static>) {
     for name in ["pprint", "attr"] {
         environment.remove_filter(name);
     }
+}
+
+/// `replace(old, new, count)`.
+fn replace(
+    value: String,
+    old: String,
+    new: String,
+    count: Option<i64>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let count = count.or(kwargs.get("count")?).and_then(|count| usize::try_from(count).ok());
+    kwargs.assert_all_used()?;
+    let found = value.matches(&old).count().min(count.unwrap_or(usize::MAX));
+    allow(value.len().saturating_add(found.saturating_mul(new.len().saturating_sub(old.len()))))?;
+    Ok(value.replacen(&old, &new, found))
+}
+
+fn word_count(state: &State, value: String) -> Result<usize, Error> {
+    charge_pattern(state)?;
+    compile(r"\w+")?.count(&value).map_err(failed)
 }
 
 fn failed(what: String) -> Error {
@@ -68,13 +113,10 @@ fn compile(pattern: &str) -> Result<Rc<PythonRegex>, Error> {
 }
 
 /// `re.sub(pattern, replacement, value, count)`, the harness's own filter.
-fn regex_replace(
-    value: &str,
-    pattern: Option<&str>,
-    replacement: Option<&str>,
-    count: Option<usize>,
-    kwargs: Kwargs,
-) -> Result<String, Error> {
+fn regex_replace(state: &State, value: &str, rest: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let rest = rest.into_values();
+    type Arguments<'a> = (Option<&'a str>, Option<&'a str>, Option<usize>, Kwargs);
+    let (pattern, replacement, count, kwargs): Arguments = from_args(&rest)?;
     let named = |given: Option<&str>, name: &str| match given {
         Some(text) => Ok(text.to_string()),
         None => kwargs.get::<Option<String>>(name)?.ok_or_else(|| {
@@ -85,11 +127,13 @@ fn regex_replace(
     let replacement = named(replacement, "repl")?;
     let count = count.or(kwargs.get("count")?).unwrap_or(0);
     kwargs.assert_all_used()?;
+    charge_pattern(state)?;
     compile(&pattern)?.sub(value, &replacement, count).map_err(failed)
 }
 
 /// The first match's first group (the match itself where the pattern has none), stripped; `none` where nothing matches.
-fn regex_search(value: &str, pattern: &str) -> Result<Option<String>, Error> {
+fn regex_search(state: &State, value: &str, pattern: &str) -> Result<Option<String>, Error> {
+    charge_pattern(state)?;
     compile(pattern)?.search(value).map_err(failed)
 }
 
@@ -151,7 +195,8 @@ fn to_json(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<Strin
 }
 
 fn write_json(value: &Value, indent: Option<usize>, depth: usize, out: &mut String) -> Result<(), Error> {
-    if depth > 32 || out.len() > MAX_RENDERED {
+    let text = value.as_str().map_or(0, str::len);
+    if depth > 32 || out.len() + text > MAX_RENDERED {
         return Err(failed("the value is too deep or too long for JSON".into()));
     }
     let break_line = |depth: usize, out: &mut String| {
@@ -232,6 +277,7 @@ fn json_text(text: &str, out: &mut String) {
 fn escape(value: &Value) -> Result<Value, Error> {
     let mut text = String::new();
     python_str(value, false, 0, &mut text)?;
+    allow(text.len())?;
     let text = text.replace('&', "&amp;").replace('>', "&gt;").replace('<', "&lt;");
     Ok(Value::from(text.replace('\'', "&#39;").replace('"', "&#34;")))
 }
@@ -252,7 +298,10 @@ fn indent(
         None => "    ".to_string(),
         Some(width) => match (width.as_str(), width.as_usize()) {
             (Some(text), _) => text.to_string(),
-            (None, Some(n)) => " ".repeat(n.min(10_000)),
+            (None, Some(n)) => {
+                allow(n)?;
+                " ".repeat(n)
+            }
             (None, None) => return Err(failed("the width of an indent is a number or a text".into())),
         },
     };
@@ -266,6 +315,7 @@ fn indent(
             out.push_str(&margin);
         }
         out.push_str(line);
+        allow(out.len())?;
     }
     Ok(out)
 }
@@ -276,9 +326,10 @@ fn truncate(
     length: Option<usize>,
     kill_words: Option<bool>,
     end: Option<String>,
-    rest: Rest<Value>,
+    rest: Rest<ValueOrKwargs>,
 ) -> Result<String, Error> {
-    let (leeway, kwargs): (Option<usize>, Kwargs) = minijinja::value::from_args(&rest)?;
+    let rest = rest.into_values();
+    let (leeway, kwargs): (Option<usize>, Kwargs) = from_args(&rest)?;
     let length = length.or(kwargs.get("length")?).unwrap_or(255);
     let kill_words = kill_words.or(kwargs.get("killwords")?).unwrap_or(false);
     let end = end.or(kwargs.get("end")?).unwrap_or_else(|| "...".to_string());

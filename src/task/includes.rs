@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::fields::{SchemaError, text_of, wrong};
 use super::loader::TaskError;
 use super::template::{Columns, Template};
-use super::yaml::{self, Key, Node, Yaml};
+use super::yaml::{self, Key, Node, Yaml, extent};
 use crate::builtin;
 
 pub fn is_yaml(path: &Path) -> bool {
@@ -98,12 +98,25 @@ pub fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
 /// Values of `for_each` and the mapping that they fill.
 type Expanded = (Map<String, Value>, Node);
 
+/// Tasks that one file may stand for, and values in all of them.
+const MAX_TASKS: usize = 10_000;
+const MAX_VALUES: usize = 4_000_000;
+
 /// One mapping for each combination of `for_each`'s values, with its names and datasets filled in.
 pub fn expand(node: Node) -> Result<Vec<Expanded>, TaskError> {
     let Some(each) = get(&node, "for_each") else { return Ok(vec![(Map::new(), node)]) };
     let Yaml::Map(variables) = &each.yaml else {
         return Err(wrong(each, "for_each", "a mapping of names to lists").into());
     };
+    let count = variables.iter().try_fold(1usize, |count, (_, values)| match &values.yaml {
+        Yaml::List(items) => count.checked_mul(items.len()),
+        _ => Some(count),
+    });
+    let values = count.and_then(|count| count.checked_mul(extent(&node).0));
+    if count.is_none_or(|count| count > MAX_TASKS) || values.is_none_or(|values| values > MAX_VALUES) {
+        let expected = format!("lists that make at most {MAX_TASKS} tasks of {MAX_VALUES} values in all");
+        return Err(wrong(each, "for_each", &expected).into());
+    }
     let mut combinations = vec![Map::new()];
     for (name, values) in variables {
         let Yaml::List(items) = &values.yaml else {

@@ -9,7 +9,7 @@ use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::python_methods::python_method;
-use super::template::{FUEL, MAX_RENDERED};
+use super::size_limits::{FUEL, MAX_RENDERED};
 use super::{filters, percent};
 use crate::python::literal;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::Diagnostic;
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use super::read_task::read_task;
 use super::schema::Task;
 use super::suite::{Suite, read_suite};
 use super::template::closest;
-use super::yaml::{Key, Node, Place, Yaml};
+use super::yaml::{Key, Node, Place, Yaml, parse};
 use crate::builtin;
 use crate::vocabulary::Fingerprint;
 
@@ -157,9 +158,31 @@ impl TaskIndex {
         Ok(index)
     }
 
+    /// What one task file alone declares; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); an `include` too, as nothing is read.
+    pub fn of_source(source: &str, path: &Path) -> Result<Self, TaskError> {
+        let mut index =
+            Self { tasks: BTreeMap::new(), order: Vec::new(), groups: BTreeMap::new(), suites: Vec::new() };
+        let node = parse(source, Arc::from(path)).map_err(SchemaError::from)?;
+        if let Some(include) = get(&node, "include") {
+            let (place, path) = (include.place.clone(), path.display().to_string());
+            let source = std::io::Error::other("the file stands alone here");
+            return Err(TaskError::Include { place, path, source });
+        }
+        index.declare(node, source.as_bytes(), true)?;
+        Ok(index)
+    }
+
     fn add(&mut self, path: &Path, included: bool) -> Result<(), TaskError> {
         let mut sources = Vec::new();
         let node = read_with_includes(path, included, &mut sources, &mut Vec::new())?;
+        self.declare(node, &sources, included)
+    }
+
+    /// Adds what the mapping at `node` declares, which was read from `sources`.
+    fn declare(&mut self, node: Node, sources: &[u8], included: bool) -> Result<(), TaskError> {
         if get(&node, "suite").is_some() {
             self.suites.push(read_suite(node)?);
             return Ok(());
@@ -168,7 +191,7 @@ impl TaskIndex {
         if let (Yaml::List(_), Some(group)) = (&name.yaml, get(&node, "group")) {
             return self.add_group(text_of(group, "group")?, &node);
         }
-        let fingerprint = Fingerprint::of(&sources);
+        let fingerprint = Fingerprint::of(sources);
         for (constants, node) in expand(node)? {
             let declared = get(&node, "task").ok_or_else(|| wrong(&node, "task", "a name"))?;
             let name = text_of(declared, "task")?;

@@ -4,13 +4,19 @@ use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::filters::shown;
+use super::size_limits::{MAX_RENDERED, allow, charge, printed_size, too_long};
 use crate::python::text;
 
 /// The engine calls this for every method that a value does not have itself.
 pub fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let own = match value.as_str() {
-        Some(receiver) => text_method(receiver, method, args)?,
+        Some(receiver) => {
+            charge(state, receiver.len())?;
+            check_growth(receiver, method, args)?;
+            text_method(state, receiver, method, args)?
+        }
         None if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) => {
+            charge(state, value.len().unwrap_or(0).saturating_mul(64))?;
             list_method(value, method, args)?
         }
         None if method == "copy" && args.is_empty() && value.kind() == ValueKind::Map => Some(value.clone()),
@@ -40,7 +46,60 @@ fn list_method(value: &Value, method: &str, args: &[Value]) -> Result<Option<Val
     }
 }
 
-fn text_method(receiver: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+/// That a method whose result may be far longer than its text does not make too long a one.
+fn check_growth(receiver: &str, method: &str, args: &[Value]) -> Result<(), Error> {
+    allow(receiver.len())?;
+    match method {
+        "replace" => {
+            let (Some(from), Some(to)) =
+                (args.first().and_then(Value::as_str), args.get(1).and_then(Value::as_str))
+            else {
+                return Ok(());
+            };
+            if to.len() > from.len() {
+                let added = receiver.matches(from).count().saturating_mul(to.len() - from.len());
+                allow(receiver.len().saturating_add(added))?;
+            }
+        }
+        "join" => {
+            let Some(items) = args.first() else { return Ok(()) };
+            let count = items.len().or_else(|| items.try_iter().ok().map(Iterator::count)).unwrap_or(0);
+            allow(receiver.len().saturating_mul(count).saturating_add(printed_size(items)?))?;
+        }
+        "format" => {
+            // Each field may print an argument and be padded to a width.
+            let (mut depth, mut fields, mut number, mut widths) = (0usize, 0usize, 0usize, 0usize);
+            for byte in receiver.bytes() {
+                match byte {
+                    b'{' => (depth, fields) = (depth + 1, fields + 1),
+                    b'}' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                number = match byte {
+                    b'0'..=b'9' if depth > 0 => {
+                        number.saturating_mul(10).saturating_add(usize::from(byte - b'0'))
+                    }
+                    _ => {
+                        widths = widths.saturating_add(number);
+                        0
+                    }
+                };
+            }
+            for argument in args {
+                let width = argument.as_usize().unwrap_or(0);
+                let printed = fields.saturating_mul(printed_size(argument)?);
+                // A number may be a width itself, `{:{}}`.
+                let nested = if receiver.contains(":{") { width.saturating_mul(fields) } else { 0 };
+                widths = widths.saturating_add(printed).saturating_add(nested);
+            }
+            allow(receiver.len().saturating_add(widths))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn text_method(state: &State, receiver: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
     let words: Value = match method {
         "strip" if args.is_empty() => text::strip(receiver).into(),
         "lstrip" if args.is_empty() => text::lstrip(receiver).into(),
@@ -81,15 +140,19 @@ fn text_method(receiver: &str, method: &str, args: &[Value]) -> Result<Option<Va
                     None => return Err(failed("the separator of a split is a text")),
                 },
             };
-            split(receiver, separator, most.unwrap_or(usize::MAX - 1), method == "rsplit")
-                .into_iter()
-                .map(Value::from)
-                .collect()
+            let most = most.unwrap_or(usize::MAX - 1);
+            let parts = match separator {
+                None => receiver.split(text::is_space).count(),
+                Some(separator) => receiver.matches(separator).count() + 1,
+            };
+            charge(state, parts.min(most.saturating_add(1)).saturating_mul(64))?;
+            split(receiver, separator, most, method == "rsplit").into_iter().map(Value::from).collect()
         }
         "splitlines" => {
             let (keep, kwargs): (Option<bool>, Kwargs) = from_args(args)?;
             let keep = keep.or(kwargs.get("keepends")?).unwrap_or(false);
             kwargs.assert_all_used()?;
+            charge(state, receiver.matches(is_line_break).count().saturating_mul(64))?;
             lines(receiver, keep).into_iter().map(Value::from).collect()
         }
         "partition" | "rpartition" => {
@@ -119,15 +182,15 @@ fn text_method(receiver: &str, method: &str, args: &[Value]) -> Result<Option<Va
                 Some(digits) => (&receiver[..1], digits),
                 None => ("", receiver),
             };
-            format!("{sign}{}{digits}", padding(receiver, width, '0')).into()
+            format!("{sign}{}{digits}", padding(receiver, width, '0')?).into()
         }
         "ljust" | "rjust" | "center" => {
             let (width, fill): (usize, Option<char>) = from_args(args)?;
             let fill = fill.unwrap_or(' ');
             match method {
-                "ljust" => format!("{receiver}{}", padding(receiver, width, fill)),
-                "rjust" => format!("{}{receiver}", padding(receiver, width, fill)),
-                _ => centered(receiver, width, fill),
+                "ljust" => format!("{receiver}{}", padding(receiver, width, fill)?),
+                "rjust" => format!("{}{receiver}", padding(receiver, width, fill)?),
+                _ => centered(receiver, width, fill)?,
             }
             .into()
         }
@@ -148,7 +211,7 @@ fn text_method(receiver: &str, method: &str, args: &[Value]) -> Result<Option<Va
         "isdigit" if args.is_empty() => all(receiver, text::is_digit).into(),
         "expandtabs" => {
             let (size,): (Option<usize>,) = from_args(args)?;
-            expanded(receiver, size.unwrap_or(8)).into()
+            expanded(receiver, size.unwrap_or(8))?.into()
         }
         _ => return Ok(None),
     };
@@ -205,18 +268,16 @@ fn split<'a>(receiver: &'a str, separator: Option<&str>, most: usize, from_end: 
     parts
 }
 
+fn is_line_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
 /// `str.splitlines(keep)`.
 pub fn lines(receiver: &str, keep: bool) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = receiver;
-    let breaks = |c: char| {
-        matches!(
-            c,
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        )
-    };
     while !rest.is_empty() {
-        let Some((at, c)) = rest.char_indices().find(|(_, c)| breaks(*c)) else {
+        let Some((at, c)) = rest.char_indices().find(|(_, c)| is_line_break(*c)) else {
             found.push(rest);
             break;
         };
@@ -227,18 +288,20 @@ pub fn lines(receiver: &str, keep: bool) -> Vec<&str> {
     found
 }
 
-fn padding(receiver: &str, width: usize, fill: char) -> String {
-    fill.to_string().repeat(width.min(100_000).saturating_sub(receiver.chars().count()))
+fn padding(receiver: &str, width: usize, fill: char) -> Result<String, Error> {
+    let count = width.saturating_sub(receiver.chars().count());
+    allow(count.saturating_mul(fill.len_utf8()))?;
+    Ok(fill.to_string().repeat(count))
 }
 
 /// `str.center`: the odd blank stands left where the width is odd.
-pub fn centered(receiver: &str, width: usize, fill: char) -> String {
-    let pad = padding(receiver, width, fill);
-    let count = width.min(100_000).saturating_sub(receiver.chars().count());
+pub fn centered(receiver: &str, width: usize, fill: char) -> Result<String, Error> {
+    let pad = padding(receiver, width, fill)?;
+    let count = width.saturating_sub(receiver.chars().count());
     let left = count / 2 + (count & width & 1);
     let (left, right): (String, String) =
         (pad.chars().take(left).collect(), pad.chars().skip(left).collect());
-    format!("{left}{receiver}{right}")
+    Ok(format!("{left}{receiver}{right}"))
 }
 
 fn is_cased(c: char) -> bool {
@@ -262,13 +325,16 @@ fn title(receiver: &str) -> String {
     out
 }
 
-fn expanded(receiver: &str, size: usize) -> String {
+fn expanded(receiver: &str, size: usize) -> Result<String, Error> {
     let mut out = String::new();
     let mut column = 0;
     for c in receiver.chars() {
         match c {
             '\t' => {
-                let blanks = if size == 0 { 0 } else { size.min(1000) - column % size.min(1000) };
+                let blanks = if size == 0 { 0 } else { size - column % size };
+                if blanks > MAX_RENDERED - out.len().min(MAX_RENDERED) {
+                    return Err(too_long());
+                }
                 out.push_str(&" ".repeat(blanks));
                 column += blanks;
             }
@@ -282,5 +348,5 @@ fn expanded(receiver: &str, size: usize) -> String {
             }
         }
     }
-    out
+    Ok(out)
 }

@@ -13,7 +13,9 @@ use serde_json::Value as Json;
 use thiserror::Error;
 
 use super::jinja::base_environment;
+use super::nesting::too_deep;
 use super::percent;
+use super::size_limits::{FUEL, MAX_RENDERED, Rendered};
 use super::yaml::Place;
 use crate::vocabulary::Row;
 
@@ -101,12 +103,6 @@ impl PartialEq for Template {
 
 const NAME: &str = "template";
 
-/// Steps after which a template is held to be endless. A prompt takes some hundreds.
-pub const FUEL: u64 = 1_000_000;
-
-/// Characters that one rendered text may have: more than any model's context holds.
-pub const MAX_RENDERED: usize = 16 << 20;
-
 impl Template {
     /// Compiles `source`, which stands at `place` (on the line after it when it is a block scalar).
     ///
@@ -116,6 +112,10 @@ impl Template {
         let mut environment = base_environment().clone();
         // Jinja2 has line feeds only, wherever a template comes from.
         let normal = source.replace("\r\n", "\n").replace('\r', "\n");
+        if let Some((line, what)) = too_deep(&normal) {
+            let place = if block { line_below(place, line) } else { place.clone() };
+            return Err(TemplateError::Syntax { place, what });
+        }
         environment
             .add_template_owned(NAME, percent::rewrite(&normal).into_owned())
             .map_err(|e| TemplateError::Syntax { place: line_of(place, block, &e), what: one_line(&e) })?;
@@ -142,14 +142,15 @@ impl Template {
             return Ok(self.source.to_string());
         }
         let template = self.environment.get_template(NAME).map_err(|e| self.failure(&e, columns))?;
-        let text = template.render(columns.value.clone()).map_err(|e| self.failure(&e, columns))?;
-        if text.len() > MAX_RENDERED {
-            return Err(TemplateError::Render {
+        let mut rendered = Rendered::default();
+        match template.render_captured_to(columns.value.clone(), &mut rendered) {
+            Ok(_) => Ok(rendered.into_text()),
+            Err(_) if rendered.full => Err(TemplateError::Render {
                 place: self.place.clone(),
-                what: format!("it rendered {} bytes, at most {MAX_RENDERED} are allowed", text.len()),
-            });
+                what: format!("it renders more than {MAX_RENDERED} bytes"),
+            }),
+            Err(error) => Err(self.failure(&error, columns)),
         }
-        Ok(text)
     }
 
     /// The column of that name where there is one, as it stands in the row; otherwise the rendered text.
@@ -196,10 +197,15 @@ pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .map(|(_, candidate)| candidate)
 }
 
+/// A line of the block scalar whose `|` stands at `place`.
+fn line_below(place: &Place, line: usize) -> Place {
+    Place { line: place.line + line, column: 1, ..place.clone() }
+}
+
 fn line_of(place: &Place, block: bool, error: &Error) -> Place {
     let line = error.line().unwrap_or(1);
     match (block, line) {
-        (true, line) => Place { line: place.line + line, column: 1, ..place.clone() },
+        (true, line) => line_below(place, line),
         (false, _) => {
             let column = error.range().map_or(0, |range| range.start);
             Place { column: place.column + column, ..place.clone() }
@@ -208,6 +214,9 @@ fn line_of(place: &Place, block: bool, error: &Error) -> Place {
 }
 
 fn one_line(error: &Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!("it takes more than {FUEL} steps, of which 64 bytes of text are one");
+    }
     let detail = error.detail().map(str::to_string).unwrap_or_else(|| error.kind().to_string());
     let snippet = error
         .range()

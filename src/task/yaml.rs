@@ -3,9 +3,10 @@
 //! Task files are written for PyYAML, so plain scalars follow YAML 1.1 as its safe loader resolves them: `yes` is a boolean,
 //! `010` is eight, `1e5` is a string.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use miette::Diagnostic;
@@ -121,7 +122,11 @@ pub struct YamlError {
     what: String,
 }
 
-/// Aliases may repeat a value; more nodes than this is an attack or an accident.
+/// Bytes of a file: far more than any task file has.
+const MAX_BYTES: usize = 8 << 20;
+
+/// Anchors and aliases repeat a value; more of all than this is an attack or an accident. 32 bytes of a repeated text count as
+/// a value.
 const MAX_NODES: usize = 1_000_000;
 const MAX_DEPTH: usize = 64;
 
@@ -133,13 +138,19 @@ const MAX_DEEPENED: usize = 1000;
 /// # Errors
 /// Bad syntax, unknown tags, keys that are no text, more than one document.
 pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
+    if source.len() > MAX_BYTES {
+        let place = Place { path, line: 1, column: 1 };
+        let what = format!("the file has {} bytes, expected at most {MAX_BYTES}", source.len());
+        return Err(YamlError { place, what });
+    }
     let mut shifts = HashMap::new();
     let mut fault = match parse_strictly(source, path.clone(), &shifts) {
         Err(fault) if fault.what.starts_with(SHALLOW) => fault,
         result => return result,
     };
-    let mut text = source.to_string();
-    while shifts.len() < MAX_DEEPENED {
+    // A line feed is what every line break of YAML means, and the only one that is looked for below.
+    let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
+    while shifts.len() < MAX_DEEPENED && text.len() <= MAX_BYTES {
         let Some(deeper) = deepened(&text, &fault, &mut shifts) else { break };
         text = deeper;
         match parse_strictly(&text, path.clone(), &shifts) {
@@ -188,13 +199,14 @@ fn deepened(text: &str, fault: &YamlError, shifts: &mut HashMap<usize, usize>) -
                 Some((_, c)) => out.push(c),
                 None => {
                     out.push_str(&rest[offset + 1..]);
-                    return Some(out);
+                    return (at > line).then_some(out);
                 }
             },
             '\n' => {
                 at += 1;
                 deepen(at).then_some(())?;
                 out.push_str(&blanks);
+                (out.len() <= MAX_BYTES).then_some(())?;
             }
             _ => {}
         }
@@ -224,7 +236,8 @@ fn parse_strictly(source: &str, path: Arc<Path>, shifts: &HashMap<usize, usize>)
 
 struct Builder<'a> {
     path: Arc<Path>,
-    anchors: HashMap<usize, Node>,
+    /// Each with its size and the levels below it.
+    anchors: HashMap<usize, (Rc<Node>, usize, usize)>,
     nodes: usize,
     shifts: &'a HashMap<usize, usize>,
 }
@@ -266,18 +279,16 @@ impl Builder<'_> {
         events: &mut Events<'_>,
         depth: usize,
     ) -> Result<Node, YamlError> {
-        self.nodes += 1;
-        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
-            return Err(
-                self.error(span, format!("nested deeper than {MAX_DEPTH} or larger than {MAX_NODES} values"))
-            );
-        }
+        self.count(1, depth, span)?;
         let place = self.place(span);
         let (yaml, anchor, block) = match event {
             Event::Alias(id) => {
-                let node = self.anchors.get(&id).cloned().ok_or_else(|| self.error(span, "unknown alias"))?;
-                self.nodes += size(&node);
-                return Ok(Node { place, ..node });
+                let Some((node, size, height)) = self.anchors.get(&id) else {
+                    return Err(self.error(span, "unknown alias"));
+                };
+                let (node, size, height) = (node.clone(), *size, *height);
+                self.count(size, depth + height, span)?;
+                return Ok(Node { place, ..(*node).clone() });
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
@@ -298,12 +309,24 @@ impl Builder<'_> {
         };
         let node = Node { yaml, place, block };
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            let (size, height) = extent(&node);
+            self.count(size, depth, span)?;
+            self.anchors.insert(anchor, (Rc::new(node.clone()), size, height));
         }
         Ok(node)
     }
 
+    /// Counts values, of which the deepest lies at `depth`, before they are made.
+    fn count(&mut self, values: usize, depth: usize, span: Span) -> Result<(), YamlError> {
+        self.nodes = self.nodes.saturating_add(values);
+        if depth <= MAX_DEPTH && self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        Err(self.error(span, format!("nested deeper than {MAX_DEPTH} or larger than {MAX_NODES} values")))
+    }
+
     fn mapping(&mut self, events: &mut Events<'_>, depth: usize) -> Result<Yaml, YamlError> {
+        let mut names = HashSet::new();
         let mut entries: Vec<(Key, Node)> = Vec::new();
         let mut merged: Vec<(Key, Node)> = Vec::new();
         loop {
@@ -336,14 +359,14 @@ impl Builder<'_> {
                         );
                     }
                 }
-            } else if entries.iter().any(|(k, _)| k.name == name) {
+            } else if !names.insert(name.clone()) {
                 return Err(self.error(span, format!("key `{name}` stands twice in one mapping")));
             } else {
                 entries.push((Key { name, place: key.place }, value));
             }
         }
         for (key, value) in merged {
-            if !entries.iter().any(|(k, _)| k.name == key.name) {
+            if names.insert(key.name.clone()) {
                 entries.push((key, value));
             }
         }
@@ -368,12 +391,24 @@ impl Builder<'_> {
     }
 }
 
-fn size(node: &Node) -> usize {
-    1 + match &node.yaml {
-        Yaml::List(items) => items.iter().map(size).sum(),
-        Yaml::Map(entries) => entries.iter().map(|(_, v)| size(v)).sum(),
-        _ => 0,
+/// How many values `node` counts as, and how many levels lie below it.
+pub fn extent(node: &Node) -> (usize, usize) {
+    let (mut size, mut height) = (1, 0);
+    let mut add = |inner: &Node| {
+        let (values, levels) = extent(inner);
+        size += values;
+        height = height.max(levels + 1);
+    };
+    match &node.yaml {
+        Yaml::List(items) => items.iter().for_each(add),
+        Yaml::Map(entries) => entries.iter().for_each(|(_, value)| add(value)),
+        Yaml::Text(text) | Yaml::Function(text) => size += text.len() / 32,
+        _ => {}
     }
+    if let Yaml::Map(entries) = &node.yaml {
+        size += entries.iter().map(|(key, _)| key.name.len() / 32).sum::<usize>();
+    }
+    (size, height)
 }
 
 #[cfg(test)]
@@ -434,6 +469,8 @@ mod tests {
         let error = read("a:\n  b: 'one\ntwo'\n  b: 1\n").unwrap_err().to_string();
         assert_eq!(error, "x.yaml:4:3: key `b` stands twice in one mapping");
         assert!(read("a:\n  b: 'one\ntwo\n").is_err());
+        assert_eq!(read("a:\n  b: \"x\ry\"").unwrap().to_json(), json!({"a": {"b": "x y"}}));
+        assert_eq!(read("a:\nb: \"\r\"").unwrap().to_json(), json!({"a": null, "b": " "}));
     }
 
     #[test]
@@ -444,5 +481,17 @@ mod tests {
             source += &format!("a{i}: &a{i} [{}]\n", [previous.as_str(); 10].join(", "));
         }
         assert!(read(&source).unwrap_err().to_string().contains("larger than"));
+        // Each alias lies deeper than the one before it.
+        let mut source = String::from("a0: &a0 [x]\n");
+        for i in 1..100 {
+            source += &format!("a{i}: &a{i} [*a{}]\n", i - 1);
+        }
+        assert!(read(&source).unwrap_err().to_string().contains("nested deeper than"));
+        let source = format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a, ".repeat(100));
+        assert!(read(&source).unwrap_err().to_string().contains("larger than"));
+        for deep in ["[", "{a: ", "- ", "? ", "&a [", "!!seq [", "a: [", "[a: "] {
+            assert!(read(&deep.repeat(20_000)).is_err(), "{deep}");
+        }
+        assert!(read(&"#".repeat(MAX_BYTES + 1)).unwrap_err().to_string().contains("expected at most"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers_kept;
 mod bad_input;
+mod damaged_files;
 mod eval;
 mod faults;
 mod kills;

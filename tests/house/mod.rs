@@ -103,11 +103,10 @@ fn only_rooms_of_input_and_output_open_files() {
 }
 
 #[test]
-fn unsafe_code_stands_only_in_kernels_and_where_files_are_mapped() {
+fn unsafe_code_stands_only_in_kernels() {
     for (path, text) in src() {
         let kernels = path.components().any(|part| part.as_os_str() == "cpu");
-        let allowed = kernels || path.ends_with("model/mapped_file.rs");
-        assert!(allowed || !code(&text).contains("unsafe "), "{}: unsafe", path.display());
+        assert!(kernels || !code(&text).contains("unsafe "), "{}: unsafe", path.display());
     }
 }
 

@@ -8,4 +8,4 @@ pub mod fixtures;
 mod random_models;
 mod reference_scores;
 mod segments;
-mod small_files;
+pub mod small_files;

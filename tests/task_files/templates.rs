@@ -25,6 +25,101 @@ fn templates_render_as_jinja2_renders_them() {
     }
 }
 
+/// Whatever a template asks for, it ends: with a text of bounded size or an error.
+#[test]
+fn no_template_takes_all_memory_or_time_or_stack() {
+    let row = serde_json::json!({"s": "x".repeat(1000), "l": ["a", "b"], "n": 1_000_000_000, "b": "x".repeat(1 << 20)});
+    let long = [
+        "{{ 'x' * 10**9 }}",
+        "{{ 'x' * n }}",
+        "{{ ['x'] * n }}",
+        "{{ (['x'] * n)|length }}",
+        "{{ 'x' * 20000000 }}",
+        "{{ 'x' * 15000000 ~ 'x' * 15000000 }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ '%*d' % (n, 1) }}",
+        "{{ '%.1000000000f' % 1 }}",
+        "{{ '{:>1000000000}'.format('x') }}",
+        "{{ '{:>{}}'.format('x', n) }}",
+        "{{ '{:{}}'.format('x', n) }}",
+        "{{ ('{}' * 1000).format(*([b] * 1000)) }}",
+        "{{ ('{0}' * 1000).format(b) }}",
+        "{{ s.ljust(n) }}",
+        "{{ s.rjust(n) }}",
+        "{{ s.center(n) }}",
+        "{{ s.zfill(n) }}",
+        "{{ s|center(n) }}",
+        "{{ s|center(-1) }}",
+        "{{ s|indent(n) }}",
+        "{{ ('\\n' * 100000)|indent(100000, true, true) }}",
+        "{{ ('\\t' * 100000).expandtabs(100000) }}",
+        "{{ '\\t'.expandtabs(n) }}",
+        "{{ range(10**9)|list }}",
+        "{{ range(99999)|list|tojson(60)|tojson|tojson|tojson|tojson|tojson }}",
+        "{{ b.replace('x', b) }}",
+        "{{ b.replace('', b) }}",
+        "{{ b|replace('x', b) }}",
+        "{{ b|regex_replace('x', b) }}",
+        "{{ b|regex_replace('(x+)', '\\\\1' * 1000) }}",
+        "{{ ','.join([b] * 100000) }}",
+        "{{ b.join(range(100000)) }}",
+        "{{ ([b] * 100000)|join }}",
+        "{{ [b] * 100000 }}",
+        "{{ ([b] * 100000)|tojson }}",
+        "{{ ([b] * 100000)|string|length }}",
+        "{% set x = namespace(v='x') %}{% for i in range(60) %}{% set x.v = x.v ~ x.v %}{% endfor %}{{ x.v }}",
+        "{% set x = namespace(v=[1]) %}{% for i in range(60) %}{% set x.v = [x.v, x.v] %}{% endfor %}{{ x.v }}",
+        "{% for a in range(99999) %}{{ b }}{% endfor %}",
+        "{% for a in range(99999) %}{{ b.find('y') }}{% endfor %}",
+        "{% for a in range(99999) %}{{ s|regex_replace('(x+x+)+y', '') }}{% endfor %}",
+        "{% for a in range(99999) %}{% set _ = b.split('x') %}{% endfor %}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    ];
+    for source in long {
+        assert!(render(source, &row).is_err(), "{source}");
+    }
+    let deep = 200_000;
+    for (before, inside, after) in [
+        ("{{ ", "(", "1 }}"),
+        ("{{ ", "[", "1 }}"),
+        ("{{ ", "{'a':", "1 }}"),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ ", "-", "1 }}"),
+        ("{{ ", "+", "1 }}"),
+        ("{{ s", "|upper", " }}"),
+        ("{{ s", ".upper()", " }}"),
+        ("{{ s", ".a", " }}"),
+        ("{{ s", "[0]", " }}"),
+        ("{{ s", "()", " }}"),
+        ("{{ 1", "+n", " }}"),
+        ("{{ 1", "~n", " }}"),
+        ("{{ 1", "*n", " }}"),
+        ("{{ 1", "**n", " }}"),
+        ("{{ 1", " and n", " }}"),
+        ("{{ 1", " or n", " }}"),
+        ("{{ 1", " if n else 1", " }}"),
+        ("{{ 1", " == n", " }}"),
+        ("{{ 1", " in n", " }}"),
+        ("{{ 1", " is odd", " }}"),
+        ("{{ s", " % s", " }}"),
+        ("{{ '%s'", " % '%s'", " }}"),
+        ("", "{% if n %}", ""),
+        ("", "{% for a in l %}", ""),
+        ("{% if s %}", "{% elif n %}", "{% endif %}"),
+        ("", "{% filter upper %}", ""),
+        ("", "{% set x %}", ""),
+        ("", "{% with %}", ""),
+        ("", "{{ ", ""),
+        ("", "{# ", ""),
+        ("", "{% raw %}", ""),
+    ] {
+        // It may well render: it must end.
+        let _ = render(&format!("{before}{}{after}", inside.repeat(deep)), &row);
+    }
+    let pattern = format!("{{{{ s|regex_search('{}x{}') }}}}", "(".repeat(100_000), ")".repeat(100_000));
+    assert!(render(&pattern, &row).is_err());
+}
+
 /// What Jinja2 renders and `assay` does not must fail, rather than render something else.
 #[test]
 fn what_is_not_rendered_is_an_error() {

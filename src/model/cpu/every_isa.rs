@@ -7,10 +7,11 @@ use candle_core::Device;
 
 use super::isa::{Bf16, Isa};
 use super::network::Network;
+use crate::model::checkpoint::Checkpoint;
 use crate::model::config::{Dtype, ModelConfig};
 use crate::model::kv::{KvCache, KvShape, SegmentId};
 use crate::model::pass::{Layout, Segment};
-use crate::model::weights::{Checkpoint, Weights};
+use crate::model::weights::Weights;
 
 /// Logits of two passes: a text and two that continue it, then a token more of each of those.
 fn logits(isa: Isa, dtype: Dtype) -> Vec<f32> {

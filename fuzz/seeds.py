@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Writes the seeds below seeds/, which are kept in the repository. The parquet ones need pyarrow."""
+
+import json
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent / "seeds"
+
+
+def put(target, name, data):
+    (HERE / target).mkdir(parents=True, exist_ok=True)
+    (HERE / target / name).write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
+    return struct.pack("<Q", len(text)) + text.encode() + data
+
+
+entry = lambda dtype, shape, begin, end: {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+put("safetensors", "empty", safetensors({}))
+put("safetensors", "two", safetensors({"__metadata__": {"format": "pt"}, "a": entry("F32", [2, 2], 0, 16),
+                                       "b": entry("BF16", [3], 16, 22)}, bytes(22)))
+put("safetensors", "zero", safetensors({"a": entry("F16", [0, 4], 0, 0)}))
+put("safetensors", "overlap", safetensors({"a": entry("F16", [2], 0, 4), "b": entry("F16", [2], 2, 6)}, bytes(6)))
+put("safetensors", "huge", safetensors({"a": entry("F32", [1 << 62], 0, 1 << 63)}))
+
+word = lambda text: struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def gguf(values, tensors=b"", count=0, data=b"", version=3):
+    head = b"GGUF" + struct.pack("<IQQ", version, count, len(values)) + b"".join(values) + tensors
+    return head + bytes(-len(head) % 32) + data
+
+
+def value(key, kind, data):
+    return word(key) + struct.pack("<I", kind) + data
+
+
+numbers = [value("u8", 0, b"\1"), value("i8", 1, b"\xff"), value("u16", 2, b"\1\2"), value("i16", 3, b"\1\2"),
+           value("u32", 4, struct.pack("<I", 7)), value("i32", 5, struct.pack("<i", -7)),
+           value("f32", 6, struct.pack("<f", 1.5)), value("flag", 7, b"\1"), value("u64", 10, struct.pack("<Q", 9)),
+           value("i64", 11, struct.pack("<q", -9)), value("f64", 12, struct.pack("<d", 2.5))]
+put("gguf", "values", gguf(numbers))
+put("gguf", "arrays", gguf([
+    value("texts", 9, struct.pack("<IQ", 8, 2) + word("a") + word("bc")),
+    value("numbers", 9, struct.pack("<IQ", 6, 3) + struct.pack("<3f", 1, 2, 3)),
+    value("general.alignment", 4, struct.pack("<I", 32)), value("general.architecture", 8, word("llama"))]))
+tensor = lambda name, shape, kind, offset: (
+    word(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape) + struct.pack("<IQ", kind, offset))
+put("gguf", "tensors", gguf([], tensor("a", [4, 2], 0, 0) + tensor("b", [32], 2, 32), 2, bytes(64), 2))
+put("gguf", "huge", gguf([], tensor("a", [1 << 40, 1 << 40], 0, 0), 1))
+
+TASK = """task: capitals
+dataset_path: csv
+dataset_kwargs:
+  data_files: {test: capitals.csv}
+output_type: multiple_choice
+test_split: test
+"""
+put("task_yaml", "choices", TASK + """doc_to_text: "The capital of {{question}} is"
+doc_to_choice: "{{[wrong, right]}}"
+doc_to_target: 1
+metric_list:
+  - metric: acc
+    choices: "[0, 2]"
+    gold: "{{label}}"
+""")
+put("task_yaml", "generation", TASK.replace("multiple_choice", "generate_until") + """tag: [x, y]
+num_fewshot: 2
+fewshot_config: {sampler: first_n, samples: [{question: a, answer: b}], doc_to_target: "{{answer}}"}
+doc_to_text: |
+  Question: {{question}}
+  Answer:
+doc_to_target: answer
+description: "Some text."
+gen_prefix: "So"
+generation_kwargs: {until: ["\\n", Q], max_gen_toks: 8, do_sample: false, temperature: 0.0}
+filter_list:
+  - name: strict
+    filter:
+      - {function: regex, regex_pattern: "(\\\\d+)"}
+      - function: take_first
+random: {seed: 42, shuffle_documents: true}
+metadata: {version: 1.0}
+""")
+put("task_yaml", "for_each", TASK.replace("capitals", "t_{{k}}", 1) + """for_each: {k: [a, b], j: [1, 2]}
+doc_to_text: "{{k}}{{j}}{{question}}"
+doc_to_choice: [a, b]
+doc_to_target: "{{label}}"
+""")
+put("task_yaml", "group", "group: g\ntask:\n  - a\n  - {task: b, num_fewshot: 1}\n  - group: h\n    task: [c]\nmetadata: {version: 1}\n")
+put("task_yaml", "suite", "suite: s\naliases: [t]\ntitle: T\ncolumns:\n  - {name: A, tasks: a, metric: acc}\n")
+put("task_yaml", "yaml", """base: &b {x: 1, y: [2, ~, yes, 010, 0x1F, 1_000, .5, "a\\tb", 'it''s']}
+<<: *b
+f: !function utils.go
+folded: >-
+  one
+  two
+  b: 'three
+four'
+t: !!str 5
+""")
+put("task_yaml", "anchors", "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b, {<<: [{k: 1}]}]\n")
+
+TEMPLATES = {
+    "if": "{% if n > 3 and s is defined %}{{ s.upper() }}{% elif y %}b{% else %}c{% endif %}",
+    "for": "{% for c in l %}{{ loop.index }}. {{ c|trim }}\n{% else %}none{% endfor %}{{ range(3)|list|tojson(2) }}",
+    "macro": "{% macro m(a, b=2) %}{{ a ~ b }}{% endmacro %}{{ m(1) }}{% set x = namespace(v=1) %}{% set x.v = x.v + 1 %}",
+    "percent": "{{ '%s of %05.2f' % (s, f) }}{{ '%(k)s' % d }}{{ '{:>8}|{0!r}'.format(n) }}",
+    "methods": "{{ s.split(' ', 1)[1].replace('q', 'Q').ljust(40, '.').find('fox') }}{{ t.strip().splitlines() }}",
+    "more": "{{ s.partition(' ') }}{{ t.expandtabs(4).center(20) }}{{ '-7'.zfill(5) }}{{ ','.join(l) }}{{ s.title().swapcase() }}",
+    "filters": "{{ s|regex_replace('\\\\[(.*?)\\\\]', '<\\\\1>')|indent(2, true)|truncate(20)|wordcount }}{{ l|join(', ')|e }}",
+    "search": "{{ s|regex_search('(\\\\d+)')|int + 1 }}{{ (l|sort(true))[:2] }}{{ m|map('first')|sum }}{{ d|dictsort }}",
+    "values": "{{ [1, 'a', none, true, 1.0, (1,), {'k': [2]}] }}{{ 2**10 // 3 % 7 - -1 }}{{ l + ['x'] * 2 }}{{ s[::-1] }}",
+    "blocks": "{# note #}{% raw %}{{ x }}{% endraw %}{%- filter upper -%} a {%- endfilter %}{% with a=1 %}{{ a }}{% endwith %}",
+    "column": "l",
+    "long": "{{ 'x' * 10**9 }}{{ s.ljust(10**9) }}",
+}
+for name, source in TEMPLATES.items():
+    put("template", name, source)
+
+
+def parquet():
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    flat = pa.table({"q": ["why?", "how?", None], "n": pa.array([1, 2, 3], pa.int64()), "x": [0.5, None, 2.0],
+                     "b": [True, False, None]})
+    nested = pa.table({"choices": [["a", "b"], [], ["c"]], "answers": [{"text": ["x"], "label": [1]}] * 3})
+    kinds = pa.table({"i": pa.array([1, 2], pa.int32()), "u": pa.array([1, 2], pa.uint8()), "f": pa.array([1, 2], pa.float32()),
+                      "t": pa.array([1, 2], pa.timestamp("ms")), "d": pa.array([1, 2], pa.date32()),
+                      "z": pa.array([b"ab", b"cd"], pa.binary(2)), "m": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int32()))})
+    for name, table, options in [
+        ("plain", flat, dict(compression="none", use_dictionary=False)),
+        ("snappy", flat, dict(compression="snappy")),
+        ("zstd", flat, dict(compression="zstd", data_page_version="2.0")),
+        ("nested", nested, dict(compression="none")),
+        ("kinds", kinds, dict(compression="none")),
+        ("groups", flat, dict(compression="none", row_group_size=1, write_statistics=False)),
+        ("delta", flat.select(["q"]), dict(compression="none", use_dictionary=False, column_encoding={"q": "DELTA_BYTE_ARRAY"})),
+        ("lengths", flat.select(["q"]), dict(compression="none", use_dictionary=False, data_page_version="2.0",
+                                             column_encoding={"q": "DELTA_LENGTH_BYTE_ARRAY"})),
+        ("packed", flat.select(["n"]), dict(compression="none", use_dictionary=False, column_encoding={"n": "DELTA_BINARY_PACKED"})),
+    ]:
+        out = io.BytesIO()
+        pq.write_table(table, out, store_schema=False, **options)
+        put("parquet", name, out.getvalue())
+
+
+parquet()
