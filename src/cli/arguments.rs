@@ -31,6 +31,10 @@ pub enum Command {
     Tasks(TasksArguments),
     /// Hold all datasets against their pins; exit code 1 if one differs
     Datasets(DatasetsArguments),
+    /// Check a run against its record, or list what two runs do not have in common
+    Verify(VerifyArguments),
+    /// Show or prune the answers kept across runs
+    Cache(CacheArguments),
     /// Show published scores and the complete runs under results/
     Leaderboard(LeaderboardArguments),
 }
@@ -175,6 +179,59 @@ pub struct DatasetsArguments {
     /// How to write the list; JSON has every split, and hashes in full
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: TableOrJson,
+}
+
+/// `assay verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// Folder of another run: list what differs between the two, before any score
+    #[arg(long, value_name = "RUN")]
+    pub against: Option<PathBuf>,
+    /// Where the datasets are now; where the run found them without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Where task files of your own are now (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
+    /// Where the model is now
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Where the tokenizer is now
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// How to write the findings: a line each, or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
+}
+
+/// `assay cache`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CacheArguments {
+    #[command(subcommand)]
+    pub command: Option<CacheCommand>,
+    /// How to write the list
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
+}
+
+/// `assay cache ...`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Remove answers, those first that were not used for longest
+    Prune {
+        /// Keep at most SIZE, such as 500MiB [default: 1GiB]
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        max_size: Option<u64>,
+        /// Remove what was not used for AGE, such as 30days
+        #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+        older_than: Option<std::time::Duration>,
+        /// Remove all
+        #[arg(long, conflicts_with_all = ["max_size", "older_than"])]
+        all: bool,
+    },
 }
 
 /// `assay leaderboard`.

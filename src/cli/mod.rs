@@ -2,6 +2,7 @@
 
 mod announce;
 mod arguments;
+mod cache;
 mod datasets;
 mod destination;
 mod eval;
@@ -17,6 +18,8 @@ mod progress;
 mod requests;
 mod tasks;
 mod usage;
+mod verify;
+mod verify_inputs;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,6 +52,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
         Command::Datasets(arguments) => datasets::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Cache(arguments) => cache::run(&arguments),
         Command::Leaderboard(arguments) => leaderboard::run(&arguments),
     };
     match outcome {

@@ -96,28 +96,28 @@ impl ModelSource {
         }
     }
 
-    /// The tokenizer typed, the one beside the weights, or the one in a GGUF file's metadata.
-    pub fn tokenizer(&self, typed: Option<&Path>, model: &Model) -> Result<Tokenizer, Failure> {
+    /// The tokenizer beside the weights, or the one in a GGUF file's metadata.
+    pub fn own_tokenizer(&self) -> Result<Tokenizer, Failure> {
         let folder = match self.path.is_dir() {
             true => self.path.as_path(),
             false => self.path.parent().unwrap_or(Path::new("")),
         };
         let beside = folder.join("tokenizer.json");
-        let mut tokenizer = match typed {
-            Some(path) => Tokenizer::from_file(path)?,
-            None if beside.exists() => Tokenizer::from_file(&beside)?,
-            None if self.path.is_file() => {
-                let inner = gguf::gguf_tokenizer(&self.path)?;
-                let written = inner.to_string(false).unwrap_or_default();
-                Tokenizer::new(inner, self.path.clone(), Fingerprint::of(written.as_bytes()))
-            }
-            None => {
-                return Err(Failure::bad_input(
-                    format!("{}: no tokenizer.json", self.path.display()),
-                    "give one with --tokenizer FILE, or put the model's own into its folder",
-                ));
-            }
-        };
+        if beside.exists() {
+            return tokenizer_of(&beside);
+        }
+        if self.path.is_file() {
+            return gguf_tokenizer_of(&self.path);
+        }
+        Err(Failure::bad_input(
+            format!("{}: no tokenizer.json", self.path.display()),
+            "give one with --tokenizer FILE, or put the model's own into its folder",
+        ))
+    }
+
+    /// The tokenizer typed, or the model's own.
+    pub fn tokenizer(&self, typed: Option<&Path>, model: &Model) -> Result<Tokenizer, Failure> {
+        let mut tokenizer = typed.map_or_else(|| self.own_tokenizer(), tokenizer_of)?;
         let facts = model.facts();
         if tokenizer.end_of_text.is_none() {
             tokenizer.end_of_text = facts.eos_token_ids.first().copied();
@@ -125,6 +125,20 @@ impl ModelSource {
         warn_of_size(&tokenizer, facts);
         Ok(tokenizer)
     }
+}
+
+/// The tokenizer in a `tokenizer.json`, or in a GGUF file's metadata.
+pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, Failure> {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) {
+        return gguf_tokenizer_of(path);
+    }
+    Ok(Tokenizer::from_file(path)?)
+}
+
+fn gguf_tokenizer_of(path: &Path) -> Result<Tokenizer, Failure> {
+    let inner = gguf::gguf_tokenizer(path)?;
+    let written = inner.to_string(false).unwrap_or_default();
+    Ok(Tokenizer::new(inner, path.to_path_buf(), Fingerprint::of(written.as_bytes())))
 }
 
 /// The hashes of weight files, taken beside other work: reading them is the disk's job.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{PlanArguments, TableOrJson};
 use super::failure::Failure;
+use super::model_files::tokenizer_of;
 use super::output::{say, write_stdout};
 use super::pins;
 use crate::evaluate::{Limits, Plan, Prepared, plan_each, prepare_all};
@@ -13,7 +14,6 @@ use crate::model::shape_of;
 use crate::prompt::PromptOptions;
 use crate::report::{Cell, Format, Table};
 use crate::task::TaskIndex;
-use crate::tokenizer::Tokenizer;
 
 /// Keys and values of a token in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes a number.
 const USUAL_KV_BYTES: u64 = 128 << 10;
@@ -25,7 +25,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
     let store = arguments.tasks.data.store()?;
-    let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
+    let tokenizer = tokenizer_of(&arguments.tokenizer)?;
     let (max_length, kv_bytes) = match &arguments.model {
         Some(path) => shape_of(path)?,
         None => (USUAL_MAX_LENGTH, USUAL_KV_BYTES),

@@ -357,20 +357,8 @@ impl Model {
 /// # Errors
 /// As [`Model::load`], for the configuration.
 pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
-    let kind =
-        std::fs::metadata(path).map_err(|reason| LoadError::NotFound { path: path.to_owned(), reason })?;
-    let (config, dtype) = match kind.is_dir() {
-        true => {
-            let file = path.join("config.json");
-            if !file.exists() {
-                return Err(LoadError::NoConfig { path: path.to_owned() });
-            }
-            let config = ModelConfig::from_hf_file(&file)?;
-            let dtype = config.dtype.unwrap_or(Dtype::Bf16);
-            (config, dtype)
-        }
-        false => (ModelConfig::from_gguf(&GgufFile::open(path)?)?, Dtype::F32),
-    };
+    let config = config_of(path)?;
+    let dtype = if path.is_dir() { config.dtype.unwrap_or(Dtype::Bf16) } else { Dtype::F32 };
     Ok((config.max_positions, config.kv_bytes_per_token(dtype)))
 }
 
@@ -384,6 +372,23 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     match kind.is_dir() {
         true => Ok(open_folder(path)?.1.files()),
         false => Ok(vec![path.to_owned()]),
+    }
+}
+
+/// The configuration of the model at `path`, without its weights.
+///
+/// # Errors
+/// As [`Model::load`], for the configuration.
+pub fn config_of(path: &Path) -> Result<ModelConfig, LoadError> {
+    let kind =
+        std::fs::metadata(path).map_err(|reason| LoadError::NotFound { path: path.to_owned(), reason })?;
+    if !kind.is_dir() {
+        return Ok(ModelConfig::from_gguf(&GgufFile::open(path)?)?);
+    }
+    let file = path.join("config.json");
+    match file.exists() {
+        true => Ok(ModelConfig::from_hf_file(&file)?),
+        false => Err(LoadError::NoConfig { path: path.to_owned() }),
     }
 }
 

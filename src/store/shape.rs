@@ -138,7 +138,7 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
 }
 
 /// 0.4 writes a chain's name behind the metric, and a mark before it.
-fn marked(name: &str, mark: &str) -> String {
+pub fn marked(name: &str, mark: &str) -> String {
     match name.split_once(',') {
         Some((metric, chain)) => format!("{metric}_{mark},{chain}"),
         None => format!("{name}_{mark}"),

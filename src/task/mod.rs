@@ -18,6 +18,7 @@ mod yaml;
 
 pub use fields::{Fields, SchemaError, text_of, wrong};
 pub use loader::{Selection, TaskError, TaskIndex};
+pub use read_task::task_of_config;
 pub use schema::{
     Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
     Rendering, Sampler, Splits, Target, Task,

@@ -1,6 +1,7 @@
 //! Reading a task from its file's mapping, key by key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -10,7 +11,7 @@ use super::schema::{
     Rendering, Sampler, Splits, Target, Task,
 };
 use super::template::Template;
-use super::yaml::{Node, Yaml};
+use super::yaml::{Node, Yaml, parse};
 use crate::vocabulary::Fingerprint;
 
 const NO_PYTHON: &str = "task files are data, and no Python is run";
@@ -117,6 +118,18 @@ pub fn read_task(
     fields.finish()?;
     check_targets(&task)?;
     Ok(task)
+}
+
+/// The task of which a run's record, at `path`, keeps `config`: good for its metrics; its templates may lack the constants that they
+/// were written with.
+///
+/// # Errors
+/// As [`read_task`].
+pub fn task_of_config(config: &Value, path: &Path) -> Result<Task, SchemaError> {
+    // JSON is YAML.
+    let text = config.to_string();
+    let node = parse(&text, Arc::from(path))?;
+    read_task(node, Map::new(), Fingerprint::of(text.as_bytes()))
 }
 
 /// What the output type cannot do without.

@@ -1,0 +1,312 @@
+//! `assay verify`: whether a run is what its record says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use miette::Diagnostic;
+use serde_json::{Map, Value, json};
+
+use super::arguments::{TableOrJson, VerifyArguments};
+use super::failure::{self, Failure};
+use super::output::write_stdout;
+use super::verify_inputs;
+use crate::store::{
+    History, JOURNAL, RecordedRun, Sample, differences, recheck, recheck_suite, samples_file, seal_of, shown,
+    unlike_journal,
+};
+use crate::task::{TaskIndex, task_of_config};
+use crate::vocabulary::Fingerprint;
+
+/// What became of one check.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It is as recorded.
+    Same,
+    /// It is not: how.
+    Differs(String),
+    /// It could not be checked: why.
+    Unchecked(String),
+}
+
+/// A check.
+pub struct Finding {
+    /// What was checked.
+    what: String,
+    verdict: Verdict,
+}
+
+/// Findings in the making.
+#[derive(Default)]
+pub struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Adds a check.
+    pub fn add(&mut self, what: impl Into<String>, verdict: Verdict) {
+        self.0.push(Finding { what: what.into(), verdict });
+    }
+
+    /// Adds a check of a hash.
+    pub fn hash(&mut self, what: impl Into<String>, recorded: &str, found: &str) {
+        self.add(what, same_or(recorded == found, || format!("recorded {recorded}, found {found}")));
+    }
+
+    fn count(&self, of: fn(&Verdict) -> bool) -> usize {
+        self.0.iter().filter(|finding| of(&finding.verdict)).count()
+    }
+}
+
+fn same_or(same: bool, how: impl FnOnce() -> String) -> Verdict {
+    if same { Verdict::Same } else { Verdict::Differs(how()) }
+}
+
+/// Checks a run, or lists what two runs do not have in common.
+pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
+    let run = RecordedRun::open(&arguments.run)?;
+    let mut findings = Findings::default();
+    match &arguments.against {
+        Some(other) => compare(&run, &RecordedRun::open(other)?, &mut findings),
+        None => {
+            let index = TaskIndex::load(&verify_inputs::include(arguments, &run))?;
+            check_files(&run, &mut findings);
+            let samples = check_samples(&run, &index, &mut findings)?;
+            check_journal(&run, &samples, &mut findings);
+            verify_inputs::check(arguments, &run, &index, &samples, &mut findings);
+            findings.add(
+                "the model's answers themselves",
+                Verdict::Unchecked("only the model can give them again: `assay eval --no-cache`".into()),
+            );
+        }
+    }
+    let differ = findings.count(|verdict| matches!(verdict, Verdict::Differs(_)));
+    write_stdout(&match arguments.format {
+        TableOrJson::Table => text(&findings, differ),
+        TableOrJson::Json => json_text(&findings),
+    })?;
+    Ok(if differ > 0 { ExitCode::from(failure::NO) } else { ExitCode::SUCCESS })
+}
+
+fn text(findings: &Findings, differ: usize) -> String {
+    let mut text = String::new();
+    for Finding { what, verdict } in &findings.0 {
+        text.push_str(&match verdict {
+            Verdict::Same => format!("same         {what}\n"),
+            Verdict::Differs(how) => format!("differs      {what}: {how}\n"),
+            Verdict::Unchecked(why) => format!("not checked  {what}: {why}\n"),
+        });
+    }
+    let same = findings.count(|verdict| *verdict == Verdict::Same);
+    let unchecked = findings.count(|verdict| matches!(verdict, Verdict::Unchecked(_)));
+    text.push_str(&format!("{same} the same, {differ} differ, {unchecked} not checked\n"));
+    text
+}
+
+fn json_text(findings: &Findings) -> String {
+    let finding = |Finding { what, verdict }: &Finding| match verdict {
+        Verdict::Same => json!({"what": what, "verdict": "same"}),
+        Verdict::Differs(how) => json!({"what": what, "verdict": "differs", "how": how}),
+        Verdict::Unchecked(why) => json!({"what": what, "verdict": "not checked", "why": why}),
+    };
+    format!("{:#}\n", Value::Array(findings.0.iter().map(finding).collect()))
+}
+
+/// The record's own seal, and the files that it names.
+fn check_files(run: &RecordedRun, findings: &mut Findings) {
+    findings.hash("run.json", run.text(&["seal"]).unwrap_or("no seal"), &seal_of(&run.run).to_string());
+    let files = run.hashes(&["files"]);
+    for (name, recorded) in &files {
+        match run.read(name) {
+            Ok(bytes) => findings.hash(*name, recorded, &Fingerprint::of(&bytes).to_string()),
+            Err(error) => findings.add(*name, Verdict::Differs(error.to_string())),
+        }
+    }
+    for name in run.sample_files().iter().filter(|name| !files.iter().any(|(known, _)| known == name)) {
+        findings.add(name, Verdict::Differs("it is there, and run.json does not name it".into()));
+    }
+}
+
+/// Every metric, from the samples to the suite's average.
+fn check_samples(
+    run: &RecordedRun,
+    index: &TaskIndex,
+    findings: &mut Findings,
+) -> Result<Vec<(Arc<str>, Vec<Sample>)>, Failure> {
+    let results = run.results()?;
+    let recorded = |name: &str| &results["results"][name];
+    let mut all = Vec::new();
+    let mut computed: Map<String, Value> = Map::new();
+    let path = run.path.join("run.json");
+    for (name, record) in run.tasks() {
+        let checked = task_of_config(&record["config"], &path).map_err(|error| error.to_string());
+        let checked = checked.and_then(|task| {
+            let file = samples_file(name).display().to_string();
+            let bytes = run.read(&file).map_err(|error| error.to_string())?;
+            let text = String::from_utf8(bytes).map_err(|error| format!("{file}: {error}"))?;
+            recheck(&task, &text).map_err(|error| error.to_string())
+        });
+        let what = format!("metrics of {name}");
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(fault) => {
+                findings.add(what, Verdict::Differs(fault));
+                continue;
+            }
+        };
+        let mut faults = checked.faults;
+        let counted = checked.samples.len() as u64;
+        if record["documents"].as_u64() != Some(counted) {
+            faults.push(format!("{counted} samples, recorded {}", record["documents"]));
+        }
+        let entry = Value::Object(checked.results);
+        for difference in differences(recorded(name), &entry) {
+            let (left, right) = (shown(difference.left.as_ref()), shown(difference.right.as_ref()));
+            faults.push(format!("{} is {left} in results.json, computed again {right}", difference.path));
+        }
+        let more = faults.len().saturating_sub(1);
+        findings.add(
+            what,
+            match faults.into_iter().next() {
+                None => Verdict::Same,
+                Some(first) if more == 0 => Verdict::Differs(first),
+                Some(first) => Verdict::Differs(format!("{first}; and {more} more")),
+            },
+        );
+        computed.insert(name.to_string(), entry);
+        all.push((Arc::from(name), checked.samples));
+    }
+    let listed = results["results"].as_object().into_iter().flatten();
+    for (name, _) in listed.filter(|(name, _)| !computed.contains_key(*name)) {
+        if !run.tasks().any(|(known, _)| known == name) {
+            findings.add(format!("metrics of {name}"), Verdict::Differs("run.json has no such task".into()));
+        }
+    }
+    if let Some(name) = results["suite"]["name"].as_str() {
+        let what = format!("columns and average of {name}");
+        findings.add(
+            what,
+            match index.suites().iter().find(|suite| suite.name == name) {
+                None => Verdict::Unchecked("there is no such suite here".into()),
+                Some(suite) => {
+                    let again = recheck_suite(suite, index, &computed)?;
+                    let found = json!({
+                        "columns": results["suite"]["columns"],
+                        "average": results["suite"]["average"],
+                    });
+                    match differences(&found, &again).first() {
+                        None => Verdict::Same,
+                        Some(difference) => {
+                            let (left, right) =
+                                (shown(difference.left.as_ref()), shown(difference.right.as_ref()));
+                            Verdict::Differs(format!("{} is {left}, computed again {right}", difference.path))
+                        }
+                    }
+                }
+            },
+        );
+    }
+    Ok(all)
+}
+
+fn check_journal(run: &RecordedRun, samples: &[(Arc<str>, Vec<Sample>)], findings: &mut Findings) {
+    let path = run.path.join(JOURNAL);
+    if !path.exists() {
+        findings.add(JOURNAL, Verdict::Unchecked("it is not there".into()));
+        return;
+    }
+    let history = match History::read(&path) {
+        Ok(history) => history,
+        Err(error) => return findings.add(JOURNAL, Verdict::Differs(error.to_string())),
+    };
+    let identity = history.identity.clone().unwrap_or_default();
+    findings.add(
+        "the run that the journal is of",
+        match differences(&identity, run.get(&["identity"])).first() {
+            None => Verdict::Same,
+            Some(difference) => Verdict::Differs(difference.to_string()),
+        },
+    );
+    let (count, first) = unlike_journal(&history, samples);
+    findings.add(
+        format!("answers in the journal ({})", history.answers.len()),
+        match first {
+            None => Verdict::Same,
+            Some(first) => Verdict::Differs(format!("{first} ({count} in all)")),
+        },
+    );
+}
+
+/// What two records do not agree on, before any score; then the scores.
+fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) {
+    let identity = |run: &RecordedRun| by_task(run.get(&["identity"]));
+    let (left, right) = (identity(run), identity(other));
+    let names: Vec<&String> =
+        left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
+    for name in names {
+        let null = Value::Null;
+        let (a, b) = (left.get(name).unwrap_or(&null), right.get(name).unwrap_or(&null));
+        let found = differences(a, b);
+        let how: Vec<String> = found
+            .iter()
+            .map(|d| {
+                let path = if d.path.is_empty() { String::new() } else { format!("{} ", d.path) };
+                format!(
+                    "{path}{} in {}, {} in {}",
+                    shown(d.left.as_ref()),
+                    run.path.display(),
+                    shown(d.right.as_ref()),
+                    other.path.display()
+                )
+            })
+            .collect();
+        findings.add(name, same_or(how.is_empty(), || how.join("; ")));
+    }
+    let scores = |run: &RecordedRun| run.results().ok().and_then(|results| results.get("results").cloned());
+    let what = "scores";
+    match (scores(run), scores(other)) {
+        (Some(a), Some(b)) => {
+            let found = differences(&a, &b);
+            let how = || {
+                let first = found.first().map(ToString::to_string).unwrap_or_default();
+                format!("{} values, the first: {first}", found.len())
+            };
+            findings.add(what, same_or(found.is_empty(), how));
+        }
+        _ => findings.add(what, Verdict::Unchecked("a results.json is missing or damaged".into())),
+    }
+}
+
+/// An identity with its tasks by name, flattened to one level that people can read.
+fn by_task(identity: &Value) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for (key, value) in identity.as_object().into_iter().flatten() {
+        match (key.as_str(), value) {
+            ("tasks", Value::Array(tasks)) => {
+                for task in tasks {
+                    let name = task["task"].as_str().unwrap_or("unnamed");
+                    found.insert(format!("task {name}"), task.clone());
+                }
+            }
+            ("model", Value::Object(model)) => {
+                found.extend(model.iter().map(|(key, value)| (format!("model {key}"), value.clone())));
+            }
+            _ => {
+                found.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    found
+}
+
+/// An error in one line, with its hint.
+pub fn in_a_line(error: &dyn Diagnostic) -> String {
+    match error.help() {
+        Some(help) => format!("{error} ({help})"),
+        None => error.to_string(),
+    }
+}
+
+/// A path that the user gives now, or the one that was recorded.
+pub fn given_or<'a>(given: Option<&'a Path>, recorded: Option<&'a str>) -> Option<PathBuf> {
+    given.map(Path::to_path_buf).or_else(|| recorded.map(PathBuf::from))
+}

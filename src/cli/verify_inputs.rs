@@ -1,0 +1,218 @@
+//! What a run was made of, as far as it can be reached: weights, tokenizer, task files, datasets, prompts, tokens.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::arguments::VerifyArguments;
+use super::kept_answers::cache_folder;
+use super::model_files::{ModelSource, tokenizer_of};
+use super::verify::{Findings, Verdict, given_or, in_a_line};
+use crate::dataset::DatasetStore;
+use crate::evaluate::{Digests, Prepared, prepare};
+use crate::model::{config_of, weight_files};
+use crate::prompt::PromptOptions;
+use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample};
+use crate::task::TaskIndex;
+use crate::tokenizer::Tokenizer;
+use crate::vocabulary::Fingerprint;
+
+/// The folders of the user's own task files.
+pub fn include(arguments: &VerifyArguments, run: &RecordedRun) -> Vec<PathBuf> {
+    if !arguments.include.is_empty() {
+        return arguments.include.clone();
+    }
+    let recorded = run.get(&["include"]).as_array().into_iter().flatten();
+    // A folder that is gone shows in its tasks, which are then unknown.
+    recorded
+        .filter_map(|folder| folder.as_str())
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_dir())
+        .collect()
+}
+
+/// Checks every hash that can be reached.
+pub fn check(
+    arguments: &VerifyArguments,
+    run: &RecordedRun,
+    index: &TaskIndex,
+    samples: &[(Arc<str>, Vec<Sample>)],
+    findings: &mut Findings,
+) {
+    let source = source(arguments, run);
+    match &source {
+        Ok(source) => check_weights(source, run, findings),
+        Err(why) => findings.add("weights", Verdict::Unchecked(why.clone())),
+    }
+    let tokenizer = tokenizer(arguments, run, source.as_ref().ok(), findings);
+    let store = store(arguments, run);
+    let samples: HashMap<&str, &Vec<Sample>> = samples.iter().map(|(name, lines)| (&**name, lines)).collect();
+    for (name, record) in run.tasks() {
+        let text = |key: &str| record[key].as_str().unwrap_or_default();
+        let task = match index.select(&[name.to_string()]).map(|selection| selection.tasks) {
+            Ok(mut tasks) if tasks.len() == 1 => tasks.remove(0),
+            Ok(_) => {
+                findings.add(format!("task file of {name}"), Verdict::Unchecked("it is a group here".into()));
+                continue;
+            }
+            Err(error) => {
+                findings.add(format!("task file of {name}"), Verdict::Unchecked(in_a_line(&error)));
+                continue;
+            }
+        };
+        findings.hash(
+            format!("task file of {name}"),
+            text("task_files_blake3"),
+            &task.fingerprint.to_string(),
+        );
+        let what = format!("dataset, prompts and tokens of {name}");
+        let (store, tokenizer) = match (&store, &tokenizer) {
+            (Ok(store), Some(tokenizer)) => (store, tokenizer),
+            (Err(why), _) => {
+                findings.add(what, Verdict::Unchecked(why.clone()));
+                continue;
+            }
+            (_, None) => {
+                findings.add(what, Verdict::Unchecked("the tokenizer cannot be had".into()));
+                continue;
+            }
+        };
+        let count = |key: &str| run.get(&[key]).as_u64().map(|n| n as usize);
+        let options = PromptOptions { limit: count("limit"), num_fewshot: count("num_fewshot") };
+        match prepare(task, store, &options, tokenizer) {
+            Ok(prepared) => {
+                check_task(
+                    name,
+                    record,
+                    &prepared,
+                    samples.get(name).map(|lines| lines.as_slice()),
+                    findings,
+                );
+            }
+            Err(error) => findings.add(what, Verdict::Unchecked(in_a_line(&error))),
+        }
+    }
+}
+
+/// The model, if it is still where it was.
+fn source(arguments: &VerifyArguments, run: &RecordedRun) -> Result<ModelSource, String> {
+    let builtin = run.get(&["model", "sample"]) == &serde_json::Value::Bool(true);
+    let path = given_or(arguments.model.as_deref(), run.text(&["model", "path"]).filter(|_| !builtin));
+    match &path {
+        Some(path) if !path.exists() => {
+            Err(format!("{} is not there; give its new place with --model", path.display()))
+        }
+        path => ModelSource::find(path.as_deref()).map_err(|failure| failure.message().to_string()),
+    }
+}
+
+fn check_weights(source: &ModelSource, run: &RecordedRun, findings: &mut Findings) {
+    let recorded = run.hashes(&["model", "weights"]);
+    let files = match weight_files(&source.path) {
+        Ok(files) => files,
+        Err(error) => return findings.add("weights", Verdict::Differs(in_a_line(&error))),
+    };
+    if files.len() != recorded.len() {
+        let how = format!("{} files, recorded {}", files.len(), recorded.len());
+        return findings.add("weights", Verdict::Differs(how));
+    }
+    match FileHashes::new(cache_folder().as_deref()).of(&files) {
+        Ok(hashes) => {
+            for ((path, recorded), (_, hash)) in recorded.iter().zip(hashes) {
+                findings.hash(format!("weights {path}"), recorded, &hash.to_string());
+            }
+        }
+        Err((path, error)) => {
+            findings.add(format!("weights {}", path.display()), Verdict::Unchecked(error.to_string()));
+        }
+    }
+    let what = "configuration of the model";
+    if run.text(&["numerics"]) != Some(NUMERICS) {
+        return findings.add(what, Verdict::Unchecked("another build of assay read it".into()));
+    }
+    match config_of(&source.path) {
+        Ok(config) => {
+            let found = Fingerprint::of(format!("{config:?}").as_bytes()).to_string();
+            findings.hash(what, run.text(&["model", "config_blake3"]).unwrap_or_default(), &found);
+        }
+        Err(error) => findings.add(what, Verdict::Differs(in_a_line(&error))),
+    }
+}
+
+fn tokenizer(
+    arguments: &VerifyArguments,
+    run: &RecordedRun,
+    source: Option<&ModelSource>,
+    findings: &mut Findings,
+) -> Option<Tokenizer> {
+    let recorded = run.text(&["tokenizer", "path"]).filter(|path| !path.starts_with("built-in/"));
+    // What stands beside the model may have moved with it.
+    let beside =
+        source.filter(|_| recorded.is_none_or(|path| arguments.model.is_some() || !Path::new(path).exists()));
+    let found = match (&arguments.tokenizer, beside, recorded) {
+        (Some(path), _, _) => tokenizer_of(path),
+        (None, Some(source), _) => source.own_tokenizer(),
+        (None, None, Some(path)) => tokenizer_of(Path::new(path)),
+        (None, None, None) => {
+            findings.add("tokenizer", Verdict::Unchecked("give it with --tokenizer FILE".into()));
+            return None;
+        }
+    };
+    match found {
+        Ok(tokenizer) => {
+            let recorded = run.text(&["tokenizer", "blake3"]).unwrap_or_default();
+            findings.hash("tokenizer", recorded, &tokenizer.fingerprint.to_string());
+            Some(tokenizer)
+        }
+        Err(failure) => {
+            findings.add("tokenizer", Verdict::Unchecked(failure.message().to_string()));
+            None
+        }
+    }
+}
+
+fn store(arguments: &VerifyArguments, run: &RecordedRun) -> Result<DatasetStore, String> {
+    let root = given_or(arguments.datasets.as_deref(), run.text(&["datasets_folder"]));
+    if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
+        return Err(format!("{} is not there; give its new place with --datasets", root.display()));
+    }
+    // Rows that are not the hub's are compared with the record, which says whether that is how it was.
+    let store = DatasetStore::new(root).map(|store| store.allowing_changes(true));
+    store.map_err(|error| in_a_line(&error))
+}
+
+fn check_task(
+    name: &str,
+    record: &serde_json::Value,
+    prepared: &Prepared,
+    samples: Option<&[Sample]>,
+    findings: &mut Findings,
+) {
+    let recorded = |key: &str| record[key].as_str().unwrap_or_default();
+    for (split, known) in prepared.splits().iter().zip(record["datasets"].as_array().into_iter().flatten()) {
+        let what = format!("dataset of {name}, `{}`", split.split);
+        findings.hash(what, known["content_blake3"].as_str().unwrap_or_default(), &split.content.to_string());
+    }
+    let digests = Digests::of(prepared);
+    findings.hash(format!("prompts of {name}"), recorded("prompts_blake3"), &digests.prompts.to_string());
+    findings.hash(format!("tokens of {name}"), recorded("tokens_blake3"), &digests.tokens.to_string());
+    // The right answers are no part of a prompt.
+    let Some(samples) = samples else { return };
+    let documents: HashMap<usize, _> = prepared.requests.documents.iter().map(|d| (d.doc_id, d)).collect();
+    let other = samples.iter().find(|sample| {
+        !documents.get(&sample.doc_id).is_some_and(|document| {
+            document.row == sample.row
+                && document.gold == sample.gold
+                && document.choices == sample.choices
+                && document.views == sample.views
+                && document.requests.len() == sample.responses.len()
+        })
+    });
+    findings.add(
+        format!("choices and right answers of {name}"),
+        match other {
+            None => Verdict::Same,
+            Some(sample) => Verdict::Differs(format!("document {} is another in the dataset", sample.doc_id)),
+        },
+    );
+}

@@ -1,0 +1,150 @@
+//! A run's numbers, computed again from its samples.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::journal::{Asked, History};
+use super::samples::{Sample, sample_line};
+use super::shape::marked;
+use crate::metric::Scorer;
+use crate::statistics;
+use crate::task::{Suite, Task, TaskError, TaskIndex};
+use crate::vocabulary::{DocumentRequests, Outcome, Response};
+
+/// The samples of a task and what they amount to.
+pub struct Rechecked {
+    /// The lines.
+    pub samples: Vec<Sample>,
+    /// What differs, in words.
+    pub faults: Vec<String>,
+    /// The task's entry in `results.json`, as it should be.
+    pub results: Map<String, Value>,
+}
+
+/// Computes the metrics of every line of `text` again, and then those of the task.
+///
+/// # Errors
+/// The task's metrics cannot be bound.
+pub fn recheck(task: &Task, text: &str) -> Result<Rechecked, crate::metric::MetricError> {
+    let scorer = Scorer::for_task(task)?;
+    let mut checked = Rechecked { samples: Vec::new(), faults: Vec::new(), results: Map::new() };
+    let mut values: Vec<Vec<f64>> = scorer.names().map(|_| Vec::new()).collect();
+    let mut near_ties: BTreeMap<String, usize> = BTreeMap::new();
+    let mut before = None;
+    for (number, line) in text.lines().enumerate() {
+        let at = format!("line {}", number + 1);
+        let sample = match Sample::read(line, task.metrics.len()) {
+            Ok(sample) => sample,
+            Err(what) => {
+                checked.faults.push(format!("{at}: {what}"));
+                continue;
+            }
+        };
+        if before.is_some_and(|before| sample.doc_id <= before) {
+            checked.faults.push(format!("{at}: document {} out of order", sample.doc_id));
+        }
+        before = Some(sample.doc_id);
+        match rescore(&scorer, task, &sample) {
+            Ok(outcome) => {
+                for difference in super::differences(&sample.line, &sample_line(&outcome)) {
+                    let shown = |value: &Option<Value>| super::shown(value.as_ref());
+                    let (path, found, computed) =
+                        (&difference.path, shown(&difference.left), shown(&difference.right));
+                    checked.faults.push(format!("{at}: {path} is {found}, computed again {computed}"));
+                }
+                for (values, measured) in values.iter_mut().zip(&outcome.metrics) {
+                    values.push(measured.value);
+                    if let Some(decision) = measured.decision {
+                        *near_ties.entry(measured.name.clone()).or_default() +=
+                            usize::from(decision.near_tie);
+                    }
+                }
+            }
+            Err(what) => checked.faults.push(format!("{at}: {what}")),
+        }
+        checked.samples.push(sample);
+    }
+    for (index, name) in scorer.names().enumerate().filter(|(index, _)| !values[*index].is_empty()) {
+        let estimate = scorer.estimate(index, &values[index]);
+        checked.results.insert(name.into(), estimate.value.into());
+        checked.results.insert(marked(name, "stderr"), json!(estimate.stderr));
+        if let Some(count) = near_ties.get(name) {
+            checked.results.insert(marked(name, "near_ties"), (*count).into());
+        }
+    }
+    Ok(checked)
+}
+
+/// The document with its metrics computed from its responses.
+fn rescore(scorer: &Scorer, task: &Task, sample: &Sample) -> Result<Outcome, String> {
+    let Sample { doc_id, row, gold, choices, views, responses, .. } = sample.clone();
+    let document = DocumentRequests {
+        task: task.name.clone(),
+        doc_id,
+        row,
+        gold: gold.clone(),
+        requests: Vec::new(),
+        choices: choices.clone(),
+        views: views.clone(),
+    };
+    let metrics = scorer.score(&document, &responses).map_err(|error| error.to_string())?;
+    Ok(Outcome { doc_id, row, gold, choices, views, responses, metrics })
+}
+
+/// A suite's columns and average in percent, computed from `results`, by task; none where a task is missing.
+///
+/// # Errors
+/// A column that names no task.
+pub fn recheck_suite(
+    suite: &Suite,
+    index: &TaskIndex,
+    results: &Map<String, Value>,
+) -> Result<Value, TaskError> {
+    let mut columns = Map::new();
+    for column in &suite.columns {
+        let members = index.members(&column.tasks, 0)?;
+        let scores: Option<Vec<f64>> =
+            members.iter().map(|name| results.get(name)?[&column.metric].as_f64()).collect();
+        columns.insert(column.name.clone(), json!(scores.map(|scores| 100.0 * statistics::mean(&scores))));
+    }
+    let all: Option<Vec<f64>> = columns.values().map(Value::as_f64).collect();
+    let average = all.map(|scores| statistics::mean(&scores));
+    Ok(json!({"columns": columns, "average": average}))
+}
+
+/// The first answer of `history` that the samples of `tasks` do not have, in words, and how many there are.
+pub fn unlike_journal(history: &History, tasks: &[(Arc<str>, Vec<Sample>)]) -> (usize, Option<String>) {
+    let mut found: BTreeMap<Asked, &Response> = BTreeMap::new();
+    for (task, samples) in tasks {
+        for sample in samples {
+            for (request, response) in sample.responses.iter().enumerate() {
+                found.insert((task.to_string(), sample.doc_id, request), response);
+            }
+        }
+    }
+    let (mut count, mut first) = (0, None);
+    let mut tell = |asked: &Asked, what: &str| {
+        count += 1;
+        let (task, doc_id, request) = asked;
+        first.get_or_insert_with(|| format!("{task}, document {doc_id}, request {request}: {what}"));
+    };
+    for (asked, response) in &found {
+        match history.answers.get(asked) {
+            Some(kept) if kept == *response => {}
+            Some(_) => tell(asked, "another answer than in the samples"),
+            None => tell(asked, "no such answer"),
+        }
+    }
+    // The journal may be ahead of the samples of a run that was cut short, but not of a finished one.
+    if history.finished {
+        let mut extra: Vec<&Asked> =
+            history.answers.keys().filter(|asked| !found.contains_key(*asked)).collect();
+        extra.sort();
+        for asked in extra {
+            tell(asked, "not in the samples");
+        }
+    }
+    (count, first)
+}

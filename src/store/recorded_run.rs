@@ -1,0 +1,122 @@
+//! A run's folder, read back.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// A run cannot be read back.
+#[derive(Debug, Error, Diagnostic)]
+#[diagnostic(code(assay::input))]
+pub enum RecordedError {
+    /// A file that a run has.
+    #[error("{path}: cannot be read: {source}")]
+    #[diagnostic(help("give the folder of a run: it has run.json, results.json and samples/"))]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is no JSON object.
+    #[error("{path}:{line}:{column}: {what}")]
+    #[diagnostic(help(
+        "the file is damaged; the same `assay eval` command writes it again from the run's journal"
+    ))]
+    Damaged {
+        /// The file.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// The fault.
+        what: String,
+    },
+}
+
+/// What a run's folder holds.
+pub struct RecordedRun {
+    /// The folder.
+    pub path: PathBuf,
+    /// `run.json`.
+    pub run: Map<String, Value>,
+}
+
+impl RecordedRun {
+    /// Reads `run.json` of the run in `folder`.
+    ///
+    /// # Errors
+    /// It is not there or damaged.
+    pub fn open(folder: &Path) -> Result<Self, RecordedError> {
+        Ok(Self { path: folder.to_path_buf(), run: object(&folder.join("run.json"))? })
+    }
+
+    /// A value of `run.json`, by its keys.
+    pub fn get(&self, keys: &[&str]) -> &Value {
+        let mut found = self.run.get(keys.first().copied().unwrap_or_default()).unwrap_or(&Value::Null);
+        for key in keys.iter().skip(1) {
+            found = &found[*key];
+        }
+        found
+    }
+
+    /// A text of `run.json`, by its keys.
+    pub fn text(&self, keys: &[&str]) -> Option<&str> {
+        self.get(keys).as_str()
+    }
+
+    /// Tasks with their records.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let tasks = self.run.get("tasks").and_then(Value::as_object);
+        tasks.into_iter().flatten().map(|(name, record)| (name.as_str(), record))
+    }
+
+    /// Paths with the hashes that the record has for them, in a list below `keys`.
+    pub fn hashes(&self, keys: &[&str]) -> Vec<(&str, &str)> {
+        let list = self.get(keys).as_array().into_iter().flatten();
+        list.filter_map(|file| Some((file["path"].as_str()?, file["blake3"].as_str()?))).collect()
+    }
+
+    /// `results.json`.
+    ///
+    /// # Errors
+    /// It is not there or damaged.
+    pub fn results(&self) -> Result<Map<String, Value>, RecordedError> {
+        object(&self.path.join("results.json"))
+    }
+
+    /// The bytes of a file of the run.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, RecordedError> {
+        read(&self.path.join(name))
+    }
+
+    /// The names of the files in `samples/`.
+    pub fn sample_files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path.join("samples")).into_iter().flatten().flatten();
+        let names: BTreeMap<String, ()> =
+            entries.map(|entry| (format!("samples/{}", entry.file_name().to_string_lossy()), ())).collect();
+        names.into_keys().collect()
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RecordedError> {
+    fs::read(path).map_err(|source| RecordedError::Unreadable { path: path.display().to_string(), source })
+}
+
+fn object(path: &Path) -> Result<Map<String, Value>, RecordedError> {
+    let bytes = read(path)?;
+    serde_json::from_slice(&bytes).map_err(|error| RecordedError::Damaged {
+        path: path.display().to_string(),
+        line: error.line().max(1),
+        column: error.column().max(1),
+        what: error.to_string().to_lowercase(),
+    })
+}
