@@ -152,3 +152,20 @@ def parquet():
 
 
 parquet()
+
+records = [
+    {"run": {"assay": "0.1.0", "limit": None, "tasks": [{"task": "t", "documents": 2}]}},
+    {"session": {"started": "2026-01-01T00:00:00Z", "threads": 2}},
+    {"answer": {"task": "t", "doc_id": 0, "request": 1, "response": {
+        "loglikelihood": -1.25, "is_greedy": True, "num_tokens": 2, "rounding": 0.0625, "greedy_near_tie": False}}},
+    {"answer": {"task": "t", "doc_id": 1, "request": 0, "response": {"text": "4", "num_tokens": 1, "near_ties": 0}}},
+    {"work": {"seconds": 0.5, "cpu_seconds": None, "peak_memory_bytes": 1, "requests_computed": 2, "tokens_computed": 9,
+              "tokens_generated": 1, "passes": 1}},
+    {"finished": {}},
+]
+lines = [json.dumps(record, separators=(",", ":")) for record in records]
+put("journal", "records", "\n".join(lines))
+put("journal", "twice", "\n".join(lines[:3] + lines[2:3]))
+put("journal", "no_run", "\n".join(lines[1:]))
+# As `assay` wrote it: {"run":{}} and {"session":{}} with their checksums.
+put("journal", "file", '369f3b451d9b77e9 {"run":{}}\n460d337de3642210 {"session":{}}\n')

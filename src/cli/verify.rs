@@ -1,6 +1,6 @@
 //! `assay verify`: whether a run is what its record says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +34,18 @@ pub enum Verdict {
 pub struct Finding {
     /// What was checked.
     what: String,
+    /// Of which task or file, where it is one of several.
+    of: Option<String>,
     verdict: Verdict,
+}
+
+impl Finding {
+    fn name(&self) -> String {
+        match &self.of {
+            Some(of) => format!("{} of {of}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }
 
 /// Findings in the making.
@@ -44,17 +55,31 @@ pub struct Findings(Vec<Finding>);
 impl Findings {
     /// Adds a check.
     pub fn add(&mut self, what: impl Into<String>, verdict: Verdict) {
-        self.0.push(Finding { what: what.into(), verdict });
+        self.0.push(Finding { what: what.into(), of: None, verdict });
+    }
+
+    /// Adds a check of one of several.
+    pub fn add_of(&mut self, what: &str, of: impl Into<String>, verdict: Verdict) {
+        self.0.push(Finding { what: what.into(), of: Some(of.into()), verdict });
+    }
+
+    /// Adds a check of a hash of one of several.
+    pub fn hash_of(&mut self, what: &str, of: impl Into<String>, recorded: &str, found: &str) {
+        self.add_of(what, of, same_hash(recorded, found));
     }
 
     /// Adds a check of a hash.
     pub fn hash(&mut self, what: impl Into<String>, recorded: &str, found: &str) {
-        self.add(what, same_or(recorded == found, || format!("recorded {recorded}, found {found}")));
+        self.add(what, same_hash(recorded, found));
     }
 
     fn count(&self, of: fn(&Verdict) -> bool) -> usize {
         self.0.iter().filter(|finding| of(&finding.verdict)).count()
     }
+}
+
+fn same_hash(recorded: &str, found: &str) -> Verdict {
+    same_or(recorded == found, || format!("recorded {recorded}, found {found}"))
 }
 
 fn same_or(same: bool, how: impl FnOnce() -> String) -> Verdict {
@@ -89,11 +114,24 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
 
 fn text(findings: &Findings, differ: usize) -> String {
     let mut text = String::new();
-    for Finding { what, verdict } in &findings.0 {
-        text.push_str(&match verdict {
-            Verdict::Same => format!("same         {what}\n"),
-            Verdict::Differs(how) => format!("differs      {what}: {how}\n"),
-            Verdict::Unchecked(why) => format!("not checked  {what}: {why}\n"),
+    let mut told = BTreeSet::new();
+    for finding in &findings.0 {
+        let name = finding.name();
+        text.push_str(&match &finding.verdict {
+            // What is the same for many tasks is told once.
+            Verdict::Same if finding.of.is_some() => {
+                if !told.insert(&finding.what) {
+                    continue;
+                }
+                let alike = |other: &&Finding| other.what == finding.what && other.verdict == Verdict::Same;
+                match findings.0.iter().filter(alike).count() {
+                    1 => format!("same         {name}\n"),
+                    count => format!("same         {} ({count})\n", finding.what),
+                }
+            }
+            Verdict::Same => format!("same         {name}\n"),
+            Verdict::Differs(how) => format!("differs      {name}: {how}\n"),
+            Verdict::Unchecked(why) => format!("not checked  {name}: {why}\n"),
         });
     }
     let same = findings.count(|verdict| *verdict == Verdict::Same);
@@ -103,10 +141,10 @@ fn text(findings: &Findings, differ: usize) -> String {
 }
 
 fn json_text(findings: &Findings) -> String {
-    let finding = |Finding { what, verdict }: &Finding| match verdict {
-        Verdict::Same => json!({"what": what, "verdict": "same"}),
-        Verdict::Differs(how) => json!({"what": what, "verdict": "differs", "how": how}),
-        Verdict::Unchecked(why) => json!({"what": what, "verdict": "not checked", "why": why}),
+    let finding = |Finding { what, of, verdict }: &Finding| match verdict {
+        Verdict::Same => json!({"what": what, "of": of, "verdict": "same"}),
+        Verdict::Differs(how) => json!({"what": what, "of": of, "verdict": "differs", "how": how}),
+        Verdict::Unchecked(why) => json!({"what": what, "of": of, "verdict": "not checked", "why": why}),
     };
     format!("{:#}\n", Value::Array(findings.0.iter().map(finding).collect()))
 }
@@ -117,12 +155,12 @@ fn check_files(run: &RecordedRun, findings: &mut Findings) {
     let files = run.hashes(&["files"]);
     for (name, recorded) in &files {
         match run.read(name) {
-            Ok(bytes) => findings.hash(*name, recorded, &Fingerprint::of(&bytes).to_string()),
-            Err(error) => findings.add(*name, Verdict::Differs(error.to_string())),
+            Ok(bytes) => findings.hash_of("file", *name, recorded, &Fingerprint::of(&bytes).to_string()),
+            Err(error) => findings.add_of("file", *name, Verdict::Differs(error.to_string())),
         }
     }
     for name in run.sample_files().iter().filter(|name| !files.iter().any(|(known, _)| known == name)) {
-        findings.add(name, Verdict::Differs("it is there, and run.json does not name it".into()));
+        findings.add_of("file", name, Verdict::Differs("it is there, and run.json does not name it".into()));
     }
 }
 
@@ -145,11 +183,11 @@ fn check_samples(
             let text = String::from_utf8(bytes).map_err(|error| format!("{file}: {error}"))?;
             recheck(&task, &text).map_err(|error| error.to_string())
         });
-        let what = format!("metrics of {name}");
+        let what = "metrics";
         let checked = match checked {
             Ok(checked) => checked,
             Err(fault) => {
-                findings.add(what, Verdict::Differs(fault));
+                findings.add_of(what, name, Verdict::Differs(fault));
                 continue;
             }
         };
@@ -164,8 +202,9 @@ fn check_samples(
             faults.push(format!("{} is {left} in results.json, computed again {right}", difference.path));
         }
         let more = faults.len().saturating_sub(1);
-        findings.add(
+        findings.add_of(
             what,
+            name,
             match faults.into_iter().next() {
                 None => Verdict::Same,
                 Some(first) if more == 0 => Verdict::Differs(first),
@@ -178,7 +217,7 @@ fn check_samples(
     let listed = results["results"].as_object().into_iter().flatten();
     for (name, _) in listed.filter(|(name, _)| !computed.contains_key(*name)) {
         if !run.tasks().any(|(known, _)| known == name) {
-            findings.add(format!("metrics of {name}"), Verdict::Differs("run.json has no such task".into()));
+            findings.add_of("metrics", name, Verdict::Differs("run.json has no such task".into()));
         }
     }
     if let Some(name) = results["suite"]["name"].as_str() {
@@ -259,7 +298,7 @@ fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) {
                 )
             })
             .collect();
-        findings.add(name, same_or(how.is_empty(), || how.join("; ")));
+        findings.add(name.as_str(), same_or(how.is_empty(), || how.join("; ")));
     }
     let scores = |run: &RecordedRun| run.results().ok().and_then(|results| results.get("results").cloned());
     let what = "scores";

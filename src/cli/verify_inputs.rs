@@ -52,28 +52,24 @@ pub fn check(
         let task = match index.select(&[name.to_string()]).map(|selection| selection.tasks) {
             Ok(mut tasks) if tasks.len() == 1 => tasks.remove(0),
             Ok(_) => {
-                findings.add(format!("task file of {name}"), Verdict::Unchecked("it is a group here".into()));
+                findings.add_of("task file", name, Verdict::Unchecked("it is a group here".into()));
                 continue;
             }
             Err(error) => {
-                findings.add(format!("task file of {name}"), Verdict::Unchecked(in_a_line(&error)));
+                findings.add_of("task file", name, Verdict::Unchecked(in_a_line(&error)));
                 continue;
             }
         };
-        findings.hash(
-            format!("task file of {name}"),
-            text("task_files_blake3"),
-            &task.fingerprint.to_string(),
-        );
-        let what = format!("dataset, prompts and tokens of {name}");
+        findings.hash_of("task file", name, text("task_files_blake3"), &task.fingerprint.to_string());
+        let what = "dataset, prompts and tokens";
         let (store, tokenizer) = match (&store, &tokenizer) {
             (Ok(store), Some(tokenizer)) => (store, tokenizer),
             (Err(why), _) => {
-                findings.add(what, Verdict::Unchecked(why.clone()));
+                findings.add_of(what, name, Verdict::Unchecked(why.clone()));
                 continue;
             }
             (_, None) => {
-                findings.add(what, Verdict::Unchecked("the tokenizer cannot be had".into()));
+                findings.add_of(what, name, Verdict::Unchecked("the tokenizer cannot be had".into()));
                 continue;
             }
         };
@@ -89,7 +85,7 @@ pub fn check(
                     findings,
                 );
             }
-            Err(error) => findings.add(what, Verdict::Unchecked(in_a_line(&error))),
+            Err(error) => findings.add_of(what, name, Verdict::Unchecked(in_a_line(&error))),
         }
     }
 }
@@ -190,12 +186,17 @@ fn check_task(
 ) {
     let recorded = |key: &str| record[key].as_str().unwrap_or_default();
     for (split, known) in prepared.splits().iter().zip(record["datasets"].as_array().into_iter().flatten()) {
-        let what = format!("dataset of {name}, `{}`", split.split);
-        findings.hash(what, known["content_blake3"].as_str().unwrap_or_default(), &split.content.to_string());
+        let of = format!("{name}, `{}`", split.split);
+        findings.hash_of(
+            "rows",
+            of,
+            known["content_blake3"].as_str().unwrap_or_default(),
+            &split.content.to_string(),
+        );
     }
     let digests = Digests::of(prepared);
-    findings.hash(format!("prompts of {name}"), recorded("prompts_blake3"), &digests.prompts.to_string());
-    findings.hash(format!("tokens of {name}"), recorded("tokens_blake3"), &digests.tokens.to_string());
+    findings.hash_of("prompts", name, recorded("prompts_blake3"), &digests.prompts.to_string());
+    findings.hash_of("tokens", name, recorded("tokens_blake3"), &digests.tokens.to_string());
     // The right answers are no part of a prompt.
     let Some(samples) = samples else { return };
     let documents: HashMap<usize, _> = prepared.requests.documents.iter().map(|d| (d.doc_id, d)).collect();

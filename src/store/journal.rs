@@ -120,6 +120,18 @@ impl History {
         Ok(history)
     }
 
+    /// Reads records without their checksums.
+    ///
+    /// # Errors
+    /// The place of the first that is none, from 1, and what is wrong with it.
+    pub fn from_records<'r>(records: impl IntoIterator<Item = &'r str>) -> Result<Self, (usize, String)> {
+        let mut history = Self::default();
+        for (place, json) in records.into_iter().enumerate() {
+            history.take(json).map_err(|what| (place + 1, what))?;
+        }
+        Ok(history)
+    }
+
     fn take(&mut self, json: &str) -> Result<(), String> {
         let record = serde_json::from_str(json).map_err(|e| format!("no record of a journal: {e}"))?;
         match (record, self.identity.is_some()) {

@@ -10,6 +10,7 @@ mod near_ties;
 mod pins;
 mod same_samples;
 mod tables;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
