@@ -13,8 +13,8 @@ use super::failure::{self, Failure};
 use super::output::write_stdout;
 use super::verify_inputs;
 use crate::store::{
-    History, JOURNAL, RecordedRun, Sample, differences, recheck, recheck_suite, samples_file, seal_of, shown,
-    unlike_journal,
+    History, JOURNAL, RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, seal_of,
+    shown, unlike_journal,
 };
 use crate::task::{TaskIndex, task_of_config};
 use crate::vocabulary::Fingerprint;
@@ -169,7 +169,7 @@ fn check_samples(
     run: &RecordedRun,
     index: &TaskIndex,
     findings: &mut Findings,
-) -> Result<Vec<(Arc<str>, Vec<Sample>)>, Failure> {
+) -> Result<Vec<TaskSamples>, Failure> {
     let results = run.results()?;
     let recorded = |name: &str| &results["results"][name];
     let mut all = Vec::new();
@@ -247,7 +247,7 @@ fn check_samples(
     Ok(all)
 }
 
-fn check_journal(run: &RecordedRun, samples: &[(Arc<str>, Vec<Sample>)], findings: &mut Findings) {
+fn check_journal(run: &RecordedRun, samples: &[TaskSamples], findings: &mut Findings) {
     let path = run.path.join(JOURNAL);
     if !path.exists() {
         findings.add(JOURNAL, Verdict::Unchecked("it is not there".into()));

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::arguments::VerifyArguments;
 use super::kept_answers::cache_folder;
@@ -12,7 +11,7 @@ use crate::dataset::DatasetStore;
 use crate::evaluate::{Digests, Prepared, prepare};
 use crate::model::{config_of, weight_files};
 use crate::prompt::PromptOptions;
-use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample};
+use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample, TaskSamples};
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Fingerprint;
@@ -36,7 +35,7 @@ pub fn check(
     arguments: &VerifyArguments,
     run: &RecordedRun,
     index: &TaskIndex,
-    samples: &[(Arc<str>, Vec<Sample>)],
+    samples: &[TaskSamples],
     findings: &mut Findings,
 ) {
     let source = source(arguments, run);
@@ -209,8 +208,9 @@ fn check_task(
                 && document.requests.len() == sample.responses.len()
         })
     });
-    findings.add(
-        format!("choices and right answers of {name}"),
+    findings.add_of(
+        "choices and right answers",
+        name,
         match other {
             None => Verdict::Same,
             Some(sample) => Verdict::Differs(format!("document {} is another in the dataset", sample.doc_id)),

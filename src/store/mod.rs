@@ -25,5 +25,5 @@ pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};
 pub use response_cache::{CachedModel, Key, Pruned, ResponseCache, cached_models, prune};
 pub use run_folder::{RunFolder, StoreError};
-pub use samples::{Sample, samples_file};
+pub use samples::{Sample, TaskSamples, samples_file};
 pub use shape::{Answers, ModelRecord, RunRecord, results_json, rfc3339, run_json, seal_of};

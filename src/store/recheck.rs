@@ -1,12 +1,11 @@
 //! A run's numbers, computed again from its samples.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::journal::{Asked, History};
-use super::samples::{Sample, sample_line};
+use super::samples::{Sample, TaskSamples, sample_line};
 use super::shape::marked;
 use crate::metric::Scorer;
 use crate::statistics;
@@ -115,7 +114,7 @@ pub fn recheck_suite(
 }
 
 /// The first answer of `history` that the samples of `tasks` do not have, in words, and how many there are.
-pub fn unlike_journal(history: &History, tasks: &[(Arc<str>, Vec<Sample>)]) -> (usize, Option<String>) {
+pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Option<String>) {
     let mut found: BTreeMap<Asked, &Response> = BTreeMap::new();
     for (task, samples) in tasks {
         for sample in samples {

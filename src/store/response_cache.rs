@@ -6,6 +6,7 @@
 //! compared whole: no answer can reach another model.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -151,8 +152,8 @@ impl ResponseCache {
     ) -> Result<(), RecordError> {
         let mut text = Vec::new();
         for (key, response) in answers {
-            if !self.answers.contains_key(&key) {
-                self.answers.insert(key, response.clone());
+            if let Entry::Vacant(free) = self.answers.entry(key) {
+                free.insert(response.clone());
                 text.extend(line(&Record::Answer { key: key.digits(), response: response.clone() }));
             }
         }

@@ -1,6 +1,7 @@
 //! Lines of `samples/<task>.jsonl`: a document with its responses and metrics.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -52,6 +53,9 @@ pub fn sample_line(outcome: &Outcome) -> Value {
     }
     Value::Object(line)
 }
+
+/// A task and the lines of its file.
+pub type TaskSamples = (Arc<str>, Vec<Sample>);
 
 /// What a line says beside its metrics.
 #[derive(Debug, Clone, PartialEq)]
