@@ -41,7 +41,7 @@ def main():
 def measure(name, path, model, tasks, limit, datasets):
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "run"
-        command = [path, "eval", "--tasks", tasks, "--limit", str(limit), "--model", model, "--datasets", datasets]
+        command = [path, "eval", "--no-cache", "--tasks", tasks, "--limit", str(limit), "--model", model, "--datasets", datasets]
         subprocess.run([*command, "--output", output], check=True, capture_output=True)
         run = json.loads((output / "run.json").read_text())
     fields = ["dtype", "kernels", "threads", "tokens_alone", "tokens_planned", "tokens_computed", "tokens_generated", "passes", "peak_live_kv_tokens"]

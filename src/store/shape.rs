@@ -297,3 +297,14 @@ fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
     cost.insert("earlier_sessions".into(), json!(run.earlier));
     cost
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_no_reason_to_end() {
+        let time = SystemTime::UNIX_EPOCH - Duration::from_secs(86_400);
+        assert_eq!(rfc3339(time), "1970-01-01T00:00:00Z");
+    }
+}

@@ -167,3 +167,71 @@ fn a_damaged_file_of_results_does_not_matter_to_a_run_that_goes_on() {
     assert_eq!(results(&out), expected);
     assert_eq!(run_json(&out)["answers"]["computed"], 0);
 }
+
+/// A folder with a model and a task of one's own, and the command that scores the one on the other.
+fn own_run(folder: &Path) -> Vec<&'static str> {
+    std::fs::create_dir(folder.join("model")).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(super::repository("sample_model").join(file), folder.join("model").join(file)).unwrap();
+    }
+    let rows: String = (0..200).map(|n| format!("How much is {n} and {n}?,{},{}\n", 2 * n, 3 * n)).collect();
+    std::fs::write(folder.join("sums.csv"), format!("q,right,wrong\n{rows}")).unwrap();
+    let task = "task: sums\ndataset_path: csv\ndataset_kwargs: {data_files: {test: sums.csv}}\n\
+                output_type: multiple_choice\ntest_split: test\nfewshot_split: test\nnum_fewshot: 20\n\
+                doc_to_text: \"{{q}}\"\ndoc_to_choice: \"{{[right, wrong]}}\"\ndoc_to_target: 0\n";
+    std::fs::write(folder.join("sums.yaml"), task).unwrap();
+    vec!["eval", "--model", "model", "--tasks", "sums", "--include", ".", "--output", "out", "--no-cache"]
+}
+
+/// Begins the command and waits for its first answers.
+fn begin(folder: &Path, job: &[&str]) -> std::process::Child {
+    let mut child = assay(folder).args(job).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let journal = folder.join("out").join(JOURNAL);
+    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("{\"answer\":")) {
+        assert!(child.try_wait().unwrap().is_none(), "too fast to be caught");
+    }
+    child
+}
+
+#[test]
+fn files_that_change_under_a_run_do_not_reach_it_and_do_not_go_on_with_it() {
+    let whole = tempfile::tempdir().unwrap();
+    let job = own_run(whole.path());
+    assert!(assay(whole.path()).args(&job).output().unwrap().status.success());
+    let expected = results(&whole.path().join("out"));
+
+    // All of them, while the run is at work: it has read what it needs.
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    own_run(place);
+    let mut child = begin(place, &job);
+    for file in ["sums.csv", "sums.yaml", "model/model.safetensors", "model/tokenizer.json"] {
+        std::fs::write(place.join(file), b"{").unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(results(&place.join("out")), expected);
+
+    // One of them, between two sessions: it is another run.
+    for (file, from, to, named) in [
+        ("sums.csv", "How much is 7 ", "How much was 7 ", "tasks.0."),
+        ("sums.yaml", "num_fewshot: 20", "num_fewshot: 19", "tasks.0.file: "),
+        ("model/config.json", "\"rms_norm_eps\": 0.00001", "\"rms_norm_eps\": 0.00002", "model.config: "),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path();
+        own_run(place);
+        let mut child = begin(place, &job);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let before = std::fs::read_to_string(place.join(file)).unwrap();
+        assert!(before.contains(from), "{file}: {before}");
+        std::fs::write(place.join(file), before.replace(from, to)).unwrap();
+        let output = assay(place).args(&job).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{file}: {said}");
+        assert!(said.contains(&format!("error: out: the folder holds another run: {named}")), "{said}");
+        std::fs::write(place.join(file), before).unwrap();
+        assert!(assay(place).args(&job).output().unwrap().status.success());
+        assert_eq!(results(&place.join("out")), expected);
+    }
+}
