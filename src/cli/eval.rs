@@ -107,8 +107,9 @@ impl Run<'_> {
         let hashes = WeightHashes::begin(weight_files(&self.source.path)?, self.cache.as_deref());
         let model = Model::load(&self.source.path, options)?;
         let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
-        let model_record = self.source.record(&model, &tokenizer, hashes.finish()?);
-        spans.push(("loading", clock.elapsed()));
+        let (hashes, hashing) = hashes.finish()?;
+        let model_record = self.source.record(&model, &tokenizer, hashes);
+        spans.extend([("loading", clock.elapsed()), ("hashing_beside_loading", hashing)]);
 
         let clock = Instant::now();
         let limit = self.arguments.tasks.limit.map(|n| n as usize);

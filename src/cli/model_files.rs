@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::output::say;
@@ -149,7 +150,8 @@ pub struct WeightHashes {
     thread: JoinHandle<Result<Hashes, (PathBuf, io::Error)>>,
 }
 
-type Hashes = Vec<(Stamp, Fingerprint)>;
+/// Of each file, and how long they took.
+type Hashes = (Vec<(Stamp, Fingerprint)>, Duration);
 
 impl WeightHashes {
     /// Begins. Hashes of files that did not change are kept below `cache`.
@@ -157,19 +159,23 @@ impl WeightHashes {
         let before = files.iter().map(|file| Stamp::of(file)).collect();
         let known = FileHashes::new(cache);
         let hashed = files.clone();
-        Self { files, before, thread: std::thread::spawn(move || known.of(&hashed)) }
+        let hash = move || {
+            let clock = Instant::now();
+            Ok((known.of(&hashed)?, clock.elapsed()))
+        };
+        Self { files, before, thread: std::thread::spawn(hash) }
     }
 
-    /// The hashes, once the weights are loaded.
+    /// The hashes, once the weights are loaded, and how long they took.
     ///
     /// # Errors
     /// A file cannot be read, or is not what it was before it was loaded.
-    pub fn finish(self) -> Result<Vec<(PathBuf, Fingerprint)>, Failure> {
+    pub fn finish(self) -> Result<(Vec<(PathBuf, Fingerprint)>, Duration), Failure> {
         let hint = "start again once nobody writes to the model's files";
         let unread = |path: &Path, error: &dyn std::fmt::Display| {
             Failure::engine(format!("{}: cannot be hashed: {error}", path.display()), hint)
         };
-        let hashes = match self.thread.join() {
+        let (hashes, took) = match self.thread.join() {
             Ok(hashes) => hashes.map_err(|(path, error)| unread(&path, &error))?,
             Err(_) => return Err(Failure::engine("the weights cannot be hashed", hint)),
         };
@@ -182,7 +188,7 @@ impl WeightHashes {
             }
             found.push((path, hash));
         }
-        Ok(found)
+        Ok((found, took))
     }
 }
 

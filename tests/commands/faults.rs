@@ -174,7 +174,7 @@ fn own_run(folder: &Path) -> Vec<&'static str> {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         std::fs::copy(super::repository("sample_model").join(file), folder.join("model").join(file)).unwrap();
     }
-    let rows: String = (0..200).map(|n| format!("How much is {n} and {n}?,{},{}\n", 2 * n, 3 * n)).collect();
+    let rows: String = (0..120).map(|n| format!("How much is {n} and {n}?,{},{}\n", 2 * n, 3 * n)).collect();
     std::fs::write(folder.join("sums.csv"), format!("q,right,wrong\n{rows}")).unwrap();
     let task = "task: sums\ndataset_path: csv\ndataset_kwargs: {data_files: {test: sums.csv}}\n\
                 output_type: multiple_choice\ntest_split: test\nfewshot_split: test\nnum_fewshot: 20\n\
