@@ -52,6 +52,11 @@ pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
     }
 }
 
+/// Whether the working folder's file at `path` stands in the place of one of the binary's that holds something else.
+pub fn is_replaced(path: &str) -> bool {
+    embedded(path).is_some_and(|own| std::fs::read(path).is_ok_and(|bytes| bytes != *own))
+}
+
 /// The paths of all files directly in `folder`, of the working folder and of the binary, sorted.
 pub fn list(folder: &str) -> Vec<String> {
     let inside = |path: &str| {

@@ -85,27 +85,29 @@ impl Announcement<'_> {
     fn say_plan(&self) {
         let Self { plan, answers, .. } = self;
         let count = |n: usize| HumanCount(n as u64);
-        if answers.from_journal + answers.from_cache > 0 {
+        let known = answers.computed + answers.from_cache;
+        if known > 0 {
             say!(
-                "{} of {} requests are answered already: {} by this run, {} by runs before it (in the response cache)",
-                count(answers.from_journal + answers.from_cache),
+                "{} of {} requests are answered already: {} in this run's journal, {} by other runs, in the response cache",
+                count(known),
                 count(answers.requests),
-                count(answers.from_journal),
-                count(answers.from_cache)
+                count(answers.kept_before),
+                count(known - answers.kept_before)
             );
         }
+        let things = |n: usize, one: &str| format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" });
+        let size = format!("{}, {}", things(self.prepared.len(), "task"), things(plan.documents, "document"));
+        if plan.requests == 0 {
+            say!("{size}, nothing left to compute");
+            return;
+        }
         say!(
-            "{} tasks, {} documents, {} requests; {} tokens to compute ({} if each request ran alone), at most {} to write",
-            count(self.prepared.len()),
-            count(plan.documents),
-            count(plan.requests),
+            "{size}, {}; {} tokens to compute ({} if each request ran alone), at most {} to write",
+            things(plan.requests, "request"),
             count(plan.tokens_planned),
             count(plan.tokens_alone),
             count(plan.tokens_to_write)
         );
-        if plan.requests == 0 {
-            return;
-        }
         match self.model.seconds_per_token() {
             Ok(seconds) => {
                 let tokens = plan.expected_tokens();

@@ -89,7 +89,7 @@ fn check<'a>(
     match store.read(&dataset, &declared.split) {
         Ok(split) => {
             let verdict = match &split.pin {
-                Pin::Same => Verdict::Same,
+                Pin::Same | Pin::Own => Verdict::Same,
                 Pin::Unpinned { rows, .. } if *rows == split.rows.len() => Verdict::Unpinned,
                 _ => Verdict::Differs,
             };

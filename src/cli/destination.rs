@@ -18,6 +18,8 @@ pub struct Destination {
     open: Option<(RunFolder, History)>,
     /// How a fresh folder is called.
     stem: String,
+    /// Whether this process began a session in it.
+    begun: bool,
 }
 
 impl Destination {
@@ -33,17 +35,15 @@ impl Destination {
                 None
             }
         };
-        Ok(Self { open, stem })
+        Ok(Self { open, stem, begun: false })
     }
 
     /// The folder of the run `identity`, with what is known of it: the folder typed, or that of the unfinished run, or a fresh one.
-    pub fn settle(
-        &mut self,
-        identity: &Value,
-        session: &Value,
-    ) -> Result<(&mut RunFolder, &History), Failure> {
+    /// A session begins there, unless all is done.
+    pub fn settle(&mut self, identity: &Value, session: &Value) -> Result<Settled<'_>, Failure> {
         if self.open.is_none() {
             let parent = Path::new(RESULTS);
+            RunFolder::sweep(parent);
             let (found, busy) = RunFolder::unfinished(parent, identity);
             for path in busy {
                 say!("note: another process is doing this same run in {}", path.display());
@@ -59,21 +59,34 @@ impl Destination {
         if folder.journal.dropped() > 0 {
             say!("note: the last record of {} was cut short and is dropped", folder.journal.path().display());
         }
-        if !history.finished {
+        folder.journal.check(history, identity)?;
+        let complete = history.finished && folder.is_written();
+        if !complete {
             folder.journal.begin(history, identity, session.clone())?;
+            self.begun = true;
             if history.identity.is_some() {
                 say!("going on with the run in {}", folder.path().display());
             }
-        } else {
-            folder.journal.check(history, identity)?;
         }
-        Ok((folder, history))
+        Ok(Settled { folder, history, complete })
     }
 
-    /// Lets the folder go. One that was made for nothing is removed; the path of one that was not.
+    /// Lets the folder go. One that was made for nothing is removed; the path of one in which this process kept something.
     pub fn close(self) -> Option<PathBuf> {
         let (folder, _) = self.open?;
         let path = folder.path().to_path_buf();
-        folder.close().then_some(path)
+        let kept = self.begun && folder.journal.has_answers;
+        folder.close();
+        kept.then_some(path)
     }
+}
+
+/// A run's folder, once it is known which run it is.
+pub struct Settled<'a> {
+    /// The folder.
+    pub folder: &'a mut RunFolder,
+    /// What the journal held.
+    pub history: &'a History,
+    /// Whether the run is finished and all its files are what they were.
+    pub complete: bool,
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::announce::Announcement;
 use super::arguments::EvalArguments;
-use super::destination::Destination;
+use super::destination::{Destination, Settled};
 use super::failure::{self, Failure};
 use super::kept_answers::{KeptAnswers, cache_folder};
 use super::memory::room;
@@ -59,6 +59,13 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     };
     let outcome = run.score(selection, &mut destination);
     let kept = destination.close();
+    let outcome = outcome.map_err(|failure| match &kept {
+        Some(folder) => failure.and_hint(format!(
+            "what was answered is kept in {}, and the same command goes on from there",
+            folder.display()
+        )),
+        None => failure,
+    });
     Ok(outcome?.unwrap_or_else(|| {
         match kept {
             Some(folder) => say!(
@@ -108,7 +115,8 @@ impl Run<'_> {
         let model = Model::load(&self.source.path, options)?;
         let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
         let (hashes, hashing) = hashes.finish()?;
-        let model_record = self.source.record(&model, &tokenizer, hashes);
+        let mut loaded = Loaded::new(&model, &tokenizer);
+        let model_record = self.source.record(&model, &tokenizer, hashes, loaded.end_of_text());
         spans.extend([("loading", clock.elapsed()), ("hashing_beside_loading", hashing)]);
 
         let clock = Instant::now();
@@ -135,11 +143,10 @@ impl Run<'_> {
         let identity = run_identity(&model_record, &tasks, limit, num_fewshot, suite_name);
         let names: Vec<Arc<str>> = prepared.iter().map(|task| task.task.name.clone()).collect();
         let digests: Vec<(Arc<str>, Digests)> = names.iter().cloned().zip(digests).collect();
-        let (folder, history) = destination.settle(&identity, &self.session_facts())?;
+        let Settled { folder, history, complete: known } =
+            destination.settle(&identity, &self.session_facts())?;
 
-        let mut loaded = Loaded::new(&model, &tokenizer);
-        let mut kept =
-            KeptAnswers::open(self.cache.as_deref(), &model_record, &tokenizer, loaded.end_of_text());
+        let mut kept = KeptAnswers::new(self.cache.as_deref(), &model_record);
         let mut answers = kept.recall(&mut prepared, history);
         spans.push(("preparing", clock.elapsed()));
         let plan = plan(&prepared, facts.max_length, room)?;
@@ -171,7 +178,7 @@ impl Run<'_> {
         let outcome = evaluate(prepared, means, &mut evaluation).map_err(Failure::from);
         progress.finish();
         let session = keeper.session(&evaluation.work);
-        answers.computed = session.requests_computed;
+        answers.computed += session.requests_computed;
         kept.close(keeper.cache_fault.take(), self.arguments.cache_size);
         spans.push(("evaluating", clock.elapsed()));
 
@@ -188,7 +195,7 @@ impl Run<'_> {
         let data = &self.arguments.tasks.data;
         let mut record = RunRecord {
             arguments: self.command_line.clone(),
-            model: model_record,
+            model: model_record.clone(),
             tasks: &evaluation.tasks,
             digests: &digests,
             suite,
@@ -214,7 +221,6 @@ impl Run<'_> {
             files: Vec::new(),
         };
         let complete = outcome.is_ok() && !evaluation.interrupted;
-        let known = history.finished && folder.is_written();
         if !evaluation.tasks.is_empty() && !known {
             let written = folder.write_run(&mut record);
             let finished = |()| match complete {
@@ -236,7 +242,7 @@ impl Run<'_> {
         write_stdout(&(summary + "\n"))?;
         if evaluation.interrupted {
             say!("results in {}", folder.path().display());
-            let done = answers.from_journal + answers.from_cache + answers.computed;
+            let done = answers.from_cache + answers.computed;
             say!(
                 "interrupted: {done} of {} requests are answered and kept in {}; the same command goes on from there",
                 answers.requests,

@@ -52,6 +52,12 @@ impl Failure {
         Self { message: message.into(), hint: hint.into(), code: ENGINE }
     }
 
+    /// The same, with more to say about what to do.
+    pub fn and_hint(mut self, more: String) -> Self {
+        self.hint = if self.hint.is_empty() { more } else { format!("{}; {more}", self.hint) };
+        self
+    }
+
     /// What went wrong.
     pub fn message(&self) -> &str {
         &self.message

@@ -19,7 +19,9 @@ mod requests;
 mod tasks;
 mod usage;
 mod verify;
+mod verify_against;
 mod verify_inputs;
+mod verify_record;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -79,6 +79,7 @@ impl ModelSource {
         model: &Model,
         tokenizer: &Tokenizer,
         weights: Vec<(PathBuf, Fingerprint)>,
+        end_of_text: &[u32],
     ) -> ModelRecord {
         let facts = model.facts();
         ModelRecord {
@@ -93,6 +94,7 @@ impl ModelSource {
             weights: weights.into_iter().map(|(path, hash)| (self.shown(&path), hash)).collect(),
             config: Fingerprint::of(format!("{:?}", model.config()).as_bytes()),
             tokenizer: (self.shown(&tokenizer.path), tokenizer.fingerprint.clone()),
+            end_of_text: end_of_text.to_vec(),
             sample: self.sample,
         }
     }

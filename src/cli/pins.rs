@@ -24,6 +24,9 @@ pub fn announce(splits: impl IntoIterator<Item = SplitRecord>) {
             Pin::Unpinned { rows: theirs, .. } => {
                 say!("warning: {name} has {rows} rows, the hub's {theirs}: a run over them is not ranked");
             }
+            Pin::Own => say!(
+                "note: {name} is held against a manifest of the working folder, in the place of assay's own: a run over it is not ranked"
+            ),
             Pin::Same | Pin::Unknown | Pin::Sample => {}
         }
     }

@@ -1,6 +1,6 @@
 //! `assay verify`: whether a run is what its record says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,10 +11,9 @@ use serde_json::{Map, Value, json};
 use super::arguments::{TableOrJson, VerifyArguments};
 use super::failure::{self, Failure};
 use super::output::write_stdout;
-use super::verify_inputs;
+use super::{verify_against, verify_inputs, verify_record};
 use crate::store::{
-    History, JOURNAL, RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, seal_of,
-    shown, unlike_journal,
+    RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, seal_of, shown,
 };
 use crate::task::{TaskIndex, task_of_config};
 use crate::vocabulary::Fingerprint;
@@ -73,6 +72,24 @@ impl Findings {
         self.add(what, same_hash(recorded, found));
     }
 
+    /// Adds a comparison of values.
+    pub fn same(&mut self, what: &str, recorded: &Value, found: &Value) {
+        self.add(what, same_values(recorded, found));
+    }
+
+    /// Adds a comparison of values of one of several.
+    pub fn same_of(&mut self, what: &str, of: impl Into<String>, recorded: &Value, found: &Value) {
+        self.add_of(what, of, same_values(recorded, found));
+    }
+
+    /// The first check that did not come out the same, in words.
+    pub fn first_difference(&self) -> Option<String> {
+        self.0.iter().find_map(|finding| match &finding.verdict {
+            Verdict::Differs(how) => Some(format!("{}: {how}", finding.name())),
+            _ => None,
+        })
+    }
+
     fn count(&self, of: fn(&Verdict) -> bool) -> usize {
         self.0.iter().filter(|finding| of(&finding.verdict)).count()
     }
@@ -82,7 +99,20 @@ fn same_hash(recorded: &str, found: &str) -> Verdict {
     same_or(recorded == found, || format!("recorded {recorded}, found {found}"))
 }
 
-fn same_or(same: bool, how: impl FnOnce() -> String) -> Verdict {
+/// The first difference, if there is one.
+fn same_values(recorded: &Value, found: &Value) -> Verdict {
+    match differences(recorded, found).first() {
+        None => Verdict::Same,
+        Some(difference) => {
+            let (left, right) = (shown(difference.left.as_ref()), shown(difference.right.as_ref()));
+            let path = if difference.path.is_empty() { "it" } else { difference.path.as_str() };
+            Verdict::Differs(format!("{path} is {left} in the record, found {right}"))
+        }
+    }
+}
+
+/// A verdict, and how it differs.
+pub fn same_or(same: bool, how: impl FnOnce() -> String) -> Verdict {
     if same { Verdict::Same } else { Verdict::Differs(how()) }
 }
 
@@ -91,13 +121,25 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let run = RecordedRun::open(&arguments.run)?;
     let mut findings = Findings::default();
     match &arguments.against {
-        Some(other) => compare(&run, &RecordedRun::open(other)?, &mut findings),
+        Some(other) => verify_against::compare(&run, &RecordedRun::open(other)?, &mut findings),
         None => {
-            let index = TaskIndex::load(&verify_inputs::include(arguments, &run))?;
+            let include = verify_inputs::include(arguments, &run);
+            let index = match TaskIndex::load(&include) {
+                Ok(index) => index,
+                Err(error) => {
+                    findings.add("task files of one's own", Verdict::Unchecked(in_a_line(&error)));
+                    TaskIndex::load(&[])?
+                }
+            };
             check_files(&run, &mut findings);
+            verify_record::check(&run, &mut findings);
             let samples = check_samples(&run, &index, &mut findings)?;
-            check_journal(&run, &samples, &mut findings);
+            verify_record::check_journal(&run, &samples, &mut findings);
             verify_inputs::check(arguments, &run, &index, &samples, &mut findings);
+            findings.add(
+                "times, memory, threads and arguments",
+                Verdict::Unchecked("only the record tells them".into()),
+            );
             findings.add(
                 "the model's answers themselves",
                 Verdict::Unchecked("only the model can give them again: `assay eval --no-cache`".into()),
@@ -150,7 +192,7 @@ fn json_text(findings: &Findings) -> String {
 }
 
 /// The record's own seal, and the files that it names.
-fn check_files(run: &RecordedRun, findings: &mut Findings) {
+pub fn check_files(run: &RecordedRun, findings: &mut Findings) {
     findings.hash("run.json", run.text(&["seal"]).unwrap_or("no seal"), &seal_of(&run.run).to_string());
     let files = run.hashes(&["files"]);
     for (name, recorded) in &files {
@@ -170,8 +212,13 @@ fn check_samples(
     index: &TaskIndex,
     findings: &mut Findings,
 ) -> Result<Vec<TaskSamples>, Failure> {
-    let results = run.results()?;
-    let recorded = |name: &str| &results["results"][name];
+    let results = run.results().unwrap_or_else(|error| {
+        findings.add("results.json", Verdict::Differs(in_a_line(&error)));
+        Map::new()
+    });
+    let of = |key: &str| results.get(key).cloned().unwrap_or_default();
+    let (listed, recorded_suite) = (of("results"), of("suite"));
+    let recorded = |name: &str| &listed[name];
     let mut all = Vec::new();
     let mut computed: Map<String, Value> = Map::new();
     let path = run.path.join("run.json");
@@ -197,6 +244,9 @@ fn check_samples(
             faults.push(format!("{counted} samples, recorded {}", record["documents"]));
         }
         let entry = Value::Object(checked.results);
+        if let Some(difference) = differences(&record["near_ties"], &json!(checked.near_ties)).first() {
+            faults.push(format!("near-ties in run.json: {difference}"));
+        }
         for difference in differences(recorded(name), &entry) {
             let (left, right) = (shown(difference.left.as_ref()), shown(difference.right.as_ref()));
             faults.push(format!("{} is {left} in results.json, computed again {right}", difference.path));
@@ -214,13 +264,13 @@ fn check_samples(
         computed.insert(name.to_string(), entry);
         all.push((Arc::from(name), checked.samples));
     }
-    let listed = results["results"].as_object().into_iter().flatten();
+    let listed = listed.as_object().into_iter().flatten();
     for (name, _) in listed.filter(|(name, _)| !computed.contains_key(*name)) {
         if !run.tasks().any(|(known, _)| known == name) {
             findings.add_of("metrics", name, Verdict::Differs("run.json has no such task".into()));
         }
     }
-    if let Some(name) = results["suite"]["name"].as_str() {
+    if let Some(name) = recorded_suite["name"].as_str() {
         let what = format!("columns and average of {name}");
         findings.add(
             what,
@@ -229,8 +279,8 @@ fn check_samples(
                 Some(suite) => {
                     let again = recheck_suite(suite, index, &computed)?;
                     let found = json!({
-                        "columns": results["suite"]["columns"],
-                        "average": results["suite"]["average"],
+                        "columns": recorded_suite["columns"],
+                        "average": recorded_suite["average"],
                     });
                     match differences(&found, &again).first() {
                         None => Verdict::Same,
@@ -245,96 +295,6 @@ fn check_samples(
         );
     }
     Ok(all)
-}
-
-fn check_journal(run: &RecordedRun, samples: &[TaskSamples], findings: &mut Findings) {
-    let path = run.path.join(JOURNAL);
-    if !path.exists() {
-        findings.add(JOURNAL, Verdict::Unchecked("it is not there".into()));
-        return;
-    }
-    let history = match History::read(&path) {
-        Ok(history) => history,
-        Err(error) => return findings.add(JOURNAL, Verdict::Differs(error.to_string())),
-    };
-    let identity = history.identity.clone().unwrap_or_default();
-    findings.add(
-        "the run that the journal is of",
-        match differences(&identity, run.get(&["identity"])).first() {
-            None => Verdict::Same,
-            Some(difference) => Verdict::Differs(difference.to_string()),
-        },
-    );
-    let (count, first) = unlike_journal(&history, samples);
-    findings.add(
-        format!("answers in the journal ({})", history.answers.len()),
-        match first {
-            None => Verdict::Same,
-            Some(first) => Verdict::Differs(format!("{first} ({count} in all)")),
-        },
-    );
-}
-
-/// What two records do not agree on, before any score; then the scores.
-fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) {
-    let identity = |run: &RecordedRun| by_task(run.get(&["identity"]));
-    let (left, right) = (identity(run), identity(other));
-    let names: Vec<&String> =
-        left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
-    for name in names {
-        let null = Value::Null;
-        let (a, b) = (left.get(name).unwrap_or(&null), right.get(name).unwrap_or(&null));
-        let found = differences(a, b);
-        let how: Vec<String> = found
-            .iter()
-            .map(|d| {
-                let path = if d.path.is_empty() { String::new() } else { format!("{} ", d.path) };
-                format!(
-                    "{path}{} in {}, {} in {}",
-                    shown(d.left.as_ref()),
-                    run.path.display(),
-                    shown(d.right.as_ref()),
-                    other.path.display()
-                )
-            })
-            .collect();
-        findings.add(name.as_str(), same_or(how.is_empty(), || how.join("; ")));
-    }
-    let scores = |run: &RecordedRun| run.results().ok().and_then(|results| results.get("results").cloned());
-    let what = "scores";
-    match (scores(run), scores(other)) {
-        (Some(a), Some(b)) => {
-            let found = differences(&a, &b);
-            let how = || {
-                let first = found.first().map(ToString::to_string).unwrap_or_default();
-                format!("{} values, the first: {first}", found.len())
-            };
-            findings.add(what, same_or(found.is_empty(), how));
-        }
-        _ => findings.add(what, Verdict::Unchecked("a results.json is missing or damaged".into())),
-    }
-}
-
-/// An identity with its tasks by name, flattened to one level that people can read.
-fn by_task(identity: &Value) -> BTreeMap<String, Value> {
-    let mut found = BTreeMap::new();
-    for (key, value) in identity.as_object().into_iter().flatten() {
-        match (key.as_str(), value) {
-            ("tasks", Value::Array(tasks)) => {
-                for task in tasks {
-                    let name = task["task"].as_str().unwrap_or("unnamed");
-                    found.insert(format!("task {name}"), task.clone());
-                }
-            }
-            ("model", Value::Object(model)) => {
-                found.extend(model.iter().map(|(key, value)| (format!("model {key}"), value.clone())));
-            }
-            _ => {
-                found.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    found
 }
 
 /// An error in one line, with its hint.

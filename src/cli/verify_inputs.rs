@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use super::arguments::VerifyArguments;
-use super::kept_answers::cache_folder;
 use super::model_files::{ModelSource, tokenizer_of};
 use super::verify::{Findings, Verdict, given_or, in_a_line};
 use crate::dataset::DatasetStore;
-use crate::evaluate::{Digests, Prepared, prepare};
-use crate::model::{config_of, weight_files};
+use crate::evaluate::{Digests, Limits, Prepared, prepare};
+use crate::model::{ModelConfig, config_of, weight_files};
 use crate::prompt::PromptOptions;
-use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample, TaskSamples};
+use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample, TaskSamples, split_json};
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Fingerprint;
@@ -44,6 +45,12 @@ pub fn check(
         Err(why) => findings.add("weights", Verdict::Unchecked(why.clone())),
     }
     let tokenizer = tokenizer(arguments, run, source.as_ref().ok(), findings);
+    let config = source.as_ref().ok().and_then(|source| config_of(&source.path).ok());
+    if let (Some(tokenizer), Some(config)) = (&tokenizer, &config) {
+        let mut end = config.eos_token_ids.clone();
+        end.extend(tokenizer.end_of_text.or(config.eos_token_ids.first().copied()));
+        findings.same("tokens that end a text", run.get(&["end_of_text"]), &json!(end));
+    }
     let store = store(arguments, run);
     let samples: HashMap<&str, &Vec<Sample>> = samples.iter().map(|(name, lines)| (&**name, lines)).collect();
     for (name, record) in run.tasks() {
@@ -75,7 +82,10 @@ pub fn check(
         let count = |key: &str| run.get(&[key]).as_u64().map(|n| n as usize);
         let options = PromptOptions { limit: count("limit"), num_fewshot: count("num_fewshot") };
         match prepare(task, store, &options, tokenizer) {
-            Ok(prepared) => {
+            Ok(mut prepared) => {
+                if let Some(config) = &config {
+                    check_truncation(name, record, &mut prepared, config, findings);
+                }
                 check_task(
                     name,
                     record,
@@ -91,7 +101,7 @@ pub fn check(
 
 /// The model, if it is still where it was.
 fn source(arguments: &VerifyArguments, run: &RecordedRun) -> Result<ModelSource, String> {
-    let builtin = run.get(&["model", "sample"]) == &serde_json::Value::Bool(true);
+    let builtin = run.get(&["model", "sample"]) == &Value::Bool(true);
     let path = given_or(arguments.model.as_deref(), run.text(&["model", "path"]).filter(|_| !builtin));
     match &path {
         Some(path) if !path.exists() => {
@@ -111,7 +121,8 @@ fn check_weights(source: &ModelSource, run: &RecordedRun, findings: &mut Finding
         let how = format!("{} files, recorded {}", files.len(), recorded.len());
         return findings.add("weights", Verdict::Differs(how));
     }
-    match FileHashes::new(cache_folder().as_deref()).of(&files) {
+    // Read again, whatever is known of them: disks forget, too.
+    match FileHashes::new(None).of(&files) {
         Ok(hashes) => {
             for ((path, recorded), (_, hash)) in recorded.iter().zip(hashes) {
                 findings.hash(format!("weights {path}"), recorded, &hash.to_string());
@@ -122,7 +133,7 @@ fn check_weights(source: &ModelSource, run: &RecordedRun, findings: &mut Finding
         }
     }
     let what = "configuration of the model";
-    if run.text(&["numerics"]) != Some(NUMERICS) {
+    if run.text(&["numerics"]) != Some(NUMERICS.as_str()) {
         return findings.add(what, Verdict::Unchecked("another build of assay read it".into()));
     }
     match config_of(&source.path) {
@@ -178,24 +189,32 @@ fn store(arguments: &VerifyArguments, run: &RecordedRun) -> Result<DatasetStore,
 
 fn check_task(
     name: &str,
-    record: &serde_json::Value,
+    record: &Value,
     prepared: &Prepared,
     samples: Option<&[Sample]>,
     findings: &mut Findings,
 ) {
     let recorded = |key: &str| record[key].as_str().unwrap_or_default();
-    for (split, known) in prepared.splits().iter().zip(record["datasets"].as_array().into_iter().flatten()) {
-        let of = format!("{name}, `{}`", split.split);
-        findings.hash_of(
-            "rows",
-            of,
-            known["content_blake3"].as_str().unwrap_or_default(),
-            &split.content.to_string(),
-        );
+    let splits: Vec<Value> = prepared.splits().iter().map(split_json).collect();
+    for (place, split) in splits.iter().enumerate() {
+        let of = format!("{name}, `{}`", split["split"].as_str().unwrap_or_default());
+        findings.same_of("rows", of, &record["datasets"][place], split);
     }
     let digests = Digests::of(prepared);
     findings.hash_of("prompts", name, recorded("prompts_blake3"), &digests.prompts.to_string());
     findings.hash_of("tokens", name, recorded("tokens_blake3"), &digests.tokens.to_string());
+    let lists = |keys: &[&str]| keys.iter().map(|key| record[*key].clone()).collect::<Value>();
+    let keys = ["lighteval", "available", "asked", "num_fewshot", "sample_data", "included"];
+    let requests = &prepared.requests;
+    let found = json!([
+        digests.lighteval,
+        requests.available,
+        prepared.tokens.len(),
+        requests.num_fewshot,
+        requests.splits.iter().any(|(_, split)| split.is_sample()),
+        prepared.task.included,
+    ]);
+    findings.same_of("lighteval's hashes, documents and shots", name, &lists(&keys), &found);
     // The right answers are no part of a prompt.
     let Some(samples) = samples else { return };
     let documents: HashMap<usize, _> = prepared.requests.documents.iter().map(|d| (d.doc_id, d)).collect();
@@ -216,4 +235,29 @@ fn check_task(
             Some(sample) => Verdict::Differs(format!("document {} is another in the dataset", sample.doc_id)),
         },
     );
+}
+
+/// The requests that the model's context cuts.
+fn check_truncation(
+    name: &str,
+    record: &Value,
+    prepared: &mut Prepared,
+    config: &ModelConfig,
+    findings: &mut Findings,
+) {
+    let limits = Limits {
+        max_length: config.max_positions,
+        vocab_size: config.vocab_size,
+        room: usize::MAX,
+        kv_bytes_per_token: 0,
+    };
+    let what = "requests cut to the model's context";
+    match prepared.fit(limits) {
+        Ok(()) => {
+            let count = prepared.truncated.len();
+            let found = json!([count, prepared.truncated]);
+            findings.same_of(what, name, &json!([record["truncated_requests"], record["truncated"]]), &found);
+        }
+        Err(error) => findings.add_of(what, name, Verdict::Differs(in_a_line(&error))),
+    }
 }

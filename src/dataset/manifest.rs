@@ -57,14 +57,19 @@ pub struct DeclaredSplit {
     pub rows: usize,
     /// Hash over its rows, or why none is given.
     pub content: Result<Fingerprint, String>,
+    /// Whether a manifest of the working folder says so, and not the binary's.
+    pub own: bool,
 }
 
 impl DeclaredSplit {
     /// What this says of rows that were read.
     pub fn pin(&self, content: &Fingerprint) -> Pin {
         match &self.content {
-            Ok(expected) if expected == content => Pin::Same,
-            Ok(expected) => Pin::Changed { expected: expected.clone(), rows: self.rows },
+            Ok(expected) if expected != content => {
+                Pin::Changed { expected: expected.clone(), rows: self.rows }
+            }
+            _ if self.own => Pin::Own,
+            Ok(_) => Pin::Same,
             Err(reason) => Pin::Unpinned { reason: reason.clone(), rows: self.rows },
         }
     }
@@ -83,7 +88,9 @@ impl Manifest {
                 what: format!("{path}: cannot be read: {error}"),
                 hint: "check that the file is readable".into(),
             })?;
-            let Some((manifest, place)) = read(&bytes.unwrap_or_default(), &path)? else { continue };
+            let Some((mut manifest, place)) = read(&bytes.unwrap_or_default(), &path)? else { continue };
+            let own = builtin::is_replaced(&path);
+            manifest.splits.iter_mut().for_each(|split| split.own = own);
             if let Some((_, other)) = found.iter().find(|(other, _)| other.hub_id == manifest.hub_id) {
                 return Err(ManifestError {
                     what: format!("{place}: `{}` has a manifest already, {other}", manifest.hub_id),
@@ -176,7 +183,7 @@ fn declared(config: String, split: String, node: Node) -> Result<DeclaredSplit, 
         (Some(node), Some(_)) => return Err(wrong(&node, "blake3", "no hash beside `unpinned`")),
     };
     fields.finish()?;
-    Ok(DeclaredSplit { config, split, rows, content })
+    Ok(DeclaredSplit { config, split, rows, content, own: false })
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ pub fn suite_record(
                         add(format!("{} of {rows} rows in {of}", split.rows));
                     }
                     Pin::Changed { .. } => add(format!("other rows than the hub's in {of}")),
+                    Pin::Own => add(format!("a manifest of one's own for {of}")),
                     Pin::Unknown => add(format!("no pin for {of}")),
                     Pin::Same | Pin::Unpinned { .. } | Pin::Sample => {}
                 }

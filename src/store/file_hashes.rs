@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::record_file::{line_of, read_loose};
 use crate::vocabulary::Fingerprint;
 
 /// What changes with a file's content: its time of change is the system's own, which no program sets.
@@ -77,7 +78,7 @@ pub struct FileHashes {
 impl FileHashes {
     /// Those that `cache`, a folder, keeps; none are kept without it.
     pub fn new(cache: Option<&Path>) -> Self {
-        Self { file: cache.map(|cache| cache.join("file-hashes.json")) }
+        Self { file: cache.map(|cache| cache.join("file-hashes")) }
     }
 
     /// Stamp and hash of each file's content. A file that did not change since it was hashed is not read again.
@@ -114,10 +115,16 @@ impl FileHashes {
         Ok(hashes)
     }
 
-    /// What is kept; a file that cannot be read or understood keeps nothing, and the next hash is written over it.
+    /// What is kept. Lines that do not fit their checksum keep nothing.
     fn read(&self) -> BTreeMap<String, Known> {
-        let text = self.file.as_ref().and_then(|file| fs::read(file).ok());
-        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+        let bytes = self.file.as_ref().and_then(|file| fs::read(file).ok()).unwrap_or_default();
+        let mut known = BTreeMap::new();
+        read_loose(&bytes, &mut |_, json| {
+            let (path, entry): (String, Known) = serde_json::from_str(json).map_err(|e| e.to_string())?;
+            known.insert(path, entry);
+            Ok(())
+        });
+        known
     }
 
     /// Best effort: without it the files are read again.
@@ -130,7 +137,11 @@ impl FileHashes {
         let written = file
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&partial, serde_json::to_vec_pretty(&known)?))
+            .and_then(|()| {
+                let lines =
+                    known.iter().map(|entry| serde_json::to_string(&entry)).collect::<Result<Vec<_>, _>>()?;
+                fs::write(&partial, lines.iter().flat_map(|json| line_of(json)).collect::<Vec<u8>>())
+            })
             .and_then(|()| fs::rename(&partial, file));
         if written.is_err() {
             let _ = fs::remove_file(&partial);
@@ -204,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights");
         fs::write(&path, vec![7; 20 << 20]).unwrap();
-        fs::write(folder.path().join("file-hashes.json"), b"{\"x\": 1").unwrap();
+        fs::write(folder.path().join("file-hashes"), b"{\"x\": 1").unwrap();
         let hashes = FileHashes::new(Some(folder.path()));
         assert_eq!(hash(&hashes, &path), Fingerprint::of(&vec![7; 20 << 20]));
         assert!(hashes.of(&[folder.path().join("none")]).is_err());

@@ -2,13 +2,29 @@
 //!
 //! Threads, passes and memory are not among it: on the CPU answers have the same bits whatever they are.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use super::shape::ModelRecord;
 use crate::evaluate::{Digests, Prepared};
+use crate::vocabulary::Fingerprint;
 
-/// A hash over the code that computes answers from tokens, and over what that is built on.
-pub const NUMERICS: &str = env!("ASSAY_NUMERICS");
+/// What computes answers from tokens: a hash over the code and what it is built on, and one over what the system's own functions
+/// give for a few numbers, since those of two systems may differ in a last bit.
+pub static NUMERICS: LazyLock<String> = LazyLock::new(|| {
+    let mut bytes = Vec::new();
+    for step in 1..=64 {
+        let x = f64::from(step) * 0.37;
+        let single = x as f32;
+        bytes.extend([10_000f64.powf(-x / 24.0), x.ln(), (-x).exp(), x.cos(), x.sin()].map(f64::to_bits));
+        let singles =
+            [10_000f32.powf(-single / 24.0), single.ln(), (-single).exp(), single.cos(), single.sin()];
+        bytes.extend(singles.map(|number| u64::from(number.to_bits())));
+    }
+    let bytes: Vec<u8> = bytes.into_iter().flat_map(u64::to_le_bytes).collect();
+    format!("{}-{:.8}", env!("ASSAY_NUMERICS"), Fingerprint::of(&bytes).to_string())
+});
 
 /// What all answers of a model depend on.
 pub fn model_identity(model: &ModelRecord) -> Value {
@@ -19,7 +35,7 @@ pub fn model_identity(model: &ModelRecord) -> Value {
         "dtype": model.dtype,
         "device": model.device,
         "kernels": model.kernels,
-        "numerics": NUMERICS,
+        "numerics": *NUMERICS,
     })
 }
 
@@ -49,6 +65,7 @@ pub fn run_identity(
         "name": model.name,
         "model": model_identity(model),
         "tokenizer": model.tokenizer.1,
+        "end_of_text": model.end_of_text,
         "limit": limit,
         "num_fewshot": num_fewshot,
         "suite": suite,

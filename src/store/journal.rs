@@ -79,7 +79,15 @@ pub type Asked = (String, usize, usize);
 enum Record {
     Run(Value),
     Session(Value),
-    Answer { task: String, doc_id: usize, request: usize, response: Response },
+    Answer {
+        task: String,
+        doc_id: usize,
+        request: usize,
+        response: Response,
+        /// Whether another run's model gave it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cached: bool,
+    },
     Work(SessionWork),
     Finished {},
 }
@@ -91,6 +99,8 @@ pub struct History {
     pub identity: Option<Value>,
     /// The answers.
     pub answers: HashMap<Asked, Response>,
+    /// How many of them other runs gave.
+    pub from_cache: usize,
     /// The sessions, in order.
     pub sessions: Vec<Session>,
     /// Whether the run was finished, its results and samples written.
@@ -141,7 +151,8 @@ impl History {
             (Record::Session(facts), _) => {
                 self.sessions.push(Session { facts, work: SessionWork::default() });
             }
-            (Record::Answer { task, doc_id, request, response }, _) => {
+            (Record::Answer { task, doc_id, request, response, cached }, _) => {
+                self.from_cache += usize::from(cached);
                 let known = self.answers.insert((task, doc_id, request), response);
                 if known.is_some() {
                     return Err("a request that was answered before".into());
@@ -186,6 +197,14 @@ impl Journal {
         self.file.path()
     }
 
+    /// Checks that the journal is still the one in the run's folder.
+    ///
+    /// # Errors
+    /// It was moved or removed.
+    pub fn check_place(&self) -> Result<(), RecordError> {
+        self.file.check_place()
+    }
+
     /// Checks that what a journal holds is of the run `identity`, if it holds anything.
     ///
     /// # Errors
@@ -215,13 +234,14 @@ impl Journal {
         Ok(self.file.append(&records)?)
     }
 
-    /// Keeps answers, and what the session cost so far.
+    /// Keeps answers, given by the model or `cached`, and what the session cost so far.
     ///
     /// # Errors
     /// The system refuses.
     pub fn keep(
         &mut self,
         answers: impl IntoIterator<Item = (Asked, Response)>,
+        cached: bool,
         work: SessionWork,
     ) -> Result<(), RecordError> {
         let answers = answers.into_iter().map(|((task, doc_id, request), response)| Record::Answer {
@@ -229,6 +249,7 @@ impl Journal {
             doc_id,
             request,
             response,
+            cached,
         });
         let records: Vec<String> =
             answers.chain([Record::Work(work)]).map(|record| json_of(&record)).collect();
@@ -298,7 +319,7 @@ mod tests {
         journal.begin(&history, &identity, json!({"started": "now"})).unwrap();
         let numbers = [-0.1 - 0.2, -1e-300, -123.456_789_012_345_67, -f64::MIN_POSITIVE];
         let answers = numbers.iter().enumerate().map(|(n, ll)| (("t\n1".to_string(), n, 0), scored(*ll)));
-        journal.keep(answers, SessionWork { passes: 1, ..SessionWork::default() }).unwrap();
+        journal.keep(answers, false, SessionWork { passes: 1, ..SessionWork::default() }).unwrap();
         drop(journal);
         assert_eq!(glance(&path), Some((identity.clone(), false)));
 
@@ -331,7 +352,13 @@ mod tests {
             History::from_bytes(&std::fs::read(&path).unwrap())
         };
         let run = || Record::Run(json!({}));
-        let answer = || Record::Answer { task: "t".into(), doc_id: 0, request: 0, response: scored(-1.0) };
+        let answer = || Record::Answer {
+            task: "t".into(),
+            doc_id: 0,
+            request: 0,
+            response: scored(-1.0),
+            cached: false,
+        };
         assert!(lines(&[run(), answer()]).is_ok());
         assert_eq!(lines(&[run(), answer(), answer()]).unwrap_err().0, 3);
         assert_eq!(lines(&[answer()]).unwrap_err().0, 1);

@@ -54,7 +54,7 @@ impl Keeper<'_> {
             return Ok(());
         }
         let work = self.session(&Work::default());
-        self.journal.keep(self.named(answers), work)
+        self.journal.keep(self.named(answers), true, work)
     }
 
     fn named(&self, answers: &[Answered]) -> Vec<(Asked, Response)> {
@@ -81,7 +81,7 @@ impl Ledger for Keeper<'_> {
         self.work.requests_computed += answers.len();
         self.work = self.session(work);
         let (kept, work) = (self.named(answers), self.work.clone());
-        self.journal.keep(kept, work).map_err(|error| NotKept::because(&error))?;
+        self.journal.keep(kept, false, work).map_err(|error| NotKept::because(&error))?;
         self.share(answers);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Runs on disk: writing one so that nothing is lost, and reading those of the past; answers kept across runs.
 
+mod cache_files;
 mod differences;
 mod file_hashes;
 mod identity;
@@ -14,6 +15,7 @@ mod run_folder;
 mod samples;
 mod shape;
 
+pub use cache_files::{CachedModel, Pruned, cached_models, prune};
 pub use differences::{Difference, differences, shown};
 pub use file_hashes::{FileHashes, Stamp};
 pub use identity::{NUMERICS, model_identity, run_identity};
@@ -23,7 +25,7 @@ pub use past::{Line, PastError, past_runs, published};
 pub use recheck::{Rechecked, recheck, recheck_suite, unlike_journal};
 pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};
-pub use response_cache::{CachedModel, Key, Pruned, ResponseCache, cached_models, prune};
+pub use response_cache::{Key, ResponseCache};
 pub use run_folder::{RunFolder, StoreError};
 pub use samples::{Sample, TaskSamples, samples_file};
-pub use shape::{Answers, ModelRecord, RunRecord, results_json, rfc3339, run_json, seal_of};
+pub use shape::{Answers, ModelRecord, RunRecord, results_json, rfc3339, run_json, seal_of, split_json};

@@ -20,6 +20,8 @@ pub struct Rechecked {
     pub faults: Vec<String>,
     /// The task's entry in `results.json`, as it should be.
     pub results: Map<String, Value>,
+    /// Documents that are near-ties, by metric.
+    pub near_ties: BTreeMap<String, usize>,
 }
 
 /// Computes the metrics of every line of `text` again, and then those of the task.
@@ -28,7 +30,12 @@ pub struct Rechecked {
 /// The task's metrics cannot be bound.
 pub fn recheck(task: &Task, text: &str) -> Result<Rechecked, crate::metric::MetricError> {
     let scorer = Scorer::for_task(task)?;
-    let mut checked = Rechecked { samples: Vec::new(), faults: Vec::new(), results: Map::new() };
+    let mut checked = Rechecked {
+        samples: Vec::new(),
+        faults: Vec::new(),
+        results: Map::new(),
+        near_ties: BTreeMap::new(),
+    };
     let mut values: Vec<Vec<f64>> = scorer.names().map(|_| Vec::new()).collect();
     let mut near_ties: BTreeMap<String, usize> = BTreeMap::new();
     let mut before = None;
@@ -73,6 +80,7 @@ pub fn recheck(task: &Task, text: &str) -> Result<Rechecked, crate::metric::Metr
             checked.results.insert(marked(name, "near_ties"), (*count).into());
         }
     }
+    checked.near_ties = near_ties;
     Ok(checked)
 }
 

@@ -50,7 +50,7 @@ pub enum RecordError {
 }
 
 /// Hexadecimal digits of a checksum.
-const CHECKSUM: usize = 16;
+pub const CHECKSUM: usize = 16;
 
 /// What the first record of a chain follows on, and every record of a file that is none.
 const SEED: [u8; CHECKSUM] = [b'0'; CHECKSUM];
@@ -143,16 +143,22 @@ impl RecordFile {
         each: &mut dyn FnMut(usize, &str) -> Result<(), String>,
     ) -> Result<Self, RecordError> {
         let system = |done| move |source| system_error(path, done, source);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = file.map_err(system("opened"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(RecordError::Locked { path: path.display().to_string() });
+        let mut file = loop {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).open(path);
+            let file = file.map_err(system("opened"))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(RecordError::Locked { path: path.display().to_string() });
+                }
+                Err(TryLockError::Error(source)) => return Err(system("locked")(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(system("locked")(source)),
-        }
+            // Who had the lock before may have removed the file: the lock on it is then worth nothing.
+            if is_at(&file, path) {
+                break file;
+            }
+        };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(system("read"))?;
         let whole = read_records(&bytes, order, each).map_err(|(line, what)| damaged(path, line, what))?;
@@ -167,6 +173,17 @@ impl RecordFile {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Checks that the file is still where it was opened, so that no other process can have another in its place.
+    ///
+    /// # Errors
+    /// It was moved or removed.
+    pub fn check_place(&self) -> Result<(), RecordError> {
+        match is_at(&self.file, &self.path) {
+            true => Ok(()),
+            false => Err(system_error(&self.path, "written", io::Error::other("it was moved or removed"))),
+        }
     }
 
     /// Adds records, in one write, and waits until the disk has them.
@@ -203,6 +220,41 @@ impl RecordFile {
         whole.bytes += text.len();
         (text, whole)
     }
+}
+
+/// Whether an open file is the one at `path`.
+#[cfg(unix)]
+pub fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = |open: std::fs::Metadata, there: std::fs::Metadata| {
+        (open.dev(), open.ino()) == (there.dev(), there.ino())
+    };
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(there)) => same(open, there),
+        _ => false,
+    }
+}
+
+/// Whether an open file is the one at `path`: other systems do not remove open files.
+#[cfg(not(unix))]
+pub fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Hands each record of `bytes`, a file of loose records, to `each`; lines that are damaged, or that `each` refuses, are given back
+/// with what is wrong with them.
+pub fn read_loose<'b>(
+    bytes: &'b [u8],
+    each: &mut dyn FnMut(usize, &'b str) -> Result<(), String>,
+) -> Vec<(usize, String)> {
+    let mut faults = Vec::new();
+    for (place, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let read = read_records(line, Order::Loose, &mut |_, json| each(place + 1, json));
+        if let Err((_, what)) = read {
+            faults.push((place + 1, what));
+        }
+    }
+    faults
 }
 
 /// The line of a record that stands for itself.

@@ -1,6 +1,6 @@
 //! A run's folder, read back.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,9 @@ use thiserror::Error;
 pub enum RecordedError {
     /// A file that a run has.
     #[error("{path}: cannot be read: {source}")]
-    #[diagnostic(help("give the folder of a run: it has run.json, results.json and samples/"))]
+    #[diagnostic(help(
+        "give the folder of a run that ended: it has run.json, results.json and samples/; where a run was cut short, the command that began it goes on"
+    ))]
     Unreadable {
         /// The file.
         path: String,
@@ -101,9 +103,10 @@ impl RecordedRun {
     /// The names of the files in `samples/`.
     pub fn sample_files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path.join("samples")).into_iter().flatten().flatten();
-        let names: BTreeMap<String, ()> =
-            entries.map(|entry| (format!("samples/{}", entry.file_name().to_string_lossy()), ())).collect();
-        names.into_keys().collect()
+        let names = entries.map(|entry| format!("samples/{}", entry.file_name().to_string_lossy()));
+        // A write that was cut short left no file of the run.
+        let names: BTreeSet<String> = names.filter(|name| !name.ends_with(".part")).collect();
+        names.into_iter().collect()
     }
 }
 

@@ -5,17 +5,17 @@
 //! a generated text all that ends it. The file's name is a hash of the identity, and its first record is the identity itself, which is
 //! compared whole: no answer can reach another model.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record_file::{Order, RecordError, damaged, line_of, read_records, system_error};
+use super::record_file::{CHECKSUM, Order, RecordError, damaged, is_at, line_of, read_records, system_error};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::{Fingerprint, Response};
 
@@ -63,7 +63,7 @@ impl Key {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Record {
+pub(super) enum Record {
     Model { name: String, identity: Value },
     Answer { key: String, response: Response },
 }
@@ -78,40 +78,80 @@ pub struct ResponseCache {
 }
 
 /// The folder of the kept answers below that of all that is cached.
-fn folder_of(cache: &Path) -> PathBuf {
+pub(super) fn folder_of(cache: &Path) -> PathBuf {
     cache.join("responses")
 }
 
 impl ResponseCache {
-    /// Reads what `cache`, a folder, holds for the model `identity`, which people call `name`.
+    /// Reads what `cache`, a folder, holds for the model `identity`, which people call `name`: the answers to `wanted`, and no
+    /// others, since a file may hold many times as many. Gives back the lines that are damaged, with what is wrong with them; the
+    /// others stand for themselves, and the file is written again without the damaged ones.
     ///
     /// # Errors
-    /// The file is damaged or cannot be read; [`set_aside`](Self::set_aside) makes room for a new one.
-    pub fn open(cache: &Path, name: &str, identity: &Value) -> Result<Self, RecordError> {
+    /// The file cannot be read, or is of another model.
+    pub fn open(
+        cache: &Path,
+        name: &str,
+        identity: &Value,
+        wanted: &HashSet<Key>,
+    ) -> Result<(Self, Vec<(usize, String)>), RecordError> {
         let mut opened = Self::empty(cache, name, identity);
-        let bytes = match fs::read(&opened.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(opened),
+        let mut faults = Vec::new();
+        let mut file = match File::options().read(true).append(true).open(&opened.path) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((opened, faults)),
             Err(source) => return Err(system_error(&opened.path, "read", source)),
         };
-        let Self { path, answers, .. } = &mut opened;
-        let mut take = |line: usize, json: &str| -> Result<(), String> {
+        let mut number = 0;
+        loop {
+            let mut line = Vec::new();
+            let read = file.read_until(b'\n', &mut line);
+            read.map_err(|source| system_error(&opened.path, "read", source))?;
+            // A last line without its end was cut short, and is written over by who adds to the file.
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            number += 1;
+            if let Err(what) = opened.take(number, &line, wanted) {
+                if number == 1 {
+                    return Err(damaged(&opened.path, number, what));
+                }
+                faults.push((number, what));
+            }
+        }
+        // The time of the last use, by which old files go first; if it cannot be set the file only goes earlier.
+        let _ = file.get_ref().set_modified(SystemTime::now());
+        if !faults.is_empty() {
+            opened.rewrite(u64::MAX).map_err(|source| system_error(&opened.path, "written", source))?;
+        }
+        Ok((opened, faults))
+    }
+
+    /// Takes a line, if it is wanted.
+    fn take(&mut self, number: usize, line: &[u8], wanted: &HashSet<Key>) -> Result<(), String> {
+        // Most lines are of other requests: their checksums matter to those who want them.
+        if number > 1 && key_of_line(line).is_some_and(|key| !wanted.contains(&key)) {
+            return Ok(());
+        }
+        let mut taken = |_: usize, json: &str| -> Result<(), String> {
             let record = serde_json::from_str(json).map_err(|e| format!("no kept answer: {e}"))?;
-            match (line, record) {
-                (1, Record::Model { identity: found, .. }) if found == *identity => Ok(()),
+            match (number, record) {
+                (1, Record::Model { identity, .. }) if identity == self.identity => Ok(()),
                 (1, _) => Err("it is of another model".into()),
                 (_, Record::Answer { key, response }) => {
                     let key = Key::read(&key).ok_or("a key that is none")?;
-                    answers.insert(key, response);
+                    self.answers.insert(key, response);
                     Ok(())
                 }
                 (_, Record::Model { .. }) => Err("a second model".into()),
             }
         };
-        read_records(&bytes, Order::Loose, &mut take).map_err(|(line, what)| damaged(path, line, what))?;
-        // The time of the last use, by which old files go first; if it cannot be set the file only goes earlier.
-        let _ = File::options().append(true).open(&*path).and_then(|f| f.set_modified(SystemTime::now()));
-        Ok(opened)
+        read_records(line, Order::Loose, &mut taken).map(|_| ()).map_err(|(_, what)| what)
+    }
+
+    /// The file at `path`, of which nothing is read.
+    pub(super) fn unread(path: &Path, name: String, identity: Value) -> Self {
+        Self { path: path.to_path_buf(), name, identity, answers: HashMap::new() }
     }
 
     fn empty(cache: &Path, name: &str, identity: &Value) -> Self {
@@ -124,7 +164,7 @@ impl ResponseCache {
         line(&Record::Model { name: self.name.clone(), identity: self.identity.clone() })
     }
 
-    fn path_of(cache: &Path, identity: &Value) -> PathBuf {
+    pub(super) fn path_of(cache: &Path, identity: &Value) -> PathBuf {
         let name = Fingerprint::of(identity.to_string().as_bytes()).to_string();
         folder_of(cache).join(format!("{}.answers", &name[..32]))
     }
@@ -167,27 +207,66 @@ impl ResponseCache {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        // Opened each time: another process may have replaced the file by a smaller one.
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
-        file.lock()?;
+        let mut file = self.lock()?;
         let length = file.seek(SeekFrom::End(0))?;
-        let mut added = Vec::new();
-        if length == 0 {
-            added = self.header();
-        } else {
-            let whole = end_of_last_line(&mut file, length)?;
-            if whole < length {
-                // A process that was killed left a record cut short.
-                file.set_len(whole)?;
-                if whole == 0 {
-                    added = self.header();
-                }
-            }
+        let whole = end_of_last_line(&mut file, length)?;
+        if whole < length {
+            // A process that was killed left a record cut short.
+            file.set_len(whole)?;
         }
+        let mut added = if whole == 0 { self.header() } else { Vec::new() };
         added.extend(text);
         // The lock goes with the file.
         file.write_all(&added)
     }
+
+    /// The file, opened or made, and locked; another process may have put a smaller one in its place meanwhile.
+    fn lock(&self) -> std::io::Result<File> {
+        loop {
+            let file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
+            file.lock()?;
+            if is_at(&file, &self.path) {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// Writes the file again with the newest whole records that fit into `bound` bytes; how many bytes went.
+    pub(super) fn rewrite(&self, bound: u64) -> std::io::Result<u64> {
+        let mut file = self.lock()?;
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut bytes)?;
+        let header = self.header();
+        let room = bound.saturating_sub(header.len() as u64);
+        let mut kept = Vec::new();
+        let mut size = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n').skip(1).collect::<Vec<_>>().into_iter().rev()
+        {
+            let is_whole = read_records(line, Order::Loose, &mut |_, _| Ok(())).is_ok_and(|w| w.records == 1);
+            if !is_whole {
+                continue;
+            }
+            size += line.len() as u64;
+            if size > room {
+                break;
+            }
+            kept.push(line);
+        }
+        let text: Vec<u8> = header.into_iter().chain(kept.into_iter().rev().flatten().copied()).collect();
+        let partial = self.path.with_extension(format!("{}.part", std::process::id()));
+        if let Err(error) = fs::write(&partial, &text).and_then(|()| fs::rename(&partial, &self.path)) {
+            let _ = fs::remove_file(&partial);
+            return Err(error);
+        }
+        Ok((bytes.len() as u64).saturating_sub(text.len() as u64))
+    }
+}
+
+/// The key of a record's line, without reading the record.
+fn key_of_line(line: &[u8]) -> Option<Key> {
+    let digits = line.get(CHECKSUM + 1..)?.strip_prefix(b"{\"answer\":{\"key\":\"")?.get(..32)?;
+    Key::read(std::str::from_utf8(digits).ok()?)
 }
 
 fn line(record: &Record) -> Vec<u8> {
@@ -211,91 +290,11 @@ fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
     Ok(0)
 }
 
-/// A model's file, as a list of the cache shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CachedModel {
-    /// The file.
-    pub path: PathBuf,
-    /// Bytes of it.
-    pub bytes: u64,
-    /// When it was last read or written.
-    pub used: SystemTime,
-    /// What people called the model when it was first kept, and the model as it computes; none where the file's beginning is
-    /// damaged.
-    pub model: Option<(String, Value)>,
-    /// Answers: lines after the first.
-    pub answers: usize,
-}
-
-/// The files of `cache`, the last used first.
-///
-/// # Errors
-/// The folder or a file cannot be read.
-pub fn cached_models(cache: &Path) -> Result<Vec<CachedModel>, RecordError> {
-    let folder = folder_of(cache);
-    let mut models = Vec::new();
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(models),
-        Err(source) => return Err(system_error(&folder, "read", source)),
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        // Another process may remove it meanwhile.
-        let (Ok(facts), Ok(bytes)) = (entry.metadata(), fs::read(&path)) else { continue };
-        let mut model = None;
-        let first = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
-        let _ = read_records(first, Order::Loose, &mut |_, json| {
-            if let Ok(Record::Model { name, identity }) = serde_json::from_str(json) {
-                model = Some((name, identity));
-            }
-            Ok(())
-        });
-        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        let used = facts.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let answers = lines.saturating_sub(1);
-        models.push(CachedModel { path, bytes: facts.len(), used, model, answers });
-    }
-    models.sort_by(|a, b| (b.used, &a.path).cmp(&(a.used, &b.path)));
-    Ok(models)
-}
-
-/// What [`prune`] removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pruned {
-    /// Files.
-    pub files: usize,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// Removes files, those first that were not used for longest, until at most `bound` bytes are left, and all that were not used
-/// since `since`.
-///
-/// # Errors
-/// A file cannot be removed.
-pub fn prune(cache: &Path, bound: u64, since: Option<SystemTime>) -> Result<Pruned, RecordError> {
-    let mut pruned = Pruned::default();
-    let mut kept = 0u64;
-    for model in cached_models(cache)? {
-        let old = since.is_some_and(|since| model.used < since);
-        if !old && kept + model.bytes <= bound {
-            kept += model.bytes;
-            continue;
-        }
-        fs::remove_file(&model.path).map_err(|source| system_error(&model.path, "removed", source))?;
-        pruned.files += 1;
-        pruned.bytes += model.bytes;
-    }
-    Ok(pruned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
     use std::sync::Arc;
-    use std::time::Duration;
 
     fn scored(loglikelihood: f64) -> Response {
         Response::Loglikelihood {
@@ -312,6 +311,16 @@ mod tests {
         Key::of(&request, &Fingerprint::of(b""))
     }
 
+    fn all() -> HashSet<Key> {
+        (0..10).map(key).collect()
+    }
+
+    fn open(cache: &Path, identity: &Value) -> ResponseCache {
+        let (opened, faults) = ResponseCache::open(cache, "m", identity, &all()).unwrap();
+        assert_eq!(faults, []);
+        opened
+    }
+
     #[test]
     fn answers_are_found_by_the_same_model_alone() {
         let cache = tempfile::tempdir().unwrap();
@@ -323,19 +332,19 @@ mod tests {
             models.push(json!(facts.map(|name| (name, value(name)))));
         }
         for (n, identity) in models.iter().enumerate() {
-            let mut cache = ResponseCache::open(cache.path(), "m", identity).unwrap();
+            let mut cache = open(cache.path(), identity);
             assert_eq!(cache.find(&key(7)), None, "{identity}");
             cache.add([(key(7), &scored(-(n as f64)))]).unwrap();
         }
         for (n, identity) in models.iter().enumerate() {
-            let cache = ResponseCache::open(cache.path(), "m", identity).unwrap();
+            let cache = open(cache.path(), identity);
             assert_eq!(cache.find(&key(7)), Some(&scored(-(n as f64))));
             assert_eq!(cache.find(&key(8)), None);
         }
         // A file under another model's name is of no use to it.
         let path = |n: usize| ResponseCache::path_of(cache.path(), &models[n]);
         fs::copy(path(0), path(1)).unwrap();
-        let error = ResponseCache::open(cache.path(), "m", &models[1]).unwrap_err();
+        let error = ResponseCache::open(cache.path(), "m", &models[1], &all()).unwrap_err();
         assert!(error.to_string().contains("another model"), "{error}");
     }
 
@@ -370,58 +379,37 @@ mod tests {
     fn a_record_cut_short_is_written_over_and_damage_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let identity = json!({"weights": "a"});
-        let mut cache = ResponseCache::open(folder.path(), "m", &identity).unwrap();
+        let mut cache = open(folder.path(), &identity);
         cache.add([(key(1), &scored(-1.0))]).unwrap();
         let path = ResponseCache::path_of(folder.path(), &identity);
         let whole = fs::read(&path).unwrap();
         for cut in 0..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
-            let mut cache = ResponseCache::open(folder.path(), "m", &identity).unwrap();
+            let mut cache = open(folder.path(), &identity);
             cache.add([(key(2), &scored(-2.0))]).unwrap();
-            let cache = ResponseCache::open(folder.path(), "m", &identity).unwrap();
+            let cache = open(folder.path(), &identity);
             assert_eq!(cache.find(&key(2)), Some(&scored(-2.0)), "cut at {cut}");
         }
-        let mut other = whole.clone();
+        // Each record stands for itself: one that is damaged takes no other with it, and is gone after it was told.
+        fs::write(&path, &whole).unwrap();
+        open(folder.path(), &identity).add([(key(2), &scored(-2.0))]).unwrap();
+        let mut other = fs::read(&path).unwrap();
         other[whole.len() - 10] ^= 1;
         fs::write(&path, &other).unwrap();
-        assert!(matches!(
-            ResponseCache::open(folder.path(), "m", &identity),
-            Err(RecordError::Damaged { line: 2, .. })
-        ));
+        let (cache, faults) = ResponseCache::open(folder.path(), "m", &identity, &all()).unwrap();
+        assert_eq!(faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2]);
+        assert_eq!((cache.find(&key(1)), cache.find(&key(2))), (None, Some(&scored(-2.0))));
+        let cache = open(folder.path(), &identity);
+        assert_eq!((cache.find(&key(1)), cache.find(&key(2))), (None, Some(&scored(-2.0))));
+        // A damaged beginning says nothing about whose the answers are.
+        let mut other = fs::read(&path).unwrap();
+        other[40] ^= 1;
+        fs::write(&path, &other).unwrap();
+        let error = ResponseCache::open(folder.path(), "m", &identity, &all()).unwrap_err();
+        assert!(matches!(error, RecordError::Damaged { line: 1, .. }));
         let mut cache = ResponseCache::set_aside(folder.path(), "m", &identity);
         cache.add([(key(3), &scored(-3.0))]).unwrap();
-        let cache = ResponseCache::open(folder.path(), "m", &identity).unwrap();
+        let cache = open(folder.path(), &identity);
         assert_eq!((cache.find(&key(1)), cache.find(&key(3))), (None, Some(&scored(-3.0))));
-    }
-
-    #[test]
-    fn what_was_not_used_for_longest_goes_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let identities: Vec<Value> = (0..4).map(|n| json!({"weights": n})).collect();
-        let now = SystemTime::now();
-        for (n, identity) in identities.iter().enumerate() {
-            let mut cache = ResponseCache::open(folder.path(), "m", identity).unwrap();
-            cache.add([(key(1), &scored(-1.0))]).unwrap();
-            let file = File::options().append(true).open(ResponseCache::path_of(folder.path(), identity));
-            // The last is of a day that the clock has since been set back from.
-            let used = if n == 3 {
-                now + Duration::from_secs(86400)
-            } else {
-                now - Duration::from_secs(60 * n as u64)
-            };
-            file.unwrap().set_modified(used).unwrap();
-        }
-        let models = cached_models(folder.path()).unwrap();
-        let order: Vec<u64> =
-            models.iter().map(|m| m.model.as_ref().unwrap().1["weights"].as_u64().unwrap()).collect();
-        assert_eq!(order, [3, 0, 1, 2]);
-        assert!(models.iter().all(|model| model.answers == 1));
-        let bytes = models[0].bytes;
-        assert_eq!(prune(folder.path(), 10 * bytes, None).unwrap(), Pruned::default());
-        assert_eq!(prune(folder.path(), 3 * bytes, None).unwrap(), Pruned { files: 1, bytes });
-        let since = now - Duration::from_secs(30);
-        assert_eq!(prune(folder.path(), 10 * bytes, Some(since)).unwrap().files, 1);
-        assert_eq!(cached_models(folder.path()).unwrap().len(), 2);
-        assert_eq!(prune(folder.path(), 0, None).unwrap().files, 2);
     }
 }

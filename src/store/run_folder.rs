@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::journal::{History, JOURNAL, Journal, glance};
 use super::record_file::RecordError;
 use super::samples::{sample_line, samples_file};
-use super::shape::{RunRecord, results_json, run_json};
+use super::shape::{RunRecord, results_json, run_json, seal_of};
 use crate::vocabulary::Fingerprint;
 
 /// A run's folder cannot be made or written.
@@ -124,6 +124,21 @@ impl RunFolder {
         (None, busy)
     }
 
+    /// Removes what processes left below `parent` that were killed before they had written what run theirs is.
+    pub fn sweep(parent: &Path) {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let alone = || fs::read_dir(&path).is_ok_and(|entries| entries.count() == 1);
+            if path.join(JOURNAL).exists() && alone() && glance(&path.join(JOURNAL)).is_none() {
+                // Who is about to write it has its lock; a damaged one is an error here, and stays.
+                if let Ok((mut folder, History { identity: None, .. })) = Self::open(&path) {
+                    (folder.begun, folder.made) = (true, vec![path]);
+                    folder.close();
+                }
+            }
+        }
+    }
+
     /// Checks that folders can be made below `parent`.
     ///
     /// # Errors
@@ -142,28 +157,46 @@ impl RunFolder {
         &self.path
     }
 
-    /// Removes what was made for this run, if no answer came of it; whether something stays.
-    pub fn close(self) -> bool {
-        let stays = !self.begun || self.journal.has_answers;
-        if !stays {
+    /// Removes what was made for this run, if no answer came of it.
+    pub fn close(self) {
+        if self.begun && !self.journal.has_answers && self.journal.check_place().is_ok() {
             // What cannot be removed stays, and is no harm.
             let _ = fs::remove_file(self.path.join(JOURNAL));
             remove_empty(&self.made);
         }
-        stays
     }
 
-    /// Whether results were written here.
+    /// Whether the run's files are there, and what `run.json` says of them.
     pub fn is_written(&self) -> bool {
-        self.path.join("results.json").exists() && self.path.join("run.json").exists()
+        let read = |name: &str| fs::read(self.path.join(name)).ok();
+        let Some(run) = read("run.json").and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+        else {
+            return false;
+        };
+        let sealed = run.as_object().is_some_and(|fields| run["seal"] == seal_of(fields).to_string());
+        let mut files = run["files"].as_array().into_iter().flatten();
+        sealed
+            && files.all(|file| {
+                let bytes = file["path"].as_str().and_then(read);
+                bytes.is_some_and(|bytes| file["blake3"] == Fingerprint::of(&bytes).to_string())
+            })
     }
 
     /// Writes a run: `samples/<task>.jsonl` with a line a document, then `results.json`, then `run.json`, which names the others
-    /// with their hashes. Each file is written whole or not at all; one that cannot be written does not keep the others from being so.
+    /// with their hashes. Each file is written whole or not at all; one that cannot be written does not keep the others from being
+    /// so, but for `run.json`, which stands for all of them.
     ///
     /// # Errors
     /// The first file that cannot be written.
     pub fn write_run(&self, record: &mut RunRecord<'_>) -> Result<(), StoreError> {
+        self.journal.check_place()?;
+        // That of an earlier session would not fit the files of this one.
+        match fs::remove_file(self.path.join("run.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(unwritable(&self.path.join("run.json"), error));
+            }
+            _ => {}
+        }
         let mut first = None;
         let mut write = |name: &Path, bytes: Vec<u8>| {
             if let Err(source) = self.write(name, &bytes) {
@@ -181,8 +214,14 @@ impl RunFolder {
         }
         let results = write(Path::new("results.json"), pretty(&results_json(record)));
         record.files.push(results);
-        write(Path::new("run.json"), pretty(&run_json(record)));
-        first.map_or(Ok(()), Err)
+        match first {
+            None => {
+                let name = Path::new("run.json");
+                let written = self.write(name, &pretty(&run_json(record)));
+                written.map_err(|source| unwritable(&self.path.join(name), source))
+            }
+            Some(error) => Err(error),
+        }
     }
 
     fn write(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -192,10 +231,15 @@ impl RunFolder {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut file = fs::File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, &path)?;
+        let written = fs::File::create(&partial).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        if let Err(error) = written.and_then(|()| fs::rename(&partial, &path)) {
+            // On a full disk it takes the room that the journal needs.
+            let _ = fs::remove_file(&partial);
+            return Err(error);
+        }
         if let Some(folder) = path.parent() {
             sync_folder(folder);
         }

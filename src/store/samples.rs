@@ -6,10 +6,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::vocabulary::{Gold, Outcome, Response, View};
+use crate::vocabulary::{Fingerprint, Gold, Outcome, Response, View};
+
+/// Bytes of a task's name in the name of its file.
+const LONGEST_NAME: usize = 200;
 
 /// A task's file of samples, in a run's folder. Characters that no file's name may have, and their mark, are written as `%` and
-/// two hexadecimal digits.
+/// two hexadecimal digits; a very long name is cut, and ends with a hash of the whole.
 pub fn samples_file(task: &str) -> PathBuf {
     let mut name = String::new();
     for character in task.chars() {
@@ -17,6 +20,12 @@ pub fn samples_file(task: &str) -> PathBuf {
             '/' | '\\' | '%' | '\0' => name.push_str(&format!("%{:02x}", character as u32)),
             _ => name.push(character),
         }
+    }
+    // Systems allow some 255 bytes.
+    if name.len() > LONGEST_NAME {
+        let end = (0..=LONGEST_NAME).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+        let hash = Fingerprint::of(name.as_bytes()).to_string();
+        name = format!("{}%{:.16}", &name[..end], hash);
     }
     Path::new("samples").join(name + ".jsonl")
 }
@@ -161,5 +170,8 @@ mod tests {
             names.iter().map(|name| samples_file(name)).collect();
         assert_eq!(files.len(), names.len());
         assert_eq!(samples_file("a/b"), Path::new("samples/a%2fb.jsonl"));
+        let long = "ä".repeat(300);
+        assert!(samples_file(&long).as_os_str().len() < 240);
+        assert_ne!(samples_file(&long), samples_file(&(long.clone() + "b")));
     }
 }

@@ -36,6 +36,8 @@ pub struct ModelRecord {
     pub config: Fingerprint,
     /// Tokenizer file with its hash.
     pub tokenizer: (String, Fingerprint),
+    /// Tokens that end a text: the model's own and the tokenizer's.
+    pub end_of_text: Vec<u32>,
     /// Whether it is the built-in sample.
     pub sample: bool,
 }
@@ -91,12 +93,12 @@ pub struct RunRecord<'a> {
 pub struct Answers {
     /// Requests of the run.
     pub requests: usize,
-    /// Answered by earlier sessions.
-    pub from_journal: usize,
-    /// Answered by other runs.
-    pub from_cache: usize,
-    /// Answered by the model in this session.
+    /// Answered by the model for this run, in all sessions.
     pub computed: usize,
+    /// Answered by the model for other runs, and found again in any session.
+    pub from_cache: usize,
+    /// Those of both that were in the journal when this session began.
+    pub kept_before: usize,
 }
 
 /// `results.json`: lm-evaluation-harness's shape, and the suite.
@@ -162,7 +164,8 @@ fn suite_json(suite: &SuiteRecord) -> Value {
     })
 }
 
-fn split_json(split: &SplitRecord) -> Value {
+/// What `run.json` says of a split.
+pub fn split_json(split: &SplitRecord) -> Value {
     let mut record = json!({
         "id": split.id,
         "config": split.config,
@@ -181,7 +184,7 @@ fn split_json(split: &SplitRecord) -> Value {
             record["unpinned_because"] = json!(reason);
             record["expected_rows"] = (*rows).into();
         }
-        Pin::Same | Pin::Unknown | Pin::Sample => {}
+        Pin::Same | Pin::Own | Pin::Unknown | Pin::Sample => {}
     }
     record
 }
@@ -190,7 +193,7 @@ fn split_json(split: &SplitRecord) -> Value {
 pub fn run_json(run: &RunRecord<'_>) -> Value {
     let mut record = json!({
         "assay": env!("CARGO_PKG_VERSION"),
-        "numerics": NUMERICS,
+        "numerics": *NUMERICS,
         "arguments": run.arguments,
         "started": rfc3339(run.started),
         "interrupted": run.interrupted,
@@ -215,6 +218,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "datasets_folder": run.datasets,
         "include": run.include,
         "tasks": run.tasks.iter().map(|task| (task.task.to_string(), task_json(task, run))).collect::<Map<_, _>>(),
+        "end_of_text": run.model.end_of_text,
         "identity": run.identity,
         "files": files_json(&run.files),
     });
@@ -285,7 +289,6 @@ fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
         ("tokens_computed", (|work| work.tokens_computed) as fn(&SessionWork) -> usize),
         ("tokens_generated", |work| work.tokens_generated),
         ("passes", |work| work.passes),
-        ("requests_computed", |work| work.requests_computed),
     ] {
         cost.insert(name.into(), (before(of) + of(&run.session)).into());
     }

@@ -95,6 +95,8 @@ struct Declaration {
     fingerprint: Fingerprint,
     tags: Vec<String>,
     included: bool,
+    /// Whether the working folder's files stand in the place of the binary's own.
+    own: bool,
 }
 
 /// One of a group's tasks, tags or groups, and the keys that the group sets in its tasks.
@@ -121,6 +123,8 @@ pub struct TaskIndex {
     order: Vec<String>,
     groups: BTreeMap<String, Vec<Member>>,
     suites: Vec<Suite>,
+    /// Whether the working folder has files in the place of the binary's own.
+    has_own_files: bool,
 }
 
 /// Tasks that were chosen.
@@ -141,10 +145,11 @@ impl TaskIndex {
     /// # Errors
     /// A folder or file that cannot be read or is no YAML; a name declared twice.
     pub fn load(include: &[PathBuf]) -> Result<Self, TaskError> {
-        let mut index =
-            Self { tasks: BTreeMap::new(), order: Vec::new(), groups: BTreeMap::new(), suites: Vec::new() };
         let built_in = builtin::folders(BUILTIN).into_iter().flat_map(|folder| builtin::list(&folder));
-        for path in built_in.filter(|path| is_yaml(Path::new(path))) {
+        let built_in: Vec<String> = built_in.filter(|path| is_yaml(Path::new(path))).collect();
+        let mut index = Self::empty();
+        index.has_own_files = built_in.iter().any(|path| builtin::is_replaced(path));
+        for path in built_in {
             index.add(Path::new(&path), false)?;
         }
         for folder in include {
@@ -163,26 +168,37 @@ impl TaskIndex {
     /// # Errors
     /// As [`load`](Self::load); an `include` too, as nothing is read.
     pub fn of_source(source: &str, path: &Path) -> Result<Self, TaskError> {
-        let mut index =
-            Self { tasks: BTreeMap::new(), order: Vec::new(), groups: BTreeMap::new(), suites: Vec::new() };
+        let mut index = Self::empty();
         let node = parse(source, Arc::from(path)).map_err(SchemaError::from)?;
         if let Some(include) = get(&node, "include") {
             let (place, path) = (include.place.clone(), path.display().to_string());
             let source = std::io::Error::other("the file stands alone here");
             return Err(TaskError::Include { place, path, source });
         }
-        index.declare(node, source.as_bytes(), true)?;
+        index.declare(node, source.as_bytes(), true, false)?;
         Ok(index)
+    }
+
+    fn empty() -> Self {
+        let (tasks, order, groups, suites) = Default::default();
+        Self { tasks, order, groups, suites, has_own_files: false }
     }
 
     fn add(&mut self, path: &Path, included: bool) -> Result<(), TaskError> {
         let mut sources = Vec::new();
         let node = read_with_includes(path, included, &mut sources, &mut Vec::new())?;
-        self.declare(node, &sources, included)
+        // What a file includes is not known by name here: any file that is not the binary's own counts.
+        let includes = get(&node, "include").is_some();
+        let own = !included
+            && match includes {
+                true => self.has_own_files,
+                false => builtin::is_replaced(&path.to_string_lossy()),
+            };
+        self.declare(node, &sources, included, own)
     }
 
     /// Adds what the mapping at `node` declares, which was read from `sources`.
-    fn declare(&mut self, node: Node, sources: &[u8], included: bool) -> Result<(), TaskError> {
+    fn declare(&mut self, node: Node, sources: &[u8], included: bool, own: bool) -> Result<(), TaskError> {
         if get(&node, "suite").is_some() {
             self.suites.push(read_suite(node)?);
             return Ok(());
@@ -209,7 +225,7 @@ impl TaskIndex {
                 }
             }
             let declaration =
-                Declaration { node, constants, fingerprint: fingerprint.clone(), tags, included };
+                Declaration { node, constants, fingerprint: fingerprint.clone(), tags, included, own };
             match self.tasks.get(&name) {
                 Some(other) if other.included == included => {
                     return Err(TaskError::Twice { place, name, other: other.node.place.clone() });
@@ -346,13 +362,13 @@ impl TaskIndex {
         let Some(declaration) = self.tasks.get(name) else {
             return Err(TaskError::Unknown { name: name.into(), hint: "`assay tasks` lists all".into() });
         };
-        let Declaration { mut node, constants, mut fingerprint, included, .. } = declaration.clone();
+        let Declaration { mut node, constants, mut fingerprint, included, own, .. } = declaration.clone();
         if let (Yaml::Map(entries), false) = (&mut node.yaml, overrides.is_empty()) {
             *entries = merged(overrides, entries);
             fingerprint = Fingerprint::of(format!("{fingerprint} {}", node.to_json()).as_bytes());
         }
         // A group of one's own that sets keys of a built-in task makes another task of it.
-        let included = included || !overrides.is_empty();
+        let included = included || own || !overrides.is_empty();
         Ok(Task { included, ..read_task(node, constants, fingerprint)? })
     }
 }

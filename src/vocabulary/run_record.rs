@@ -66,6 +66,8 @@ pub struct SplitRecord {
 pub enum Pin {
     /// They are those of the hub.
     Same,
+    /// They are what a manifest of the user's own says, in the place of one that this program brings.
+    Own,
     /// They are others.
     Changed {
         /// The hash of those of the hub.
@@ -91,6 +93,7 @@ impl Pin {
     pub fn word(&self) -> &'static str {
         match self {
             Pin::Same => "same",
+            Pin::Own => "own",
             Pin::Changed { .. } => "changed",
             Pin::Unpinned { .. } => "unpinned",
             Pin::Unknown => "unknown",

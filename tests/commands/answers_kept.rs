@@ -35,10 +35,23 @@ fn a_complete_run_is_not_written_again() {
         stderr(&again)
     );
     assert_eq!((std::fs::read(out.join("run.json")).unwrap(), results(&out)), (run, written.clone()));
-    // What somebody removed is written again.
-    std::fs::remove_file(out.join("results.json")).unwrap();
-    eval(folder.path(), &arguments);
-    assert_eq!(results(&out), written);
+    // What somebody removed or changed is written again, and what the run cost is not forgotten over that.
+    let cost = |run: &Value| {
+        [&run["tokens_computed"], &run["passes"], &run["answers"]["computed"]].map(Value::clone)
+    };
+    let first = cost(&run_json(&out));
+    for damage in [
+        |out: &Path| std::fs::remove_file(out.join("results.json")),
+        |out: &Path| std::fs::write(out.join("results.json"), b"{"),
+        |out: &Path| std::fs::remove_dir_all(out.join("samples")),
+        |out: &Path| std::fs::write(out.join("run.json"), b"{}"),
+    ] {
+        damage(&out).unwrap();
+        eval(folder.path(), &arguments);
+        assert_eq!(results(&out), written);
+        assert_eq!(cost(&run_json(&out)), first);
+        assert!(assay(folder.path()).args(["verify", "out"]).output().unwrap().status.success());
+    }
 }
 
 #[test]
@@ -134,9 +147,50 @@ fn damage_to_the_cache_is_told_and_computed_again() {
     bytes[middle] ^= 4;
     std::fs::write(&file, &bytes).unwrap();
     let output = eval(folder, &[&job[..], &["two"]].concat());
-    assert!(stderr(&output).contains("warning: the response cache is put aside and begun anew:"));
-    assert_eq!(count(folder, "two", "from_cache"), 0);
+    assert!(
+        stderr(&output)
+            .contains("warning: 1 damaged answers in the response cache are dropped, the first in line ")
+    );
+    assert_eq!(count(folder, "two", "computed"), 1, "the others stand for themselves");
     assert_eq!(results(&folder.join("one")), results(&folder.join("two")));
     eval(folder, &[&job[..], &["three"]].concat());
     assert_eq!(count(folder, "three", "computed"), 0);
+}
+
+#[test]
+fn what_other_runs_answered_stays_known_as_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    eval(folder, &["--tasks", "winogrande", "--limit", "2", "--output", "first"]);
+    let job = ["--tasks", "winogrande", "--limit", "4", "--output", "second"];
+    eval(folder, &job);
+    // As after a kill between the last answer and the results.
+    let journal = folder.join("second/journal");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("{\"finished\"")).collect();
+    std::fs::write(&journal, lines.join("\n") + "\n").unwrap();
+    eval(folder, &job);
+    assert_eq!((count(folder, "second", "from_cache"), count(folder, "second", "computed")), (4, 4));
+    assert_eq!(count(folder, "second", "kept_before"), 8);
+}
+
+#[test]
+fn tokens_that_end_a_text_are_part_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = folder.join("model");
+    std::fs::create_dir(&model).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(super::repository("sample_model").join(file), model.join(file)).unwrap();
+    }
+    let job = ["--tasks", "gsm8k", "--limit", "2", "--model", "model", "--output"];
+    eval(folder, &[&job[..], &["one"]].concat());
+    std::fs::write(model.join("tokenizer_config.json"), br#"{"eos_token": "="}"#).unwrap();
+    let again = assay(folder).arg("eval").args(job).arg("one").output().unwrap();
+    assert_eq!(again.status.code(), Some(2));
+    assert!(stderr(&again).contains("the folder holds another run: end_of_text.1: "), "{}", stderr(&again));
+    eval(folder, &[&job[..], &["two"]].concat());
+    assert_eq!(count(folder, "two", "from_cache"), 0);
+    let said = String::from_utf8(assay(folder).args(["verify", "one"]).output().unwrap().stdout).unwrap();
+    assert!(said.contains("differs      tokens that end a text: "), "{said}");
 }

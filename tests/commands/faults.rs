@@ -165,7 +165,8 @@ fn a_damaged_file_of_results_does_not_matter_to_a_run_that_goes_on() {
     let output = assay(folder.path()).args(JOB).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(results(&out), expected);
-    assert_eq!(run_json(&out)["answers"]["computed"], 0);
+    let run = run_json(&out);
+    assert_eq!(run["answers"]["kept_before"], run["answers"]["requests"]);
 }
 
 /// A folder with a model and a task of one's own, and the command that scores the one on the other.
@@ -234,4 +235,40 @@ fn files_that_change_under_a_run_do_not_reach_it_and_do_not_go_on_with_it() {
         assert!(assay(place).args(&job).output().unwrap().status.success());
         assert_eq!(results(&place.join("out")), expected);
     }
+}
+
+#[test]
+fn a_journal_that_is_taken_away_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let job = own_run(place);
+    let mut child = assay(place);
+    let mut child = child.args(&job).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let journal = place.join("out").join(JOURNAL);
+    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("{\"answer\":")) {
+        assert!(child.try_wait().unwrap().is_none(), "too fast to be caught");
+    }
+    std::fs::remove_dir_all(place.join("out")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(
+        said.contains("error: out/journal: cannot be written: it was moved or removed\nhint: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_a_kill_leaves_before_a_run_has_a_name_is_swept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join("results/sample_model-20200101T000000");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join(JOURNAL), b"0123456789abcdef {\"run\":{\"ass").unwrap();
+    let other = folder.path().join("results/notes");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join(JOURNAL), b"my own journal\n").unwrap();
+    let output =
+        assay(folder.path()).args(["eval", "--tasks", "winogrande", "--limit", "1"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!left.exists() && other.join(JOURNAL).exists());
 }

@@ -93,7 +93,7 @@ fn a_run_killed_at_any_moment_goes_on_and_ends_the_same() {
         assert_eq!(results(&out), expected, "after {kills} kills");
         let run = run_json(&out);
         let count = |name: &str| run["answers"][name].as_u64().unwrap() as usize;
-        assert_eq!(count("from_journal") + count("from_cache") + count("computed"), requests);
+        assert_eq!(count("from_cache") + count("computed"), requests);
         // The journal refuses a second answer to a request, so none was computed and kept twice.
         assert_eq!(answers(&out), requests);
     }
@@ -133,7 +133,7 @@ fn the_same_command_without_a_folder_finds_its_run_again() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(runs().len(), 2);
     assert!(stderr(&output).contains(&format!("going on with the run in {}", "results/sample_model-")));
-    assert_eq!(run_json(out)["answers"]["from_journal"], kept);
+    assert_eq!(run_json(out)["answers"]["kept_before"], kept);
 
     // Once it is finished, the same command begins anew.
     assert!(command().output().unwrap().status.success());
@@ -168,6 +168,6 @@ fn ctrl_c_keeps_what_is_answered_and_says_how_to_go_on() {
     let output = assay(folder.path()).args(JOB).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(results(&out), expected);
-    assert_eq!(run_json(&out)["answers"]["from_journal"], kept);
+    assert_eq!(run_json(&out)["answers"]["kept_before"], kept);
     assert_eq!(run_json(&out)["earlier_sessions"].as_array().unwrap().len(), 1);
 }

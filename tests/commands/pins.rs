@@ -244,3 +244,43 @@ fn a_real_split_in_another_format_has_the_same_hash() {
         assert_eq!(json!(*found.rows), json!(*original.rows), "{dataset:?} {split}");
     }
 }
+
+#[test]
+fn files_in_the_place_of_assay_s_own_keep_a_run_from_being_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let row = "{\"question\": \"How much is 1+1?\", \"answer\": \"#### 2\"}\n";
+    for split in ["test", "train"] {
+        write(folder, &format!("data/openai/gsm8k/main/{split}.jsonl"), &row.repeat(6));
+    }
+    let eval = |out: &str| {
+        let mut command = assay(folder);
+        command.args(["eval", "--tasks", "gsm8k", "--datasets", "data", "--output", out]);
+        command.output().unwrap()
+    };
+    assert_eq!(eval("a").status.code(), Some(2), "these are not the hub's rows");
+    let listed = assay(folder).args(["datasets", "--datasets", "data", "--format", "json"]).output().unwrap();
+    let found: Vec<Value> = serde_json::from_str(&stdout(&listed)).unwrap();
+    let hash = found.iter().find_map(|pin| {
+        let test = pin["id"] == "openai/gsm8k" && pin["split"] == "test";
+        test.then(|| pin["content_blake3"].as_str().unwrap().to_string())
+    });
+    let pin = format!("{{rows: 6, blake3: {}}}", hash.unwrap());
+    let manifest = format!(
+        "hub_id: openai/gsm8k\ncolumns: {{question: string, answer: string}}\nconfigs: {{main: {{test: {pin}, train: {pin}}}}}\n"
+    );
+    write(folder, "datasets/gsm8k.yaml", &manifest);
+    let output = eval("b");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let results = std::fs::read_to_string(folder.join("b/results.json")).unwrap();
+    let results: Value = serde_json::from_str(&results).unwrap();
+    let reasons = results["suite"]["unranked_because"].to_string();
+    assert!(reasons.contains("a manifest of one's own for "), "{reasons}");
+
+    let task = std::fs::read_to_string(super::repository("tasks/leaderboard_v1/gsm8k.yaml")).unwrap();
+    write(folder, "tasks/leaderboard_v1/gsm8k.yaml", &format!("{task}# changed\n"));
+    let output = eval("c");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let results = std::fs::read_to_string(folder.join("c/results.json")).unwrap();
+    assert!(results.contains("a task file of one's own for gsm8k"), "{results}");
+}

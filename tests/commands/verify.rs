@@ -37,27 +37,35 @@ fn an_untouched_run_is_what_its_record_says() {
     insta::assert_snapshot!(stdout(&output), @r"
     same         run.json
     same         file (4)
+    same         facts of the record
+    same         facts in results.json
+    same         whether it is ranked
     same         metrics (3)
     same         columns and average of leaderboard_v1
     same         the run that the journal is of
+    same         work in the journal
     same         answers in the journal (33)
     same         weights built-in/model.safetensors
     same         configuration of the model
     same         tokenizer
+    same         tokens that end a text
     same         task file (3)
+    same         requests cut to the model's context (3)
     same         rows (5)
     same         prompts (3)
     same         tokens (3)
+    same         lighteval's hashes, documents and shots (3)
     same         choices and right answers (3)
+    not checked  times, memory, threads and arguments: only the record tells them
     not checked  the model's answers themselves: only the model can give them again: `assay eval --no-cache`
-    31 the same, 0 differ, 1 not checked
+    42 the same, 0 differ, 2 not checked
     ");
     // It may be moved, and looked at from anywhere.
     std::fs::rename(folder.path().join("out"), folder.path().join("moved")).unwrap();
     let all = verify(folder.path(), &["moved", "--format", "json"]);
     assert!(all.status.success());
     let findings: Vec<Value> = serde_json::from_str(&stdout(&all)).unwrap();
-    assert_eq!(findings.len(), 32);
+    assert_eq!(findings.len(), 44);
     assert!(findings.iter().all(|finding| finding["verdict"] != "differs"));
 }
 
@@ -188,6 +196,19 @@ fn two_runs_are_compared_by_what_they_asked_before_their_scores() {
         place("differs      task gsm8k: num_fewshot `5` in out, `1` in other; prompts ") < place("scores")
     );
     assert!(said.contains("same         task truthfulqa_mc\n"), "it has no shots: {said}");
+    // Answers may differ where no score does.
+    edit(&folder.path().join("twin"), "samples/gsm8k.jsonl", "\"text\":\"", "\"text\":\"x");
+    let output = verify(folder.path(), &["out", "--against", "twin"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output);
+    assert!(
+        said.contains("differs      samples of gsm8k: 1 of 3 documents, the first in line 1\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("differs      files of twin, beside its record: file of samples/gsm8k.jsonl"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -254,4 +275,47 @@ fn the_cache_is_shown_and_pruned() {
     assert_eq!(listed["models"].as_array().unwrap().len(), 0, "no model fits into one byte");
     assay(&["cache", "prune", "--older-than", "1h"]);
     assay(&["cache", "prune", "--all"]);
+}
+
+/// Whoever edits a record and seals it again has to make it agree with everything else.
+#[test]
+fn an_edited_record_with_a_new_seal_still_shows() {
+    let folder = evaluated();
+    let out = folder.path().join("out");
+    let whole: Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
+    let edits: [(&str, Value); 18] = [
+        ("/dtype", "bfloat16".into()),
+        ("/kernels", "plain".into()),
+        ("/numerics", "0".into()),
+        ("/assay", "9.9.9".into()),
+        ("/model/name", "other".into()),
+        ("/end_of_text", Value::Array(Vec::new())),
+        ("/interrupted", true.into()),
+        ("/tokens_computed", 1.into()),
+        ("/answers/from_cache", 3.into()),
+        ("/tasks/gsm8k/near_ties/acc", 7.into()),
+        ("/tasks/gsm8k/truncated_requests", 7.into()),
+        ("/tasks/gsm8k/available", 7.into()),
+        ("/tasks/gsm8k/num_fewshot", 7.into()),
+        ("/tasks/gsm8k/lighteval/hash_full_prompts", "0".into()),
+        ("/tasks/gsm8k/datasets/0/rows", 7.into()),
+        ("/tasks/gsm8k/datasets/0/pin", "same".into()),
+        ("/tasks/gsm8k/included", true.into()),
+        ("/limit", Value::Null),
+    ];
+    for (place, value) in edits {
+        let mut edited = whole.clone();
+        *edited.pointer_mut(place).unwrap_or_else(|| panic!("no {place}")) = value;
+        let seal = assay::store::seal_of(edited.as_object().unwrap());
+        edited["seal"] = seal.to_string().into();
+        std::fs::write(out.join("run.json"), format!("{edited:#}\n")).unwrap();
+        let output = verify(folder.path(), &["out"]);
+        assert_eq!(output.status.code(), Some(1), "{place}: {}", stdout(&output));
+        assert!(stdout(&output).starts_with("same         run.json\n"));
+    }
+    std::fs::write(out.join("run.json"), format!("{whole:#}\n")).unwrap();
+    std::fs::remove_file(out.join("results.json")).unwrap();
+    let output = verify(folder.path(), &["out"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("differs      results.json: out/results.json: cannot be read"));
 }

@@ -1,0 +1,98 @@
+//! What two runs do not have in common.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::verify::{Findings, Verdict, check_files, same_or};
+use crate::store::{RecordedRun, differences, samples_file, shown};
+
+/// What two records do not agree on, before any score; then the scores.
+pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) {
+    let identity = |run: &RecordedRun| by_task(run.get(&["identity"]));
+    let (left, right) = (identity(run), identity(other));
+    let names: Vec<&String> =
+        left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
+    for name in names {
+        let null = Value::Null;
+        let (a, b) = (left.get(name).unwrap_or(&null), right.get(name).unwrap_or(&null));
+        let found = differences(a, b);
+        let how: Vec<String> = found
+            .iter()
+            .map(|d| {
+                let path = if d.path.is_empty() { String::new() } else { format!("{} ", d.path) };
+                format!(
+                    "{path}{} in {}, {} in {}",
+                    shown(d.left.as_ref()),
+                    run.path.display(),
+                    shown(d.right.as_ref()),
+                    other.path.display()
+                )
+            })
+            .collect();
+        findings.add(name.as_str(), same_or(how.is_empty(), || how.join("; ")));
+    }
+    // Neither side is worth comparing if it is not what its own record says.
+    for side in [run, other] {
+        let mut own = Findings::default();
+        check_files(side, &mut own);
+        findings.add(
+            format!("files of {}, beside its record", side.path.display()),
+            same_or(own.first_difference().is_none(), || own.first_difference().unwrap_or_default()),
+        );
+    }
+    for (name, _) in run.tasks() {
+        let file = samples_file(name).display().to_string();
+        let lines =
+            |run: &RecordedRun| run.read(&file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let verdict = match (lines(run), lines(other)) {
+            (Ok(a), Ok(b)) => {
+                let count = a.lines().count().max(b.lines().count());
+                let places =
+                    a.lines().zip(b.lines()).enumerate().filter(|(_, (a, b))| a != b).map(|(place, _)| place);
+                let differing = places.clone().count() + a.lines().count().abs_diff(b.lines().count());
+                let first = places.clone().next().unwrap_or_else(|| a.lines().count().min(b.lines().count()));
+                same_or(differing == 0, || {
+                    format!("{differing} of {count} documents, the first in line {}", first + 1)
+                })
+            }
+            _ => Verdict::Unchecked("one of the runs has no samples of it".into()),
+        };
+        findings.add_of("samples", name, verdict);
+    }
+    let scores = |run: &RecordedRun| run.results().ok().and_then(|results| results.get("results").cloned());
+    let what = "scores";
+    match (scores(run), scores(other)) {
+        (Some(a), Some(b)) => {
+            let found = differences(&a, &b);
+            let how = || {
+                let first = found.first().map(ToString::to_string).unwrap_or_default();
+                format!("{} values, the first: {first}", found.len())
+            };
+            findings.add(what, same_or(found.is_empty(), how));
+        }
+        _ => findings.add(what, Verdict::Unchecked("a results.json is missing or damaged".into())),
+    }
+}
+
+/// An identity with its tasks by name, flattened to one level that people can read.
+fn by_task(identity: &Value) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for (key, value) in identity.as_object().into_iter().flatten() {
+        match (key.as_str(), value) {
+            ("tasks", Value::Array(tasks)) => {
+                for task in tasks {
+                    let name = task["task"].as_str().unwrap_or("unnamed");
+                    found.insert(format!("task {name}"), task.clone());
+                }
+            }
+            ("model", Value::Object(model)) => {
+                found.extend(model.iter().map(|(key, value)| (format!("model {key}"), value.clone())));
+            }
+            _ => {
+                found.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    found
+}
