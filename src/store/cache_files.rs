@@ -145,41 +145,12 @@ fn cut_to(path: &Path, bound: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::json;
 
-    use super::super::response_cache::Key;
+    use super::super::response_cache::tests::{key, open, scored};
     use super::*;
-    use crate::tokenizer::TokenRequest;
-    use crate::vocabulary::{Fingerprint, Response};
-
-    fn scored(loglikelihood: f64) -> Response {
-        Response::Loglikelihood {
-            loglikelihood,
-            is_greedy: true,
-            num_tokens: 1,
-            rounding: 0.0,
-            greedy_near_tie: false,
-        }
-    }
-
-    fn key(token: u32) -> Key {
-        let request = TokenRequest::Loglikelihood { context: Arc::from([1, 2]), continuation: vec![token] };
-        Key::of(&request, &Fingerprint::of(b""))
-    }
-
-    fn all() -> HashSet<Key> {
-        (0..10).map(key).collect()
-    }
-
-    fn open(cache: &Path, identity: &Value) -> ResponseCache {
-        let (opened, faults) = ResponseCache::open(cache, "m", identity, &all()).unwrap();
-        assert_eq!(faults, []);
-        opened
-    }
 
     #[test]
     fn a_file_over_the_bound_keeps_its_newest_answers() {

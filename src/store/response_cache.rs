@@ -291,12 +291,12 @@ fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::json;
     use std::sync::Arc;
 
-    fn scored(loglikelihood: f64) -> Response {
+    pub fn scored(loglikelihood: f64) -> Response {
         Response::Loglikelihood {
             loglikelihood,
             is_greedy: true,
@@ -306,7 +306,7 @@ mod tests {
         }
     }
 
-    fn key(token: u32) -> Key {
+    pub fn key(token: u32) -> Key {
         let request = TokenRequest::Loglikelihood { context: Arc::from([1, 2]), continuation: vec![token] };
         Key::of(&request, &Fingerprint::of(b""))
     }
@@ -315,7 +315,7 @@ mod tests {
         (0..10).map(key).collect()
     }
 
-    fn open(cache: &Path, identity: &Value) -> ResponseCache {
+    pub fn open(cache: &Path, identity: &Value) -> ResponseCache {
         let (opened, faults) = ResponseCache::open(cache, "m", identity, &all()).unwrap();
         assert_eq!(faults, []);
         opened
