@@ -71,9 +71,8 @@ impl<'a> KeptAnswers<'a> {
                 task.tokens.iter().map(keys).collect()
             })
             .collect();
-        let wanted = prepared.iter().zip(&keys);
-        let wanted =
-            wanted.flat_map(|(task, keys)| task.open().map(|(document, place)| keys[document][place]));
+        // Those of requests that are answered too: the cache must not get them twice.
+        let wanted = keys.iter().flatten().flatten().copied();
         let Some(cache) = self.open(folder, &wanted.collect()) else { return answers };
         for (place, (task, keys)) in prepared.iter_mut().zip(&keys).enumerate() {
             task.recall(&mut |document, request| {

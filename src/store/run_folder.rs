@@ -128,8 +128,13 @@ impl RunFolder {
     pub fn sweep(parent: &Path) {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let path = entry.path();
+            // One that was just made may be about to be locked.
+            let settled = || {
+                let made = entry.metadata().and_then(|facts| facts.modified()).ok();
+                made.and_then(|made| made.elapsed().ok()).is_some_and(|since| since.as_secs() > 60)
+            };
             let alone = || fs::read_dir(&path).is_ok_and(|entries| entries.count() == 1);
-            if path.join(JOURNAL).exists() && alone() && glance(&path.join(JOURNAL)).is_none() {
+            if settled() && path.join(JOURNAL).exists() && alone() && glance(&path.join(JOURNAL)).is_none() {
                 // Who is about to write it has its lock; a damaged one is an error here, and stays.
                 if let Ok((mut folder, History { identity: None, .. })) = Self::open(&path) {
                     (folder.begun, folder.made) = (true, vec![path]);

@@ -158,6 +158,25 @@ fn damage_to_the_cache_is_told_and_computed_again() {
 }
 
 #[test]
+fn the_cache_holds_an_answer_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let lines = || {
+        let file = std::fs::read_dir(folder.join("cache/responses")).unwrap().next().unwrap().unwrap().path();
+        std::fs::read_to_string(file).unwrap().lines().count()
+    };
+    let job = ["--tasks", "winogrande", "--limit", "2", "--output", "out"];
+    eval(folder, &job);
+    let first = lines();
+    // Shown again, written again, and done again elsewhere.
+    eval(folder, &job);
+    std::fs::remove_file(folder.join("out/results.json")).unwrap();
+    eval(folder, &job);
+    eval(folder, &["--tasks", "winogrande", "--limit", "2", "--output", "other"]);
+    assert_eq!((first, lines()), (5, 5));
+}
+
+#[test]
 fn what_other_runs_answered_stays_known_as_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

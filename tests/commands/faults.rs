@@ -264,6 +264,8 @@ fn what_a_kill_leaves_before_a_run_has_a_name_is_swept_away() {
     let left = folder.path().join("results/sample_model-20200101T000000");
     std::fs::create_dir_all(&left).unwrap();
     std::fs::write(left.join(JOURNAL), b"0123456789abcdef {\"run\":{\"ass").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
     let other = folder.path().join("results/notes");
     std::fs::create_dir_all(&other).unwrap();
     std::fs::write(other.join(JOURNAL), b"my own journal\n").unwrap();
