@@ -1,6 +1,6 @@
 //! `assay eval`: the main job.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ use crate::evaluate::{
 use crate::model::{LoadOptions, Model, weight_files};
 use crate::prompt::PromptOptions;
 use crate::report;
-use crate::store::{Keeper, RunRecord, SessionWork, rfc3339, run_identity};
+use crate::store::{Answers, Keeper, RunRecord, SessionWork, rfc3339, run_identity};
 use crate::task::{Selection, Suite, TaskIndex};
 use crate::vocabulary::Event;
 
@@ -220,47 +220,47 @@ impl Run<'_> {
             failed: outcome.as_ref().err().map(|failure| failure.message().to_string()),
             files: Vec::new(),
         };
-        let complete = outcome.is_ok() && !evaluation.interrupted;
-        if !evaluation.tasks.is_empty() && !known {
+        if !known && !record.tasks.is_empty() {
             let written = folder.write_run(&mut record);
-            let finished = |()| match complete {
-                true => folder.journal.finish(session).map_err(Failure::from),
-                false => Ok(()),
-            };
             // The error that ended the evaluation is told first: what came of it later is told by the next attempt.
-            match outcome {
-                Ok(()) => written.map_err(Failure::from).and_then(finished)?,
-                Err(failure) => return Err(failure),
+            outcome?;
+            written?;
+            if !record.interrupted {
+                folder.journal.finish(session)?;
             }
         } else {
             outcome?;
         }
-        if evaluation.tasks.is_empty() {
-            return Ok(None);
-        }
-        let summary = report::run_summary(&record.model.name, &evaluation.tasks, record.suite.as_ref());
-        write_stdout(&(summary + "\n"))?;
-        if evaluation.interrupted {
-            say!("results in {}", folder.path().display());
-            let done = answers.from_cache + answers.computed;
-            say!(
-                "interrupted: {done} of {} requests are answered and kept in {}; the same command goes on from there",
-                answers.requests,
-                folder.path().display()
-            );
-            return Ok(Some(ExitCode::from(failure::INTERRUPTED)));
-        }
-        match known {
-            true => say!("results in {}: this run was complete already", folder.path().display()),
-            false => say!("results in {}", folder.path().display()),
-        }
-        Ok(Some(ExitCode::SUCCESS))
+        tell(&record, folder.path(), known)
     }
 
     /// This session, for people who read the journal.
     fn session_facts(&self) -> Value {
         json!({"started": rfc3339(self.started), "arguments": self.command_line, "threads": self.threads})
     }
+}
+
+/// Prints the table, and says where everything is; `None` where there is nothing to tell.
+fn tell(record: &RunRecord<'_>, folder: &Path, was_complete: bool) -> Result<Option<ExitCode>, Failure> {
+    if record.tasks.is_empty() {
+        return Ok(None);
+    }
+    let summary = report::run_summary(&record.model.name, record.tasks, record.suite.as_ref());
+    write_stdout(&(summary + "\n"))?;
+    let folder = folder.display();
+    match was_complete {
+        true => say!("results in {folder}: this run was complete already"),
+        false => say!("results in {folder}"),
+    }
+    if !record.interrupted {
+        return Ok(Some(ExitCode::SUCCESS));
+    }
+    let Answers { requests, computed, from_cache, .. } = record.answered;
+    say!(
+        "interrupted: {} of {requests} requests are answered and kept in {folder}; the same command goes on from there",
+        computed + from_cache
+    );
+    Ok(Some(ExitCode::from(failure::INTERRUPTED)))
 }
 
 /// Sets the threads of the pool that both tokenising and matrix products use.
