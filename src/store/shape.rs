@@ -294,9 +294,11 @@ fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
     }
     let all = || run.earlier.iter().map(|session| &session.work).chain([&run.session]);
     cost.insert("wall_seconds".into(), all().map(|work| work.seconds).sum::<f64>().into());
-    cost.insert("cpu_seconds".into(), json!(all().map(|work| work.cpu_seconds).sum::<Option<f64>>()));
-    let peak = all().map(|work| work.peak_memory_bytes).collect::<Option<Vec<u64>>>();
-    cost.insert("peak_memory_bytes".into(), json!(peak.and_then(|all| all.into_iter().max())));
+    // A session that was killed counts up to its last record, and not at all if it had none.
+    let known = |of: fn(&SessionWork) -> Option<f64>| all().filter_map(of).reduce(|a, b| a + b);
+    cost.insert("cpu_seconds".into(), json!(known(|work| work.cpu_seconds)));
+    let peak = all().filter_map(|work| work.peak_memory_bytes).max();
+    cost.insert("peak_memory_bytes".into(), json!(peak));
     cost.insert("earlier_sessions".into(), json!(run.earlier));
     cost
 }

@@ -169,5 +169,13 @@ fn ctrl_c_keeps_what_is_answered_and_says_how_to_go_on() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(results(&out), expected);
     assert_eq!(run_json(&out)["answers"]["kept_before"], kept);
-    assert_eq!(run_json(&out)["earlier_sessions"].as_array().unwrap().len(), 1);
+    let run = run_json(&out);
+    assert_eq!(run["earlier_sessions"].as_array().unwrap().len(), 1);
+    let earlier = &run["earlier_sessions"][0]["work"];
+    for cost in ["cpu_seconds", "peak_memory_bytes"] {
+        assert!(
+            run[cost].as_f64() >= earlier[cost].as_f64() && run[cost].as_f64() > Some(0.0),
+            "{cost}: {run}"
+        );
+    }
 }
