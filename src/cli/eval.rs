@@ -222,11 +222,15 @@ impl Run<'_> {
         };
         if !known && !record.tasks.is_empty() {
             let written = folder.write_run(&mut record);
-            // The error that ended the evaluation is told first: what came of it later is told by the next attempt.
-            outcome?;
+            if let Err(failure) = outcome {
+                // This error is told; what comes of it here, on a full disk say, is told by the next attempt.
+                let _ = folder.journal.keep([], false, session);
+                return Err(failure);
+            }
             written?;
-            if !record.interrupted {
-                folder.journal.finish(session)?;
+            match record.interrupted {
+                true => folder.journal.keep([], false, session)?,
+                false => folder.journal.finish(session)?,
             }
         } else {
             outcome?;

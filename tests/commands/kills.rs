@@ -10,7 +10,7 @@ use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use serde_json::Value;
 
-use super::{assay, stderr};
+use super::{assay, stderr, stdout};
 
 /// Every kind of request, over several families, and short enough to be done hundreds of times.
 const JOB: [&str; 7] =
@@ -164,10 +164,16 @@ fn ctrl_c_keeps_what_is_answered_and_says_how_to_go_on() {
         stderr(&output)
     );
     let kept = answers(&out);
+    let verify = || {
+        let output = assay(folder.path()).args(["verify", "out"]).output().unwrap();
+        assert!(output.status.success(), "{}", stdout(&output));
+    };
+    verify();
 
     let output = assay(folder.path()).args(JOB).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(results(&out), expected);
+    verify();
     assert_eq!(run_json(&out)["answers"]["kept_before"], kept);
     let run = run_json(&out);
     assert_eq!(run["earlier_sessions"].as_array().unwrap().len(), 1);
