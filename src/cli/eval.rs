@@ -45,6 +45,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
         true => None,
         false => cache_folder(),
     };
+    let command = as_typed(&command_line);
     let run = Run {
         arguments,
         command_line,
@@ -68,10 +69,13 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     });
     Ok(outcome?.unwrap_or_else(|| {
         match kept {
-            Some(folder) => say!(
-                "interrupted before a document was finished: what was answered is kept in {}; the same command goes on from there",
-                folder.display()
-            ),
+            Some(folder) => {
+                say!(
+                    "interrupted before a document was finished: what was answered is kept in {}; the same command goes on from there",
+                    folder.display()
+                );
+                say!("go on with: {command}");
+            }
             None => say!("interrupted before a request was answered; nothing was written"),
         }
         ExitCode::from(failure::INTERRUPTED)
@@ -264,7 +268,18 @@ fn tell(record: &RunRecord<'_>, folder: &Path, was_complete: bool) -> Result<Opt
         "interrupted: {} of {requests} requests are answered and kept in {folder}; the same command goes on from there",
         computed + from_cache
     );
+    say!("go on with: {}", as_typed(&record.arguments));
     Ok(Some(ExitCode::from(failure::INTERRUPTED)))
+}
+
+/// A command line that a shell reads as these arguments.
+fn as_typed(arguments: &[String]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
+    let quoted = |argument: &String| match !argument.is_empty() && argument.chars().all(plain) {
+        true => argument.clone(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    };
+    arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// Sets the threads of the pool that both tokenising and matrix products use.
@@ -308,4 +323,18 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
         say!("warning: Ctrl-C will lose what is finished: {error}");
     }
     stop
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_typed;
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        let arguments = ["assay", "eval", "--tasks", "hendrycksTest-*", "--output", "my run", "it's", ""];
+        assert_eq!(
+            as_typed(&arguments.map(String::from)),
+            r"assay eval --tasks 'hendrycksTest-*' --output 'my run' 'it'\''s' ''"
+        );
+    }
 }

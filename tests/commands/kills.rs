@@ -159,7 +159,7 @@ fn ctrl_c_keeps_what_is_answered_and_says_how_to_go_on() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("kept in out; the same command goes on from there"),
+        stderr(&output).contains("kept in out; the same command goes on from there\ngo on with: "),
         "{}",
         stderr(&output)
     );
