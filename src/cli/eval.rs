@@ -43,7 +43,15 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     let mut destination = Destination::find(arguments.output.as_deref(), &source.path, started)?;
     let cache = match arguments.no_cache {
         true => None,
-        false => cache_folder(),
+        false => {
+            let folder = cache_folder();
+            if folder.is_none() {
+                say!(
+                    "note: no answers are kept across runs: neither ASSAY_CACHE nor XDG_CACHE_HOME nor HOME is set"
+                );
+            }
+            folder
+        }
     };
     let command = as_typed(&command_line);
     let run = Run {

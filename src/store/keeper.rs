@@ -78,10 +78,11 @@ impl Keeper<'_> {
 
 impl Ledger for Keeper<'_> {
     fn keep(&mut self, answers: &[Answered], work: &Work) -> Result<(), NotKept> {
-        self.work.requests_computed += answers.len();
-        self.work = self.session(work);
-        let (kept, work) = (self.named(answers), self.work.clone());
-        self.journal.keep(kept, false, work).map_err(|error| NotKept::because(&error))?;
+        let mut session = self.session(work);
+        session.requests_computed += answers.len();
+        let kept = self.journal.keep(self.named(answers), false, session.clone());
+        kept.map_err(|error| NotKept::because(&error))?;
+        self.work = session;
         self.share(answers);
         Ok(())
     }

@@ -69,10 +69,21 @@ impl RunFolder {
         fs::create_dir_all(path).map_err(|source| unwritable(path, source))?;
         let journal = path.join(JOURNAL);
         let begun = !journal.exists();
-        if begun && let Some(found) = FILES.iter().find(|file| path.join(file).exists()) {
-            return Err(StoreError::Occupied { path: path.display().to_string(), found: found.to_string() });
+        let found = FILES.iter().find(|file| path.join(file).exists());
+        let occupied = |found: &&str| StoreError::Occupied {
+            path: path.display().to_string(),
+            found: found.to_string(),
+        };
+        if begun && let Some(found) = found {
+            return Err(occupied(found));
         }
         let (journal, history) = Journal::open(&journal)?;
+        // Without a whole record nothing says that the results beside the journal are this run's to replace.
+        if history.identity.is_none()
+            && let Some(found) = found
+        {
+            return Err(occupied(found));
+        }
         if begun {
             sync_folder(path);
         }

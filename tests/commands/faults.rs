@@ -84,9 +84,13 @@ fn a_flipped_bit_in_a_journal_is_named_and_never_skipped() {
     // A journal cut anywhere is that of a run which was killed there.
     for length in (0..whole.len()).step_by(step) {
         std::fs::write(&journal, &whole[..length]).unwrap();
-        if length == 0 {
+        if !whole[..length].contains(&b'\n') {
             // Without a record nothing says that the results beside it are this run's.
-            std::fs::remove_file(&journal).unwrap();
+            let output = assay(folder.path()).args(JOB).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            let said = stderr(&output);
+            assert!(said.starts_with("error: out: the folder holds another run (results.json)\n"), "{said}");
+            assert_eq!(results(&out), expected);
             for file in ["results.json", "run.json"] {
                 std::fs::remove_file(out.join(file)).unwrap();
             }
