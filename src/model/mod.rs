@@ -15,9 +15,11 @@ mod gguf_config;
 mod gguf_header;
 mod hf_config;
 mod kv;
+pub mod machine;
 mod numbers;
 mod pass;
 mod rope;
+
 mod safetensors;
 mod weight_file;
 mod weights;
@@ -244,6 +246,14 @@ impl Model {
             Computes::Cpu(network) => network.time_layer(ROWS)?,
         };
         Ok(seconds / ROWS as f64 * self.facts.parameters as f64 / weights as f64)
+    }
+
+    /// Seconds that passes took since the model was loaded, by operation in the order of a pass; nothing on the plain path.
+    pub fn seconds_by_operation(&self) -> Vec<(&'static str, f64)> {
+        match &self.decoder {
+            Computes::Plain(_) => Vec::new(),
+            Computes::Cpu(network) => network.seconds_by_operation(),
+        }
     }
 
     /// An empty store of keys and values for this model.

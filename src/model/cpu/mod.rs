@@ -6,12 +6,14 @@
 
 mod amx;
 mod attention;
+mod clock;
 mod dot;
 #[cfg(test)]
 mod every_isa;
 mod isa;
 mod kept;
 mod matrix;
+mod measure;
 mod memory;
 mod network;
 mod packer;
@@ -20,4 +22,5 @@ mod vector;
 
 pub(super) use isa::Isa;
 pub(super) use kept::{KeptRows, KeptShape};
+pub(super) use measure::{product_rate, read_rate};
 pub(super) use network::Network;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::attention::{Attention, Family, Own, Queries, Seen};
+use super::clock::{Clock, Operation};
 use super::isa::Isa;
 use super::kept::KeptShape;
 use super::matrix::{Inputs, Matrix, Rows, Table};
@@ -52,6 +53,7 @@ pub struct Network {
     norm: Vec<f32>,
     head: Matrix,
     rotary: Rotary,
+    clock: Clock,
 }
 
 /// Logits of a piece of the wanted rows are at most as many: 64 MiB.
@@ -129,12 +131,28 @@ impl Network {
         let divisors = weights.take_rope_divisors()?;
         let rotary = Rotary::new(&config.rope, config.head_dim, divisors.as_deref());
         let path = weights.path().to_owned();
-        Ok(Self { path, isa, dtype, config: config.clone(), embedding, layers, norm, head, rotary })
+        Ok(Self {
+            path,
+            isa,
+            dtype,
+            config: config.clone(),
+            embedding,
+            layers,
+            norm,
+            head,
+            rotary,
+            clock: Clock::default(),
+        })
     }
 
     /// Name of the kernels in use.
     pub fn kernels(&self) -> &'static str {
         self.isa.name(self.dtype)
+    }
+
+    /// Seconds that passes took since it was loaded, by operation.
+    pub fn seconds_by_operation(&self) -> Vec<(&'static str, f64)> {
+        self.clock.seconds()
     }
 
     /// How keys and values are kept.
@@ -166,15 +184,21 @@ impl Network {
     ) -> Result<(), ForwardError> {
         let count = layout.tokens.len();
         let (cos, sin) = self.rotary.cosines_and_sines(&layout.positions, self.dtype);
-        let mut x = self.embed(&layout.tokens)?;
+        let mut x = self.clock.time(Operation::Embedding, || self.embed(&layout.tokens))?;
         let mut qkv = Activations::zeros(count, self.layers.first().map_or(0, |layer| layer.qkv.width()))?;
         for (number, layer) in self.layers.iter().enumerate() {
             let last = number + 1 == self.layers.len();
             let normed = self.normed(&x, count, &layer.input_norm, layer.qkv.format())?;
-            self.product(&layer.qkv, layer.qkv_bias.as_deref(), &normed, &mut qkv);
-            self.rotate(&mut qkv, &cos, &sin);
-            self.check(layout, &qkv)?;
-            self.keep(layout, number, &qkv, kv);
+            let clock = &self.clock;
+            clock.time(Operation::Qkv, || {
+                self.product(&layer.qkv, layer.qkv_bias.as_deref(), &normed, &mut qkv);
+            });
+            clock.time(Operation::Rope, || self.rotate(&mut qkv, &cos, &sin));
+            clock.time(Operation::Keep, || {
+                self.check(layout, &qkv)?;
+                self.keep(layout, number, &qkv, kv);
+                Ok::<_, ForwardError>(())
+            })?;
             if last && wanted.is_empty() {
                 break;
             }
@@ -192,7 +216,9 @@ impl Network {
             };
             let mut attended = Activations::zeros(count, self.config.query_width())?;
             let stride = attended.stride;
-            attention.attend(&families, &queries, &mut attended.numbers, stride);
+            clock.time(Operation::Attention, || {
+                attention.attend(&families, &queries, &mut attended.numbers, stride);
+            });
             if !last {
                 self.after_attention(layer, &mut x, &attended, count)?;
                 continue;
@@ -205,7 +231,7 @@ impl Network {
                 self.after_attention(layer, &mut x, &attended, rows.len())?;
                 let normed = self.normed(&x, rows.len(), &self.norm, self.head.format())?;
                 let mut logits = Activations::zeros(rows.len(), self.head.width())?;
-                self.product(&self.head, None, &normed, &mut logits);
+                clock.time(Operation::Head, || self.product(&self.head, None, &normed, &mut logits));
                 for i in 0..rows.len() {
                     if read(at * piece + i, &logits.row(i)[..self.config.vocab_size])?.is_break() {
                         return Ok(());
@@ -234,17 +260,22 @@ impl Network {
         attended: &Activations,
         count: usize,
     ) -> Result<(), ForwardError> {
-        let mut inputs = Rows::zeros(self.isa, layer.output.format(), count, attended.stride)?;
-        self.fill(&mut inputs, attended.stride, |row, to| to.copy_from_slice(attended.row(row)));
-        self.add_product(&layer.output, layer.output_bias.as_deref(), &inputs, x);
+        self.clock.time(Operation::Output, || {
+            let mut inputs = Rows::zeros(self.isa, layer.output.format(), count, attended.stride)?;
+            self.fill(&mut inputs, attended.stride, |row, to| to.copy_from_slice(attended.row(row)));
+            self.add_product(&layer.output, layer.output_bias.as_deref(), &inputs, x);
+            Ok::<_, NoMemory>(())
+        })?;
         self.mlp(layer, x, count)
     }
 
     fn mlp(&self, layer: &Layer, x: &mut Activations, count: usize) -> Result<(), ForwardError> {
         let normed = self.normed(x, count, &layer.post_norm, layer.gate_up.format())?;
         let mut inner = Rows::zeros(self.isa, layer.down.format(), count, self.config.intermediate_size)?;
-        self.gated(layer, &normed, &mut inner);
-        self.add_product(&layer.down, layer.down_bias.as_deref(), &inner, x);
+        self.clock.time(Operation::GateUp, || self.gated(layer, &normed, &mut inner));
+        self.clock.time(Operation::Down, || {
+            self.add_product(&layer.down, layer.down_bias.as_deref(), &inner, x);
+        });
         Ok(())
     }
 
@@ -273,12 +304,14 @@ impl Network {
         weight: &[f32],
         format: Format,
     ) -> Result<Rows, NoMemory> {
-        let mut normed = Rows::zeros(self.isa, format, count, x.stride)?;
-        let epsilon = self.config.rms_norm_eps as f32;
-        self.fill(&mut normed, x.stride, |row, to| {
-            rows::norm(self.isa.vector, self.dtype, x.row(row), weight, epsilon, to);
-        });
-        Ok(normed)
+        self.clock.time(Operation::Norms, || {
+            let mut normed = Rows::zeros(self.isa, format, count, x.stride)?;
+            let epsilon = self.config.rms_norm_eps as f32;
+            self.fill(&mut normed, x.stride, |row, to| {
+                rows::norm(self.isa.vector, self.dtype, x.row(row), weight, epsilon, to);
+            });
+            Ok(normed)
+        })
     }
 
     /// `to = inputs * matrix + bias`, rounded.

@@ -1,0 +1,67 @@
+//! What this machine does at best, as our own kernels find it: the marks that a model's speed is held against.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::isa::Isa;
+use super::matrix::{Inputs, Matrix, Rows, Table};
+use super::memory::{Aligned, NoMemory};
+use crate::model::Dtype;
+use crate::model::numbers::Numbers;
+
+/// Floating-point operations a second of a product of `rows` rows with a matrix `[outputs, inputs]`, the best of `tries`.
+pub fn product_rate(
+    dtype: Dtype,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    tries: usize,
+) -> Result<f64, NoMemory> {
+    let isa = Isa::best();
+    let no_room = |_| NoMemory { bytes: outputs * inputs * dtype.size() };
+    let mut weights = Numbers::with_capacity(dtype, outputs * inputs).map_err(no_room)?;
+    let line: Vec<f32> = (0..inputs).map(|k| (k % 17) as f32 / 16.0 - 0.5).collect();
+    (0..outputs).for_each(|_| weights.push_f32(&line));
+    let matrix = Matrix::pack(isa, &[(weights, outputs)], inputs, false)?;
+    let mut a = Rows::zeros(isa, matrix.format(), rows, inputs)?;
+    match &mut a.inputs {
+        Inputs::Single(numbers) => numbers.fill(0.5),
+        Inputs::Bf16(numbers) => numbers.fill(half::bf16::from_f32(0.5).to_bits()),
+    }
+    let mut c = Aligned::<f32>::zeros(rows * matrix.width())?;
+    let mut seconds = f64::INFINITY;
+    for _ in 0..tries + 1 {
+        let clock = Instant::now();
+        let table = Table::new(&mut c, matrix.width());
+        matrix.multiply(&a, |row, from, sums| {
+            // SAFETY: each piece of the result is written once.
+            unsafe { table.part(row, from, sums.len()) }.copy_from_slice(sums);
+        });
+        seconds = seconds.min(clock.elapsed().as_secs_f64());
+    }
+    black_box(c.first());
+    Ok(2.0 * (rows * inputs * outputs) as f64 / seconds)
+}
+
+/// Bytes a second at which all threads together read `bytes` bytes again and again, the best of `tries`.
+pub fn read_rate(bytes: usize, tries: usize) -> Result<f64, NoMemory> {
+    let mut memory = Aligned::<f32>::zeros((bytes / size_of::<f32>()).max(1))?;
+    memory.par_chunks_mut(1 << 16).for_each(|piece| piece.fill(1.0));
+    let mut seconds = f64::INFINITY;
+    for _ in 0..tries + 1 {
+        let clock = Instant::now();
+        let sums = memory.par_chunks(1 << 20).map(|piece| {
+            // As many sums side by side as hide the time that an addition takes.
+            let mut lanes = [0.0f32; 128];
+            for piece in piece.as_chunks::<128>().0 {
+                lanes.iter_mut().zip(piece).for_each(|(lane, x)| *lane += x);
+            }
+            lanes[0]
+        });
+        black_box(sums.sum::<f32>());
+        seconds = seconds.min(clock.elapsed().as_secs_f64());
+    }
+    Ok(size_of_val(&*memory) as f64 / seconds)
+}
