@@ -217,11 +217,9 @@ impl ModelConfig {
         self.heads * self.head_dim
     }
 
-    /// Bytes of keys and values that a token takes in all layers: on the CPU, where a head's values are filled up to a
-    /// multiple of 16 numbers; elsewhere as many at most.
+    /// Bytes of keys and values that a token takes in all layers.
     pub fn kv_bytes_per_token(&self, dtype: Dtype) -> u64 {
-        let values = self.kv_heads * self.head_dim.next_multiple_of(16);
-        (self.layers * (self.kv_width() + values)) as u64 * dtype.size() as u64
+        (self.layers * 2 * self.kv_width()) as u64 * dtype.size() as u64
     }
 
     /// Width of all key (or value) heads together.

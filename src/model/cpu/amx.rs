@@ -17,6 +17,8 @@ pub struct TileProduct {
     /// bfloat16, `lda` numbers from row to row.
     pub a: *const u16,
     pub lda: usize,
+    /// From block to block.
+    pub a_step: usize,
     /// A panel: pairs of `k`, 32 columns each.
     pub b: *const u32,
     /// Blocks of 32 terms, at least one.
@@ -113,8 +115,8 @@ mod tiles {
                     "tileloadd tmm5, [{a2} + {lda}*1]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
-                    "add {a}, 64",
-                    "add {a2}, 64",
+                    "add {a}, {a_step}",
+                    "add {a2}, {a_step}",
                     "add {b}, 2048",
                     "dec {blocks}",
                     "jnz 2b",
@@ -123,6 +125,7 @@ mod tiles {
                     "tilestored [{low} + {ldc}*1], tmm2",
                     "tilestored [{low} + {ldc}*1 + 64], tmm3",
                     a = inout(reg) p.a => _, a2 = inout(reg) p.a.add(ROWS * p.lda) => _, lda = in(reg) 2 * p.lda,
+                    a_step = in(reg) 2 * p.a_step,
                     b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
                     c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
                     options(nostack),
@@ -153,13 +156,14 @@ mod tiles {
                     "tdpbf16ps tmm0, tmm4, tmm6",
                     "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
                     "tdpbf16ps tmm1, tmm4, tmm7",
-                    "add {a}, 64",
+                    "add {a}, {a_step}",
                     "add {b}, 2048",
                     "dec {blocks}",
                     "jnz 2b",
                     "tilestored [{c} + {ldc}*1], tmm0",
                     "tilestored [{c} + {ldc}*1 + 64], tmm1",
                     a = inout(reg) p.a => _, lda = in(reg) 2 * p.lda,
+                    a_step = in(reg) 2 * p.a_step,
                     b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
                     c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
                     options(nostack),

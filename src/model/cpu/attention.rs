@@ -1,20 +1,30 @@
-//! Attention over kept keys and values, block by block of rows.
+//! Attention over kept keys and values.
 //!
-//! A row sees the places of its own chain of segments, which follow each other without gaps; its scores lie in a line by
-//! place, so neither the cut into segments nor the other rows of a block change its bits.
+//! Neighbouring segments of a pass that begin with the same kept segment are a group: what their chains have in common is
+//! brought into the kernels' order once (`gather.rs`) and multiplied with the rows of all of them; each segment's own part,
+//! the rest of its chain and itself, with its own rows. Parts begin at places that are multiples of 32, a place's share is
+//! added in the order of places, and beyond a row's own place stand zeros: so neither the cut into segments and groups nor
+//! other rows change a row's bits.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::isa::Vector;
+use super::gather::{Gathered, Kind};
+use super::inputs::Rows;
+use super::isa::{Bf16, Isa};
 use super::kept::{KeptRows, KeptShape};
-use super::matrix::{Table, with_scratch};
-use super::rows::{scale, softmax};
-use super::vector::{self, Product, UNIT};
+use super::memory::NoMemory;
+#[cfg(target_arch = "x86_64")]
+use super::tiled;
+use super::wide;
 use crate::model::Dtype;
 
+/// Places that a part is filled up to a multiple of.
+pub const BLOCK: usize = 32;
+
 /// Kept keys and values that rows see.
+#[derive(Clone, Copy)]
 pub struct Seen<'a> {
     /// Place of the first.
     pub start: usize,
@@ -23,18 +33,13 @@ pub struct Seen<'a> {
 }
 
 /// A segment's rows of a pass, and what they see.
-pub struct Own<'a> {
+pub struct Asking<'a> {
     /// Rows of the pass that are computed, rising.
     pub rows: Vec<usize>,
-    /// The segment itself: the rows see it up to their own places.
-    pub seen: Seen<'a>,
-}
-
-/// Neighbouring segments of a pass that continue the same chain.
-pub struct Family<'a> {
-    /// What all of them see, in order.
+    /// What the segment continues, in order, without gaps.
     pub chain: Vec<Seen<'a>>,
-    pub segments: Vec<Own<'a>>,
+    /// The segment itself: rows see it up to their own places.
+    pub own: Seen<'a>,
 }
 
 /// The rows of a pass.
@@ -51,290 +56,229 @@ pub struct Queries<'a> {
 /// What attention is computed with.
 #[derive(Clone, Copy)]
 pub struct Attention {
-    pub vector: Vector,
+    pub isa: Isa,
     pub shape: KeptShape,
     /// Of each row the last so many places are seen; all without it.
     pub window: Option<usize>,
 }
 
-/// Scores of a job are at most about as many: 1 MiB, which stays in the second cache.
-const MAX_SCORES: usize = 1 << 18;
-/// Rows of a job, over the heads of a group, at most.
-const MAX_ROWS: usize = 112;
-
-/// Rows of one segment that a job computes.
-struct Piece<'a> {
-    own: &'a Own<'a>,
-    /// Among the segment's rows.
-    rows: Range<usize>,
+/// Places that some rows see, in one run.
+pub struct Part<'a> {
+    /// A multiple of [`BLOCK`].
+    pub first: usize,
+    /// Filled up to a multiple of [`BLOCK`].
+    pub places: usize,
+    /// Places gathered before this part's; `None` where each job gathers it for itself.
+    pub at: Option<usize>,
+    pub sources: Vec<Seen<'a>>,
 }
 
+/// A segment of a group.
+pub struct Member {
+    pub rows: Vec<usize>,
+    /// Index of its own part.
+    pub own: usize,
+}
+
+/// Segments that share a part.
+pub struct Group {
+    /// The first place that any of its rows sees, a multiple of [`BLOCK`].
+    pub base: usize,
+    /// Where the own parts begin.
+    pub own_first: usize,
+    /// Index of the part before, if there is one.
+    pub shared: Option<usize>,
+    pub members: Vec<Member>,
+}
+
+/// Lines of a segment that are few enough for their jobs to gather its part for themselves: it then stays in their caches.
+const FEW_LINES: usize = 32;
+/// Places gathered at a time, at most, if more than one group is there.
+const MAX_PLACES: usize = 1 << 15;
+
 impl Attention {
-    /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries, in single
-    /// precision, rounded at the end; `to` gets `[rows, heads * head_dim]`.
-    pub fn attend(&self, families: &[Family<'_>], queries: &Queries<'_>, to: &mut [f32], to_stride: usize) {
-        let group = queries.heads / self.shape.kv_heads;
-        let mut jobs = Vec::new();
-        for family in families {
-            for pieces in self.pieces(family, queries, group) {
-                for head in 0..self.shape.kv_heads {
-                    jobs.push((family, pieces.clone(), head));
-                }
-            }
+    /// What keys and values are brought into.
+    pub fn kind(&self) -> Kind {
+        let is_tiled = self.isa.bf16 == Bf16::Amx && self.shape.dtype == Dtype::Bf16;
+        match is_tiled && self.shape.head_dim.is_multiple_of(BLOCK) {
+            true => Kind::Tiles,
+            false => Kind::Single,
         }
-        let to = Table::new(to, to_stride);
-        jobs.par_iter().for_each(|(family, pieces, head)| {
-            let pieces: Vec<Piece<'_>> = pieces
-                .iter()
-                .map(|(segment, rows)| Piece { own: &family.segments[*segment], rows: rows.clone() })
-                .collect();
-            self.job(&family.chain, &pieces, *head, queries, &to);
-        });
     }
 
-    /// Divides a family's rows into jobs: for each job segments and rows of them.
-    fn pieces(
+    /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries, scores in
+    /// single precision, rounded at the end; `to` gets `[rows, heads * head_dim]`.
+    pub fn attend(
         &self,
-        family: &Family<'_>,
+        asking: Vec<Asking<'_>>,
         queries: &Queries<'_>,
-        group: usize,
-    ) -> Vec<Vec<(usize, Range<usize>)>> {
-        let longest =
-            family.segments.iter().flat_map(|own| own.rows.last()).map(|&row| queries.places[row] + 1).max();
-        let most = (MAX_SCORES / longest.unwrap_or(1).max(1) / group).clamp(1, (MAX_ROWS / group).max(1));
-        let mut jobs = Vec::new();
-        let mut job: Vec<(usize, Range<usize>)> = Vec::new();
-        let mut room = most;
-        for (segment, own) in family.segments.iter().enumerate() {
-            let mut row = 0;
-            while row < own.rows.len() {
-                let count = room.min(own.rows.len() - row);
-                job.push((segment, row..row + count));
-                row += count;
-                room -= count;
-                if room == 0 {
-                    jobs.push(std::mem::take(&mut job));
-                    room = most;
+        gathered: &mut Gathered,
+        to: &mut Rows,
+    ) -> Result<(), NoMemory> {
+        let mut asking = asking.into_iter().peekable();
+        while asking.peek().is_some() {
+            let (mut groups, mut parts) = (Vec::new(), Vec::new());
+            let mut places = 0;
+            while let Some(first) = asking.next_if(|_| places < MAX_PLACES) {
+                let mut members = vec![first];
+                while let Some(next) = asking.next_if(|next| continues_alike(&members[0], next)) {
+                    members.push(next);
                 }
+                groups.push(self.group(members, queries, &mut parts, &mut places));
+            }
+            gathered.fill(self.kind(), self.isa.vector, self.shape, &parts, places)?;
+            match self.kind() {
+                #[cfg(target_arch = "x86_64")]
+                Kind::Tiles => tiled::attend(self, &groups, &parts, gathered, queries, to),
+                #[cfg(not(target_arch = "x86_64"))]
+                Kind::Tiles => unreachable!("tiles are found on x86-64 only"),
+                Kind::Single => wide::attend(self, &groups, &parts, gathered, queries, to),
             }
         }
-        if !job.is_empty() {
-            jobs.push(job);
-        }
-        jobs
+        Ok(())
     }
 
-    fn job(
+    fn group<'a>(
         &self,
-        chain: &[Seen<'_>],
-        pieces: &[Piece<'_>],
-        head: usize,
+        members: Vec<Asking<'a>>,
         queries: &Queries<'_>,
-        to: &Table<'_>,
-    ) {
-        let (width, value_width) = (self.shape.head_dim, self.shape.value_width());
-        let group = queries.heads / self.shape.kv_heads;
-        let rows: Vec<usize> =
-            pieces.iter().flat_map(|piece| &piece.own.rows[piece.rows.clone()]).copied().collect();
-        let places = || rows.iter().map(|&row| queries.places[row]);
-        let first_seen = places().map(|place| self.first_seen(place)).min().unwrap_or(0);
-        // A multiple of 16, so that a place's lane in sums is always the same.
-        let base = first_seen / UNIT * UNIT;
-        let end = places().max().map_or(0, |place| place + 1);
-        // Kernels write whole units, beyond a segment's end too.
-        let stride = (end - base).next_multiple_of(UNIT) + UNIT;
-        let lines = rows.len() * group;
-        let unit = width * UNIT;
-        with_scratch(lines * (width + stride + value_width) + unit, |scratch| {
-            let (q, scratch) = scratch.split_at_mut(lines * width);
-            let (scores, scratch) = scratch.split_at_mut(lines * stride);
-            let (sums, padded) = scratch.split_at_mut(lines * value_width);
-            for (line, q) in q.chunks_mut(width).enumerate() {
-                let at = rows[line / group] * queries.stride + (head * group + line % group) * width;
-                let factor = 1.0 / (width as f32).sqrt();
-                scale(self.vector, Dtype::F32, &queries.numbers[at..at + width], factor, q);
-            }
-            let lines = |piece: &Range<usize>| piece.start * group..piece.end * group;
-            let spans = spans(pieces);
-            let all = 0..rows.len();
-            let mut score = |seen: &Seen<'_>, of: &Range<usize>, until: usize| {
-                let of = lines(of);
-                self.score(
-                    seen,
-                    head,
-                    &q[of.start * width..of.end * width],
-                    &mut scores[of.start * stride..of.end * stride],
-                    stride,
-                    base,
-                    until,
-                    padded,
-                );
-            };
-            for seen in chain {
-                score(seen, &all, usize::MAX);
-            }
-            for (piece, span) in pieces.iter().zip(&spans) {
-                let last =
-                    piece.own.rows[piece.rows.clone()].last().map_or(0, |&row| queries.places[row] + 1);
-                score(&piece.own.seen, span, last);
-            }
-            let mut totals = Vec::with_capacity(rows.len() * group);
-            for (line, scores) in scores.chunks_mut(stride).enumerate() {
-                let place = queries.places[rows[line / group]];
-                let seen = self.first_seen(place) - base..place + 1 - base;
-                totals.push(softmax(self.vector, Dtype::F32, scores, seen.start, seen.end));
-            }
-            let mut sum = |seen: &Seen<'_>, of: &Range<usize>, until: usize, first: bool| {
-                let of = lines(of);
-                self.sum(
-                    seen,
-                    head,
-                    &scores[of.start * stride..of.end * stride],
-                    stride,
-                    base,
-                    until,
-                    first,
-                    &mut sums[of.start * value_width..of.end * value_width],
-                )
-            };
-            let mut first = true;
-            for seen in chain {
-                first &= !sum(seen, &all, usize::MAX, first);
-            }
-            for (piece, span) in pieces.iter().zip(&spans) {
-                let last =
-                    piece.own.rows[piece.rows.clone()].last().map_or(0, |&row| queries.places[row] + 1);
-                sum(&piece.own.seen, span, last, first);
-            }
-            for (line, (sums, total)) in sums.chunks(value_width).zip(&totals).enumerate() {
-                // SAFETY: each job has its own rows and heads.
-                let to = unsafe { to.part(rows[line / group], (head * group + line % group) * width, width) };
-                scale(self.vector, self.shape.dtype, &sums[..width], 1.0 / total, to);
-            }
-        });
+        parts: &mut Vec<Part<'a>>,
+        places: &mut usize,
+    ) -> Group {
+        let rows = members.iter().flat_map(|member| &member.rows);
+        let seen = rows.map(|&row| self.first_seen(queries.places[row])).min().unwrap_or(0);
+        let base = seen / BLOCK * BLOCK;
+        let common = match members.as_slice() {
+            // Nobody to share with: one part is simpler than two.
+            [_] => 0,
+            _ => common_places(&members),
+        };
+        let own_first = (common / BLOCK * BLOCK).max(base);
+        let mut part = |range: Range<usize>, chain: &[Seen<'a>], own: Option<Seen<'a>>, is_shared: bool| {
+            let overlaps =
+                |seen: &&Seen<'_>| seen.start < range.end && seen.start + seen.length > range.start;
+            let sources = chain.iter().chain(&own).filter(overlaps).copied().collect();
+            let length = range.len().next_multiple_of(BLOCK);
+            parts.push(Part {
+                first: range.start,
+                places: length,
+                at: is_shared.then_some(*places),
+                sources,
+            });
+            *places += if is_shared { length } else { 0 };
+            parts.len() - 1
+        };
+        let shared = (own_first > base).then(|| part(base..own_first, &members[0].chain, None, true));
+        let heads = queries.heads / self.shape.kv_heads;
+        let members = members
+            .into_iter()
+            .map(|member| {
+                let end = member.own.start + member.own.length;
+                // Few lines fall into one job or two.
+                let is_shared = member.rows.len() * heads > FEW_LINES;
+                let own = part(own_first..end, &member.chain, Some(member.own), is_shared);
+                Member { own, rows: member.rows }
+            })
+            .collect();
+        Group { base, own_first, shared, members }
     }
 
     /// The first place that a row sees.
-    fn first_seen(&self, place: usize) -> usize {
+    pub fn first_seen(&self, place: usize) -> usize {
         self.window.map_or(0, |window| (place + 1).saturating_sub(window))
-    }
-
-    /// Scores of lines of queries with the keys of a segment that lie from `base` on and before `until`.
-    #[allow(clippy::too_many_arguments, reason = "one product's operands")]
-    fn score(
-        &self,
-        seen: &Seen<'_>,
-        head: usize,
-        q: &[f32],
-        scores: &mut [f32],
-        stride: usize,
-        base: usize,
-        until: usize,
-        padded: &mut [f32],
-    ) {
-        let width = self.shape.head_dim;
-        let length = seen.length.min(until.saturating_sub(seen.start));
-        let lines = q.len() / width;
-        let mut unit = base.saturating_sub(seen.start) / UNIT;
-        while unit * UNIT < length {
-            // Keys of the unit that lie before `base` would be written in front of the line.
-            let place = seen.start + unit * UNIT;
-            let (keys, wide) = seen.rows.keys(self.shape, unit, head);
-            // More may be kept than is seen: what a failed pass left.
-            let is_whole = wide == UNIT && place >= base && (unit + 1) * UNIT <= seen.length;
-            let whole =
-                if is_whole { seen.length.min(length.next_multiple_of(UNIT)) / UNIT - unit } else { 0 };
-            let (b, b_row, format, units, column) = match is_whole {
-                true => (keys.as_ptr(), UNIT * self.shape.size(), self.shape.format(), whole, place - base),
-                false => {
-                    let skipped = base.saturating_sub(place);
-                    self.widen(keys, wide, skipped, padded);
-                    (padded.as_ptr().cast(), 4 * UNIT, vector::Format::F32, 1, place + skipped - base)
-                }
-            };
-            let product = Product {
-                a: q.as_ptr(),
-                lda: width,
-                b,
-                b_row,
-                b_unit: self.shape.key_unit_bytes(),
-                k: width,
-                c: scores[column..].as_mut_ptr(),
-                ldc: stride,
-                first: true,
-            };
-            // SAFETY: `q` is `lines` rows of `width`; `units` whole units of keys lie `b_unit` apart, or one is in `padded`;
-            // lines of scores reach a unit beyond the last place that is seen.
-            unsafe { vector::multiply(self.vector, format, product, lines, units) };
-            unit += units;
-        }
-    }
-
-    /// A narrow unit of keys in single precision, `[head_dim][16]`, without its first `skipped` keys.
-    fn widen(&self, keys: &[u8], wide: usize, skipped: usize, to: &mut [f32]) {
-        let size = self.shape.size();
-        to.fill(0.0);
-        for (line, to) in keys.chunks(wide * size).zip(to.chunks_mut(UNIT)) {
-            for (key, to) in line.chunks(size).skip(skipped).zip(to) {
-                *to = match (self.shape.dtype, key) {
-                    (Dtype::F32, &[a, b, c, d]) => f32::from_ne_bytes([a, b, c, d]),
-                    (Dtype::F16, &[a, b]) => half::f16::from_ne_bytes([a, b]).to_f32(),
-                    (_, &[a, b]) => half::bf16::from_ne_bytes([a, b]).to_f32(),
-                    _ => f32::NAN,
-                };
-            }
-        }
-    }
-
-    /// Adds a segment's values, weighted by their exponentials; whether there were any.
-    #[allow(clippy::too_many_arguments, reason = "one product's operands")]
-    fn sum(
-        &self,
-        seen: &Seen<'_>,
-        head: usize,
-        scores: &[f32],
-        stride: usize,
-        base: usize,
-        until: usize,
-        first: bool,
-        sums: &mut [f32],
-    ) -> bool {
-        let value_width = self.shape.value_width();
-        let length = seen.length.min(until.saturating_sub(seen.start));
-        let skipped = base.saturating_sub(seen.start);
-        if skipped >= length {
-            return false;
-        }
-        let product = Product {
-            a: scores[seen.start + skipped - base..].as_ptr(),
-            lda: stride,
-            b: seen.rows.values(self.shape, skipped, head).as_ptr(),
-            b_row: self.shape.value_bytes(),
-            b_unit: UNIT * self.shape.size(),
-            k: length - skipped,
-            c: sums.as_mut_ptr(),
-            ldc: value_width,
-            first,
-        };
-        // SAFETY: lines of scores hold all places up to the last that is seen, values of the segment reach to its length,
-        // and `sums` is as many lines of `value_width`.
-        unsafe {
-            let lines = sums.len() / value_width;
-            vector::multiply(self.vector, self.shape.format(), product, lines, value_width / UNIT);
-        }
-        true
     }
 }
 
-/// Where each piece's rows lie among a job's.
-fn spans(pieces: &[Piece<'_>]) -> Vec<Range<usize>> {
-    let mut start = 0;
-    pieces
+fn is_same(a: &Seen<'_>, b: &Seen<'_>) -> bool {
+    std::ptr::eq(a.rows, b.rows)
+}
+
+/// Whether two segments begin with the same kept segment.
+fn continues_alike(a: &Asking<'_>, b: &Asking<'_>) -> bool {
+    matches!((a.chain.first(), b.chain.first()), (Some(a), Some(b)) if is_same(a, b))
+}
+
+/// Places that the chains of all members have in common.
+fn common_places(members: &[Asking<'_>]) -> usize {
+    let chain = &members[0].chain;
+    let alike =
+        |other: &Asking<'_>| chain.iter().zip(&other.chain).take_while(|(a, b)| is_same(a, b)).count();
+    let links = members.iter().map(alike).min().unwrap_or(0);
+    chain[..links].last().map_or(0, |last| last.start + last.length)
+}
+
+/// Lines of a job, a row and a head of its group of queries each, that belong to one member.
+pub struct Piece {
+    /// Index of the member's part.
+    pub own: usize,
+    pub lines: Range<usize>,
+    /// Place behind the last that any of them sees.
+    pub end: usize,
+}
+
+/// Lines of a group that are computed together for one head of keys.
+pub struct Lines {
+    /// Row of the pass, and head among those that share keys, of each line.
+    pub of: Vec<(usize, usize)>,
+    pub pieces: Vec<Piece>,
+}
+
+impl Group {
+    /// Its lines, at most `most` at a time, with `heads` heads of queries a head of keys.
+    pub fn lines(&self, most: usize, heads: usize, places: &[usize]) -> Vec<Lines> {
+        let mut all = Vec::new();
+        let mut lines = Lines { of: Vec::with_capacity(most), pieces: Vec::new() };
+        for member in &self.members {
+            for &row in &member.rows {
+                for head in 0..heads {
+                    if lines.of.len() == most {
+                        all.push(std::mem::replace(
+                            &mut lines,
+                            Lines { of: Vec::with_capacity(most), pieces: Vec::new() },
+                        ));
+                    }
+                    let line = lines.of.len();
+                    lines.of.push((row, head));
+                    let end = places[row] + 1;
+                    match lines.pieces.last_mut().filter(|piece| piece.own == member.own) {
+                        Some(piece) => (piece.lines.end, piece.end) = (line + 1, piece.end.max(end)),
+                        None => lines.pieces.push(Piece { own: member.own, lines: line..line + 1, end }),
+                    }
+                }
+            }
+        }
+        if !lines.of.is_empty() {
+            all.push(lines);
+        }
+        all
+    }
+}
+
+impl Lines {
+    /// Place behind the last that any line sees.
+    pub fn end(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.end).max().unwrap_or(0)
+    }
+}
+
+/// Calls `job` for all lines of all groups and each head of keys, on all threads.
+pub fn for_each_job(
+    groups: &[Group],
+    most: impl Fn(&Group) -> usize,
+    heads: (usize, usize),
+    places: &[usize],
+    job: impl Fn(&Group, &Lines, usize) + Sync,
+) {
+    let (query_heads, kv_heads) = heads;
+    let lines: Vec<(&Group, Lines)> = groups
         .iter()
-        .map(|piece| {
-            let span = start..start + piece.rows.len();
-            start = span.end;
-            span
+        .flat_map(|group| {
+            let lines = group.lines(most(group), query_heads / kv_heads, places);
+            lines.into_iter().map(move |lines| (group, lines))
         })
-        .collect()
+        .collect();
+    (0..lines.len() * kv_heads).into_par_iter().for_each(|number| {
+        let (group, lines) = &lines[number / kv_heads];
+        job(group, lines, number % kv_heads);
+    });
 }

@@ -1,6 +1,7 @@
-//! Keys and values of a segment in one layer, as the attention kernels read them.
+//! Keys and values of a segment in one layer, row by row.
 
-use super::vector::{Format, UNIT};
+use super::isa::Vector;
+use super::rows::to_bytes;
 use crate::model::Dtype;
 
 /// How a model's keys and values are stored.
@@ -12,128 +13,71 @@ pub struct KeptShape {
 }
 
 impl KeptShape {
-    pub fn format(self) -> Format {
-        match self.dtype {
-            Dtype::F32 => Format::F32,
-            Dtype::Bf16 => Format::Bf16,
-            Dtype::F16 => Format::F16,
-        }
-    }
-
     /// Bytes of a number.
     pub fn size(self) -> usize {
         self.dtype.size()
     }
 
-    /// Numbers of a value, filled up to whole units.
-    pub fn value_width(self) -> usize {
-        self.head_dim.next_multiple_of(UNIT)
-    }
-
-    /// Bytes of the keys of one place in all heads.
-    fn key_bytes(self) -> usize {
+    /// Bytes of the keys, or the values, of a place in all heads.
+    pub fn row_bytes(self) -> usize {
         self.kv_heads * self.head_dim * self.size()
-    }
-
-    /// Bytes of a value in all heads.
-    pub fn value_bytes(self) -> usize {
-        self.kv_heads * self.value_width() * self.size()
-    }
-
-    /// Bytes of a unit of 16 keys in all heads.
-    pub fn key_unit_bytes(self) -> usize {
-        UNIT * self.key_bytes()
     }
 }
 
-/// Keys by units of 16, `[unit][kv_heads][head_dim][16]`, the last unit only as wide as it is full; values by place,
-/// `[place][kv_heads][value_width]`.
+/// Keys and values, each `[place][kv_heads][head_dim]`.
 #[derive(Default)]
 pub struct KeptRows {
-    length: usize,
     keys: Vec<u8>,
     values: Vec<u8>,
 }
 
 impl KeptRows {
-    /// Appends `count` rows behind the first `length`; `key` and `value` give a head's numbers of a row.
+    /// Appends `count` rows behind the first `length`; `row` gives all keys and all values of one.
     pub fn append<'a>(
         &mut self,
+        vector: Vector,
         shape: KeptShape,
         length: usize,
         count: usize,
-        key: impl Fn(usize, usize) -> &'a [f32],
-        value: impl Fn(usize, usize) -> &'a [f32],
+        row: impl Fn(usize) -> (&'a [f32], &'a [f32]),
     ) {
         // What a failed pass left is overwritten.
         self.truncate(shape, length);
-        let total = length + count;
-        reserve(&mut self.keys, count, shape.key_bytes());
-        let full = length / UNIT * UNIT;
-        let tail = self.keys.split_off(full * shape.key_bytes());
-        let old_width = length - full;
-        for start in (full..total).step_by(UNIT) {
-            let width = UNIT.min(total - start);
-            for head in 0..shape.kv_heads {
-                let unit = self.keys.len();
-                self.keys.resize(unit + shape.head_dim * width * shape.size(), 0);
-                let unit = &mut self.keys[unit..];
-                for place in start..start + width {
-                    let column = place - start;
-                    if place < length {
-                        for d in 0..shape.head_dim {
-                            let from = ((head * shape.head_dim + d) * old_width + column) * shape.size();
-                            let to = (d * width + column) * shape.size();
-                            unit[to..to + shape.size()].copy_from_slice(&tail[from..from + shape.size()]);
-                        }
-                        continue;
-                    }
-                    for (d, &x) in key(place - length, head).iter().enumerate() {
-                        put(shape.dtype, unit, d * width + column, x);
-                    }
-                }
-            }
+        let bytes = shape.row_bytes();
+        for kept in [&mut self.keys, &mut self.values] {
+            reserve(kept, count, bytes);
+            kept.resize((length + count) * bytes, 0);
         }
-        let more = count * shape.value_bytes();
-        reserve(&mut self.values, count, shape.value_bytes());
-        let at = self.values.len();
-        self.values.resize(at + more, 0);
-        for (row, values) in self.values[at..].chunks_mut(shape.value_bytes().max(1)).enumerate() {
-            for head in 0..shape.kv_heads {
-                for (d, &x) in value(row, head).iter().enumerate() {
-                    put(shape.dtype, values, head * shape.value_width() + d, x);
-                }
-            }
+        let rows = length * bytes..;
+        let keys = self.keys[rows.clone()].chunks_exact_mut(bytes.max(1));
+        let values = self.values[rows].chunks_exact_mut(bytes.max(1));
+        for (place, (key, value)) in keys.zip(values).enumerate() {
+            let (keys, values) = row(place);
+            to_bytes(vector, shape.dtype, keys, key);
+            to_bytes(vector, shape.dtype, values, value);
         }
-        self.length = total;
     }
 
     /// Forgets all places from `length` on.
     pub fn truncate(&mut self, shape: KeptShape, length: usize) {
-        if self.length <= length {
-            return;
-        }
-        let full = length / UNIT * UNIT;
-        let (width, old_width) = (length - full, UNIT.min(self.length - full));
-        let tail = self.keys.split_off(full * shape.key_bytes());
-        for line in 0..shape.kv_heads * shape.head_dim {
-            let from = line * old_width * shape.size();
-            self.keys.extend_from_slice(&tail[from..from + width * shape.size()]);
-        }
-        self.values.truncate(length * shape.value_bytes());
-        self.length = length;
+        self.keys.truncate(length * shape.row_bytes());
+        self.values.truncate(length * shape.row_bytes());
     }
 
-    /// The unit of keys from place `16 * unit` on in one head: its bytes, and how many keys wide it is.
-    pub fn keys(&self, shape: KeptShape, unit: usize, head: usize) -> (&[u8], usize) {
-        let width = UNIT.min(self.length - unit * UNIT);
-        let bytes = shape.head_dim * width * shape.size();
-        (&self.keys[unit * shape.key_unit_bytes() + head * bytes..][..bytes], width)
+    /// The key of a place in one head.
+    pub fn key(&self, shape: KeptShape, place: usize, head: usize) -> &[u8] {
+        Self::head(&self.keys, shape, place, head)
     }
 
-    /// Values of one head from `place` on.
-    pub fn values(&self, shape: KeptShape, place: usize, head: usize) -> &[u8] {
-        &self.values[place * shape.value_bytes() + head * shape.value_width() * shape.size()..]
+    /// The value of a place in one head.
+    pub fn value(&self, shape: KeptShape, place: usize, head: usize) -> &[u8] {
+        Self::head(&self.values, shape, place, head)
+    }
+
+    #[inline(always)]
+    fn head(bytes: &[u8], shape: KeptShape, place: usize, head: usize) -> &[u8] {
+        let width = shape.head_dim * shape.size();
+        &bytes[place * shape.row_bytes() + head * width..][..width]
     }
 
     /// Bytes held.
@@ -152,37 +96,10 @@ fn reserve(bytes: &mut Vec<u8>, rows: usize, row: usize) {
     }
 }
 
-/// Writes number `place` of a run in the wanted format; it is of that format already.
-fn put(dtype: Dtype, bytes: &mut [u8], place: usize, x: f32) {
-    let to = &mut bytes[place * dtype.size()..][..dtype.size()];
-    match dtype {
-        Dtype::F32 => to.copy_from_slice(&x.to_ne_bytes()),
-        Dtype::Bf16 => to.copy_from_slice(&((x.to_bits() >> 16) as u16).to_ne_bytes()),
-        Dtype::F16 => to.copy_from_slice(&half::f16::from_f32(x).to_bits().to_ne_bytes()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Keys and values read back, place by place.
-    fn read(shape: KeptShape, kept: &KeptRows, length: usize) -> Vec<(Vec<u16>, Vec<u16>)> {
-        let bits = |bytes: &[u8], at: usize| u16::from_ne_bytes([bytes[2 * at], bytes[2 * at + 1]]);
-        let place = |place: usize| {
-            let mut both = (Vec::new(), Vec::new());
-            for head in 0..shape.kv_heads {
-                let (keys, width) = kept.keys(shape, place / UNIT, head);
-                let values = kept.values(shape, place, head);
-                for d in 0..shape.head_dim {
-                    both.0.push(bits(keys, d * width + place % UNIT));
-                    both.1.push(bits(values, d));
-                }
-            }
-            both
-        };
-        (0..length).map(place).collect()
-    }
+    use crate::model::cpu::isa::Isa;
 
     #[test]
     fn rows_are_the_same_however_they_came() {
@@ -190,18 +107,27 @@ mod tests {
         let number = |row: usize, d: usize| half::bf16::from_bits((0x3f80 + row * 12 + d) as u16);
         let rows: Vec<Vec<f32>> =
             (0..50).map(|row| (0..12).map(|d| number(row, d).to_f32()).collect()).collect();
+        let negated: Vec<Vec<f32>> = rows.iter().map(|row| row.iter().map(|x| -x).collect()).collect();
         let append = |kept: &mut KeptRows, from: usize, count: usize| {
-            let head = |row: usize, head: usize| &rows[from + row][head * 6..head * 6 + 6];
-            kept.append(shape, from, count, head, head);
+            let row = |row: usize| (&*rows[from + row], &*negated[from + row]);
+            kept.append(Isa::best().vector, shape, from, count, row);
         };
-        let mut whole = KeptRows::default();
-        append(&mut whole, 0, 50);
-        let expected = read(shape, &whole, 50);
-        assert_eq!(expected[17].0, (0..12).map(|d| number(17, d).to_bits()).collect::<Vec<_>>());
         let mut grown = KeptRows::default();
         for (from, count) in [(0, 5), (5, 1), (6, 30), (20, 9), (29, 1), (30, 20)] {
             append(&mut grown, from, count);
-            assert_eq!(read(shape, &grown, from + count), expected[..from + count]);
+            for place in 0..from + count {
+                for head in 0..2 {
+                    let bytes = |sign: u16| -> Vec<u8> {
+                        (0..6)
+                            .flat_map(|d| (number(place, head * 6 + d).to_bits() | sign).to_ne_bytes())
+                            .collect()
+                    };
+                    assert_eq!(grown.key(shape, place, head), bytes(0));
+                    assert_eq!(grown.value(shape, place, head), bytes(0x8000));
+                }
+            }
         }
+        grown.truncate(shape, 3);
+        assert_eq!(grown.keys.len(), 3 * shape.row_bytes());
     }
 }

@@ -3,26 +3,50 @@
 //! A matrix `[out, in]` is stored as panels of 32 outputs, each panel input by input (in bfloat16: pair of inputs by pair),
 //! so that a kernel reads it front to back. Outputs are filled up to whole panels, inputs to whole blocks of AMX, by zeros.
 
-use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::amx::{self, TileProduct, Tiles};
 use super::dot::{self, PairProduct};
+use super::inputs::{Inputs, Rows, padded};
 use super::isa::{Bf16, Isa};
-use super::memory::{Aligned, NoMemory, Shared};
+use super::memory::{Aligned, NoMemory, with_scratch};
 use super::vector::{self, Format, Product, UNIT};
 use crate::model::numbers::Numbers;
 
 /// Outputs of a panel.
 pub const PANEL: usize = 32;
 
-/// Terms that are summed before a kernel goes to the next panel: so much of a panel stays in the fast caches.
-const TERMS: usize = 1024;
-/// Rows that are multiplied with a panel while it is there.
-const ROWS: usize = 168;
-/// Panels that a job goes through with its rows, at most.
-const PANELS: usize = 16;
+/// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fast caches.
+const CHUNK: usize = 1 << 16;
+/// Bytes of rows that a job keeps coming back to with panel after panel: half of a second cache.
+const ROWS_KEPT: usize = 1 << 20;
+/// Rows of a job whose rows are longer than that, and the panels that it goes through with a part of them.
+const LONG_ROWS: usize = 160;
+const LONG_PANELS: usize = 8;
+/// Rows of which a block of the result is written at once, while it is in the fastest cache.
+const ROWS_WRITTEN: usize = 64;
+
+/// A part of a product.
+pub struct Block<'a> {
+    /// The first row.
+    pub row: usize,
+    /// The first output.
+    pub column: usize,
+    /// Outputs.
+    pub width: usize,
+    /// `[rows, width]`.
+    pub sums: &'a mut [f32],
+}
+
+/// How a product is divided: a job takes some rows and panels, and computes fewer of both at once.
+struct Plan {
+    rows: usize,
+    panels: usize,
+    rows_at_once: usize,
+    panels_at_once: usize,
+}
 
 /// A packed matrix.
 pub struct Matrix {
@@ -33,42 +57,6 @@ pub struct Matrix {
     count: usize,
     /// With those that fill up the last block.
     inputs: usize,
-}
-
-/// Rows of activations as a product takes them, filled up with zeros to whole blocks, and to whole tiles of rows.
-pub enum Inputs {
-    Single(Aligned<f32>),
-    Bf16(Aligned<u16>),
-}
-
-/// Rows to multiply.
-pub struct Rows {
-    pub inputs: Inputs,
-    pub count: usize,
-    /// Numbers from row to row.
-    pub stride: usize,
-}
-
-/// `inputs`, filled up.
-fn padded(inputs: usize) -> usize {
-    inputs.next_multiple_of(amx::BLOCK)
-}
-
-impl Rows {
-    /// `count` rows of `inputs` numbers, all zero, as matrices in this format take them.
-    pub fn zeros(isa: Isa, format: Format, count: usize, inputs: usize) -> Result<Self, NoMemory> {
-        let mut stride = padded(inputs);
-        // Rows a power of two apart would fall on the same lines of the fastest cache.
-        if stride.is_multiple_of(512) {
-            stride += 32;
-        }
-        let length = count.next_multiple_of(2 * amx::ROWS) * stride;
-        let inputs = match format == Format::Bf16Pairs && isa.bf16 != Bf16::Widened {
-            true => Inputs::Bf16(Aligned::zeros(length)?),
-            false => Inputs::Single(Aligned::zeros(length)?),
-        };
-        Ok(Self { inputs, count, stride })
-    }
 }
 
 impl Matrix {
@@ -144,9 +132,7 @@ impl Matrix {
                     f32::from_le_bytes([b[0], b[1], b[2], b[3]])
                 }
                 Format::F16 => half::f16::from_bits(bits16(k * PANEL + column)).to_f32(),
-                Format::Bf16 | Format::Bf16Pairs => {
-                    half::bf16::from_bits(bits16(pair_place(k, column))).to_f32()
-                }
+                Format::Bf16Pairs => half::bf16::from_bits(bits16(pair_place(k, column))).to_f32(),
             };
         }
     }
@@ -155,55 +141,98 @@ impl Matrix {
         self.panels.len() / self.count.max(1)
     }
 
-    /// Multiplies `rows` by the matrix: `write` gets pieces of rows of the result, with the row and the first output, each
-    /// piece once, from several threads.
-    pub fn multiply(&self, rows: &Rows, write: impl Fn(usize, usize, &mut [f32]) + Sync) {
-        self.multiply_panels(rows, 1, write);
-    }
-
-    /// As [`multiply`](Self::multiply), with pieces of a multiple of `together` panels, which divides their number.
-    pub fn multiply_panels(
-        &self,
-        rows: &Rows,
-        together: usize,
-        write: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) {
+    /// Multiplies `rows` by the matrix: `write` gets blocks of the result, each once, from several threads. Blocks are
+    /// `together` panels wide, which divides their number, and hold the sums as they are.
+    pub fn multiply(&self, rows: &Rows, together: usize, write: impl Fn(&mut Block<'_>) + Sync) {
         if rows.count == 0 || self.count == 0 {
             return;
         }
-        // Even shares, of as many rows as a kernel takes at best.
-        let step = if self.isa.bf16 == Bf16::Amx { 2 * amx::ROWS } else { 14 };
-        let block = rows.count.div_ceil(rows.count.div_ceil(ROWS)).next_multiple_of(step);
-        let blocks = rows.count.div_ceil(block);
-        let wanted = (16 * rayon::current_num_threads()).div_ceil(blocks);
-        let run = (self.count / wanted).clamp(1, PANELS).next_multiple_of(together);
-        let runs = self.count.div_ceil(run);
+        let plan = self.plan(rows, together);
+        let blocks = rows.count.div_ceil(plan.rows);
+        let runs = self.count.div_ceil(plan.panels);
         (0..blocks * runs).into_par_iter().for_each(|job| {
-            let (first_row, first_panel) = (job / runs * block, job % runs * run);
-            let count = block.min(rows.count - first_row);
-            let panels = run.min(self.count - first_panel);
-            with_scratch(count.next_multiple_of(2 * amx::ROWS) * panels * PANEL, |sums| {
-                self.job(rows, first_row, count, first_panel, panels, sums);
-                for (row, sums) in sums.chunks_mut(panels * PANEL).take(count).enumerate() {
-                    write(first_row + row, first_panel * PANEL, sums);
+            // Neighbouring jobs share panels, which come from memory, rather than rows, which don't.
+            let (first_row, first_panel) = (job % blocks * plan.rows, job / blocks * plan.panels);
+            let last_row = rows.count.min(first_row + plan.rows);
+            let last_panel = self.count.min(first_panel + plan.panels);
+            let width = together * PANEL;
+            let padded = plan.rows_at_once.next_multiple_of(2 * amx::ROWS);
+            with_scratch(padded * plan.panels_at_once * PANEL, |sums| {
+                for panel in (first_panel..last_panel).step_by(plan.panels_at_once) {
+                    for row in (first_row..last_row).step_by(plan.rows_at_once) {
+                        let count = plan.rows_at_once.min(last_row - row);
+                        let panels = plan.panels_at_once.min(last_panel - panel);
+                        self.sums(
+                            rows,
+                            row..row + count,
+                            panel..panel + panels,
+                            together,
+                            padded * width,
+                            sums,
+                        );
+                        let groups = sums.chunks_exact_mut(padded * width).take(panels.div_ceil(together));
+                        for (group, sums) in groups.enumerate() {
+                            let column = (panel + group * together) * PANEL;
+                            write(&mut Block { row, column, width, sums: &mut sums[..count * width] });
+                        }
+                    }
                 }
             });
         });
     }
 
-    /// The sums of some rows and panels, `[rows, panels * 32]`.
-    fn job(&self, rows: &Rows, row: usize, count: usize, panel: usize, panels: usize, sums: &mut [f32]) {
-        let ldc = panels * PANEL;
+    /// How the work is divided.
+    fn plan(&self, rows: &Rows, together: usize) -> Plan {
+        let size = match rows.inputs {
+            Inputs::Single(_) => size_of::<f32>(),
+            Inputs::Bf16(_) => size_of::<u16>(),
+        };
+        let step = if self.isa.bf16 == Bf16::Amx { 2 * amx::ROWS } else { 14 };
+        let most = ROWS_KEPT / (self.inputs * size).max(1);
+        let is_long = most < LONG_ROWS && rows.count > step;
+        // Even shares, of as many rows as a kernel takes at best.
+        let most = if is_long { LONG_ROWS } else { most.max(step) };
+        let block = rows.count.div_ceil(rows.count.div_ceil(most)).next_multiple_of(step);
+        let blocks = rows.count.div_ceil(block);
+        let wanted = (16 * rayon::current_num_threads()).div_ceil(blocks);
+        let run = (self.count / wanted).max(1).next_multiple_of(together);
+        match is_long {
+            true => {
+                let run = run.min(LONG_PANELS.next_multiple_of(together));
+                Plan { rows: block, panels: run, rows_at_once: block, panels_at_once: run }
+            }
+            false => Plan {
+                rows: block,
+                panels: run,
+                rows_at_once: block.min(ROWS_WRITTEN.next_multiple_of(step)),
+                panels_at_once: together,
+            },
+        }
+    }
+
+    /// The sums of some rows and panels, `[groups of panels][rows, together * 32]`, groups `of_group` numbers apart.
+    fn sums(
+        &self,
+        rows: &Rows,
+        of: Range<usize>,
+        panels: Range<usize>,
+        together: usize,
+        of_group: usize,
+        sums: &mut [f32],
+    ) {
+        let ldc = together * PANEL;
+        let (row, count) = (of.start, of.len());
         let tiles = match (&rows.inputs, self.isa.bf16) {
             (Inputs::Bf16(_), Bf16::Amx) => Tiles::set_up(),
             _ => None,
         };
-        for k in (0..self.inputs).step_by(TERMS) {
-            let terms = TERMS.min(self.inputs - k);
-            for place in 0..panels {
-                let size = self.panel_bytes() / self.inputs;
-                let b = self.panels[(panel + place) * self.panel_bytes() + k * size..].as_ptr();
-                let c = sums[place * PANEL..].as_mut_ptr();
+        let size = self.panel_bytes() / self.inputs;
+        let at_once = CHUNK / size / amx::BLOCK * amx::BLOCK;
+        for k in (0..self.inputs).step_by(at_once) {
+            let terms = at_once.min(self.inputs - k);
+            for (place, panel) in panels.clone().enumerate() {
+                let b = self.panels[panel * self.panel_bytes() + k * size..].as_ptr();
+                let c = sums[place / together * of_group + place % together * PANEL..].as_mut_ptr();
                 let first = k == 0;
                 match &rows.inputs {
                     Inputs::Single(a) => {
@@ -241,7 +270,16 @@ impl Matrix {
                                     // SAFETY: as above; rows are filled up to whole pairs of tiles in `a` and in `sums`.
                                     unsafe {
                                         let (a, c) = (a.add(at * lda), c.add(at * ldc));
-                                        let product = TileProduct { a, lda, b, blocks, c, ldc, first };
+                                        let product = TileProduct {
+                                            a,
+                                            lda,
+                                            a_step: amx::BLOCK,
+                                            b,
+                                            blocks,
+                                            c,
+                                            ldc,
+                                            first,
+                                        };
                                         match count - at <= amx::ROWS {
                                             true => tiles.product_of_16(&product),
                                             false => tiles.product_of_32(&product),
@@ -281,47 +319,13 @@ fn fill<T: Copy, const SIZE: usize>(
     }
 }
 
-/// Calls `work` with `length` numbers of this thread's scratch memory, which hold anything.
-pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < length {
-            scratch.resize(length, 0.0);
-        }
-        work(&mut scratch[..length])
-    })
-}
-
-/// Rows of numbers that jobs write piece by piece.
-pub struct Table<'a> {
-    numbers: Shared<'a, f32>,
-    stride: usize,
-}
-
-impl<'a> Table<'a> {
-    pub fn new(numbers: &'a mut [f32], stride: usize) -> Self {
-        Self { numbers: Shared::new(numbers), stride }
-    }
-
-    /// Columns `from..from + count` of a row.
-    ///
-    /// # Safety
-    /// As [`Shared::part`].
-    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
-    pub unsafe fn part(&self, row: usize, from: usize, count: usize) -> &mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { self.numbers.part(row * self.stride + from, count) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use half::{bf16, f16};
 
     use super::*;
     use crate::model::Dtype;
+    use crate::model::cpu::memory::Table;
 
     /// Numbers between -1 and 1 with few bits, so that every format holds them.
     fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -363,9 +367,11 @@ mod tests {
         let rows = rows(isa, matrix, a, inputs);
         let mut c = vec![f32::NAN; rows.count * matrix.width()];
         let table = Table::new(&mut c, matrix.width());
-        matrix.multiply(&rows, |row, from, sums| {
-            // SAFETY: each piece is written once.
-            unsafe { table.part(row, from, sums.len()) }.copy_from_slice(sums);
+        matrix.multiply(&rows, 1, |block| {
+            for (i, sums) in block.sums.chunks(block.width).enumerate() {
+                // SAFETY: each piece is written once.
+                unsafe { table.part(block.row + i, block.column, block.width) }.copy_from_slice(sums);
+            }
         });
         c
     }

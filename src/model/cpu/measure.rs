@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::inputs::{Inputs, Rows};
 use super::isa::Isa;
-use super::matrix::{Inputs, Matrix, Rows, Table};
-use super::memory::{Aligned, NoMemory};
+use super::matrix::Matrix;
+use super::memory::{Aligned, NoMemory, Table};
+use super::rows;
 use crate::model::Dtype;
 use crate::model::numbers::Numbers;
 
@@ -35,10 +37,7 @@ pub fn product_rate(
     for _ in 0..tries + 1 {
         let clock = Instant::now();
         let table = Table::new(&mut c, matrix.width());
-        matrix.multiply(&a, |row, from, sums| {
-            // SAFETY: each piece of the result is written once.
-            unsafe { table.part(row, from, sums.len()) }.copy_from_slice(sums);
-        });
+        matrix.multiply(&a, 1, |block| rows::store(isa.vector, Dtype::F32, block, None, &table));
         seconds = seconds.min(clock.elapsed().as_secs_f64());
     }
     black_box(c.first());
@@ -53,12 +52,12 @@ pub fn read_rate(bytes: usize, tries: usize) -> Result<f64, NoMemory> {
     for _ in 0..tries + 1 {
         let clock = Instant::now();
         let sums = memory.par_chunks(1 << 20).map(|piece| {
-            // As many sums side by side as hide the time that an addition takes.
+            // As many sums side by side as hide the time that an addition takes; all are used, or less would be read.
             let mut lanes = [0.0f32; 128];
             for piece in piece.as_chunks::<128>().0 {
                 lanes.iter_mut().zip(piece).for_each(|(lane, x)| *lane += x);
             }
-            lanes[0]
+            lanes.iter().sum::<f32>()
         });
         black_box(sums.sum::<f32>());
         seconds = seconds.min(clock.elapsed().as_secs_f64());

@@ -1,6 +1,7 @@
 //! Memory that kernels work on: aligned to cache lines, and written by several jobs at once, each in its own places.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -54,6 +55,16 @@ impl<T: Number> Aligned<T> {
         // SAFETY: a line more than the numbers was allocated, and less than a line is skipped; zeros are numbers.
         let start = unsafe { allocated.add(skipped) }.cast();
         Ok(Self { allocated, start, length })
+    }
+
+    /// Makes it at least `length` numbers long. What it held is lost where it has to grow: it may hold anything then.
+    pub fn grow(&mut self, length: usize) -> Result<(), NoMemory> {
+        if self.length < length {
+            // The old numbers go first, so that both are never there at once.
+            *self = Self::zeros(0)?;
+            *self = Self::zeros(length)?;
+        }
+        Ok(())
     }
 
     /// Not aligned to lines itself: for such alignment the system's allocator writes the zeros, where it otherwise takes
@@ -111,11 +122,50 @@ impl<'a, T> Shared<'a, T> {
     /// # Safety
     /// While the result lives, no other part that overlaps it may.
     #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
+    #[inline(always)]
     pub unsafe fn part(&self, from: usize, count: usize) -> &mut [T] {
         assert!(from <= self.length && count <= self.length - from, "a part lies within its slice");
         // SAFETY: within the slice, as just checked; not aliased, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), count) }
     }
+}
+
+/// Rows of numbers that jobs write piece by piece.
+pub struct Table<'a> {
+    numbers: Shared<'a, f32>,
+    stride: usize,
+}
+
+impl<'a> Table<'a> {
+    pub fn new(numbers: &'a mut [f32], stride: usize) -> Self {
+        Self { numbers: Shared::new(numbers), stride }
+    }
+
+    /// Columns `from..from + count` of a row.
+    ///
+    /// # Safety
+    /// As [`Shared::part`].
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
+    pub unsafe fn part(&self, row: usize, from: usize, count: usize) -> &mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { self.numbers.part(row * self.stride + from, count) }
+    }
+}
+
+/// Calls `work` with `length` numbers of this thread's scratch memory, which hold anything and begin at a cache line.
+pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    let spare = LINE / size_of::<f32>();
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < length + spare {
+            scratch.resize(length + spare, 0.0);
+        }
+        let skipped = scratch.as_ptr().align_offset(LINE);
+        work(&mut scratch[skipped..skipped + length])
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +181,19 @@ mod tests {
             assert!(run.iter().all(|&x| x == 0.0));
         }
         assert!(Aligned::<f32>::zeros(usize::MAX / 2).is_err());
+    }
+
+    #[test]
+    fn runs_grow_and_never_shrink() {
+        let mut run = Aligned::<u16>::zeros(5).unwrap();
+        run.fill(7);
+        run.grow(3).unwrap();
+        assert_eq!(*run, [7; 5]);
+        run.grow(6).unwrap();
+        assert_eq!(run.len(), 6);
+        with_scratch(10, |scratch| {
+            assert!(scratch.len() == 10 && (scratch.as_ptr() as usize).is_multiple_of(LINE));
+        });
     }
 
     #[test]

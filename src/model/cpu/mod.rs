@@ -10,15 +10,24 @@ mod clock;
 mod dot;
 #[cfg(test)]
 mod every_isa;
+mod forward;
+mod gather;
+mod inputs;
 mod isa;
 mod kept;
+mod linear;
 mod matrix;
 mod measure;
 mod memory;
 mod network;
 mod packer;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
+mod transpose;
 mod vector;
+mod wide;
+mod workspace;
 
 pub(super) use isa::Isa;
 pub(super) use kept::{KeptRows, KeptShape};

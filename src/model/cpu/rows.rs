@@ -5,11 +5,15 @@
 //! operation is fused but where `mul_add` says so: all widths give the same bits.
 
 use super::isa::Vector;
+use super::matrix::{Block, PANEL};
+use super::memory::Table;
 use super::vector::UNIT;
 use crate::model::Dtype;
 
 /// Rounding to a number format, to nearest, ties to even.
 trait Rounding {
+    const IS_BF16: bool = false;
+
     fn round(x: f32) -> f32;
 }
 
@@ -25,6 +29,8 @@ impl Rounding for ToF32 {
 }
 
 impl Rounding for ToBf16 {
+    const IS_BF16: bool = true;
+
     #[inline(always)]
     fn round(x: f32) -> f32 {
         let bits = x.to_bits();
@@ -86,19 +92,44 @@ macro_rules! vectorised {
 }
 
 vectorised! {
-    /// Rounds numbers to the model's format, after adding `bias` where there is one.
-    pub fn round<R>(numbers: &mut [f32], bias: Option<&[f32]>) {
-        match bias {
-            None => numbers.iter_mut().for_each(|x| *x = R::round(*x)),
-            Some(bias) => numbers.iter_mut().zip(bias).for_each(|(x, b)| *x = R::round(*x + b)),
+    /// Writes a block of a product, rounded, after adding `bias` where there is one.
+    ///
+    /// Nobody else may write or read that block of `to` at the time.
+    pub fn store<R>(block: &mut Block<'_>, bias: Option<&[f32]>, to: &Table<'_>) {
+        let (row, column, width) = (block.row, block.column, block.width);
+        for (i, sums) in block.sums.chunks_exact(width).enumerate() {
+            // SAFETY: a product writes each block once.
+            let to = unsafe { to.part(row + i, column, width) };
+            match bias {
+                None => to.iter_mut().zip(sums).for_each(|(to, x)| *to = R::round(*x)),
+                Some(bias) => {
+                    let bias = &bias[column..column + width];
+                    to.iter_mut().zip(sums).zip(bias).for_each(|((to, x), b)| *to = R::round(*x + b));
+                }
+            }
         }
     }
 }
 
 vectorised! {
-    /// `x += numbers`, both rounded.
-    pub fn add<R>(x: &mut [f32], numbers: &[f32]) {
-        x.iter_mut().zip(numbers).for_each(|(x, n)| *x = R::round(*x + R::round(*n)));
+    /// Adds a block of a product, rounded, to rows that are `count` numbers wide, after adding `bias` where there is one.
+    ///
+    /// Nobody else may write or read that block of `x` at the time.
+    pub fn add<R>(block: &mut Block<'_>, bias: Option<&[f32]>, x: &Table<'_>, count: usize) {
+        let (row, column, width) = (block.row, block.column, block.width);
+        // The last panel may be filled up.
+        let count = width.min(count - column);
+        for (i, sums) in block.sums.chunks_exact(width).enumerate() {
+            // SAFETY: a product writes each block once.
+            let x = unsafe { x.part(row + i, column, count) };
+            match bias {
+                None => x.iter_mut().zip(sums).for_each(|(x, n)| *x = R::round(*x + R::round(*n))),
+                Some(bias) => {
+                    let bias = &bias[column..column + count];
+                    x.iter_mut().zip(sums).zip(bias).for_each(|((x, n), b)| *x = R::round(*x + R::round(*n + b)));
+                }
+            }
+        }
     }
 }
 
@@ -124,24 +155,38 @@ vectorised! {
 }
 
 vectorised! {
-    /// Turns a head by the angles of its row's position: `rotate_half` of transformers.
-    pub fn rotate<R>(head: &mut [f32], cos: &[f32], sin: &[f32]) {
-        let (low, high) = head.split_at_mut(cos.len());
-        for (((low, high), c), s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-            let (x, y) = (*low, *high);
-            *low = R::round(R::round(x * c) - R::round(y * s));
-            *high = R::round(R::round(y * c) + R::round(x * s));
+    /// Turns heads by the angles of their row's position: `rotate_half` of transformers.
+    pub fn rotate<R>(heads: &mut [f32], cos: &[f32], sin: &[f32]) {
+        for head in heads.chunks_exact_mut(2 * cos.len()) {
+            let (low, high) = head.split_at_mut(cos.len());
+            for (((low, high), c), s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                let (x, y) = (*low, *high);
+                *low = R::round(R::round(x * c) - R::round(y * s));
+                *high = R::round(R::round(y * c) + R::round(x * s));
+            }
         }
     }
 }
 
 vectorised! {
-    /// `silu(gate) * up` (SwiGLU, <https://arxiv.org/abs/2002.05202>), both rounded first; the result goes to `gate`.
-    pub fn gated<R>(gate: &mut [f32], up: &[f32]) {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            let g = R::round(*gate);
-            let silu = R::round(g / (1.0 + exp(-g)));
-            *gate = R::round(silu * R::round(*up));
+    /// `silu(gate) * up` (SwiGLU, <https://arxiv.org/abs/2002.05202>) of a block of a product, a panel of gates and a panel of
+    /// ups in turn, both rounded first after adding `bias` where there is one; gates' places get the result.
+    pub fn gated<R>(block: &mut Block<'_>, bias: Option<&[f32]>) {
+        let column = block.column;
+        for sums in block.sums.chunks_exact_mut(block.width) {
+            for (place, both) in sums.chunks_exact_mut(2 * PANEL).enumerate() {
+                let (gate, up) = both.split_at_mut(PANEL);
+                if let Some(bias) = bias {
+                    let (g, u) = bias[column + place * 2 * PANEL..][..2 * PANEL].split_at(PANEL);
+                    gate.iter_mut().zip(g).for_each(|(gate, b)| *gate = R::round(*gate + b));
+                    up.iter_mut().zip(u).for_each(|(up, b)| *up = R::round(*up + b));
+                }
+                for (gate, up) in gate.iter_mut().zip(up) {
+                    let g = R::round(*gate);
+                    let silu = R::round(g / (1.0 + exp_within(-g)));
+                    *gate = R::round(silu * R::round(*up));
+                }
+            }
         }
     }
 }
@@ -194,6 +239,48 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// The bytes of numbers that are of the model's format already.
+    pub fn to_bytes<R>(numbers: &[f32], to: &mut [u8]) {
+        match size_of_val(to) / numbers.len().max(1) {
+            4 => {
+                let to = to.as_chunks_mut::<4>().0;
+                to.iter_mut().zip(numbers).for_each(|(to, x)| *to = x.to_ne_bytes());
+            }
+            _ if R::IS_BF16 => {
+                let to = to.as_chunks_mut::<2>().0;
+                to.iter_mut().zip(numbers).for_each(|(to, x)| *to = ((x.to_bits() >> 16) as u16).to_ne_bytes());
+            }
+            _ => {
+                let to = to.as_chunks_mut::<2>().0;
+                to.iter_mut().zip(numbers).for_each(|(to, x)| *to = half::f16::from_f32(*x).to_bits().to_ne_bytes());
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Numbers out of the bytes that [`to_bytes`] gave.
+    pub fn from_bytes<R>(bytes: &[u8], to: &mut [f32]) {
+        match bytes.len() / to.len().max(1) {
+            4 => {
+                let bytes = bytes.as_chunks::<4>().0;
+                to.iter_mut().zip(bytes).for_each(|(to, bytes)| *to = f32::from_ne_bytes(*bytes));
+            }
+            _ if R::IS_BF16 => {
+                let bytes = bytes.as_chunks::<2>().0;
+                let widened = |bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_ne_bytes(*bytes)) << 16);
+                to.iter_mut().zip(bytes).for_each(|(to, bytes)| *to = widened(bytes));
+            }
+            _ => {
+                let bytes = bytes.as_chunks::<2>().0;
+                let widened = |bytes: &[u8; 2]| half::f16::from_ne_bytes(*bytes).to_f32();
+                to.iter_mut().zip(bytes).for_each(|(to, bytes)| *to = widened(bytes));
+            }
+        }
+    }
+}
+
 /// The sum of 16 numbers, in a fixed order.
 #[inline(always)]
 fn total(lanes: [f32; UNIT]) -> f32 {
@@ -234,18 +321,14 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
-/// `e^x`; zero below -87.3, infinity above 88.7. NaN stays NaN.
+/// `e^x` of the nearest `x` from -87.3 to 88. NaN stays NaN.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
-    const HIGHEST: f32 = 88.722_83;
+fn exp_within(x: f32) -> f32 {
+    const HIGHEST: f32 = 88.0;
     let bounded = if x < LOWEST { LOWEST } else { x };
     let bounded = if bounded > HIGHEST { HIGHEST } else { bounded };
     let (n, p) = parts_of_exp(bounded);
-    // In two steps, since 2^128 is no number.
-    let y = p * power_of_two(n >> 1) * power_of_two(n - (n >> 1));
-    let y = if x < LOWEST { 0.0 } else { y };
-    let y = if x > HIGHEST { f32::INFINITY } else { y };
-    if x.is_nan() { x } else { y }
+    p * power_of_two(n)
 }
 
 /// `e^x` for `x` that is not above zero; zero below -87.3. NaN stays NaN.
@@ -281,22 +364,17 @@ mod tests {
     fn exponentials_are_right_to_a_unit_in_the_last_place() {
         let mut x = -90.0f32;
         while x < 90.0 {
-            let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
+            let (found, expected) = (f64::from(exp_within(x)), f64::from(x.clamp(LOWEST, 88.0)).exp());
             if x <= 0.0 {
-                assert_eq!(exp_below_zero(x).to_bits(), exp(x).to_bits());
+                let expected = if x < LOWEST { 0.0 } else { exp_within(x) };
+                assert_eq!(exp_below_zero(x).to_bits(), expected.to_bits());
             }
-            if x < -87.3365 {
-                assert_eq!(found, 0.0);
-            } else if expected < f64::from(f32::MAX) {
-                let error = (found - expected).abs() / expected;
-                assert!(error < 1.3e-7, "exp({x}) is {found:e}, expected {expected:e}");
-            } else {
-                assert!(x > 88.7 && exp(x).is_infinite());
-            }
+            let error = (found - expected).abs() / expected;
+            assert!(error < 1.3e-7, "exp({x}) is {found:e}, expected {expected:e}");
             x += 0.000_97;
         }
-        assert!(exp(f32::NAN).is_nan() && exp_below_zero(f32::NAN).is_nan());
-        assert_eq!(exp(0.0), 1.0);
+        assert!(exp_within(f32::NAN).is_nan() && exp_below_zero(f32::NAN).is_nan());
+        assert_eq!(exp_within(0.0), 1.0);
     }
 
     #[test]
@@ -309,12 +387,25 @@ mod tests {
                 let mut to = vec![0.0; 75];
                 norm(vector, dtype, &x, &y, 1e-5, &mut to);
                 all.extend_from_slice(&to);
-                gated(vector, dtype, &mut to, &y);
-                all.extend_from_slice(&to);
-                add(vector, dtype, &mut to, &y);
                 rotate(vector, dtype, &mut to[..64], &x[..32], &y[..32]);
-                round(vector, dtype, &mut to, Some(&x));
                 all.extend_from_slice(&to);
+                let mut sums: Vec<f32> = [x.clone(), y.clone()].concat()[..128].to_vec();
+                let bias: Vec<f32> = y.iter().chain(&x).map(|n| n * 0.3).take(128).collect();
+                let mut written = vec![1.5; 256];
+                for bias in [None, Some(&*bias)] {
+                    let mut block = Block { row: 0, column: 64, width: 64, sums: &mut sums };
+                    gated(vector, dtype, &mut block, bias);
+                    let table = Table::new(&mut written, 128);
+                    store(vector, dtype, &mut block, bias, &table);
+                    add(vector, dtype, &mut block, bias, &table, 120);
+                }
+                all.extend_from_slice(&written);
+                let mut bytes = vec![0; 75 * dtype.size()];
+                to.iter_mut().for_each(|x| *x = dtype.rounded(*x));
+                to_bytes(vector, dtype, &to, &mut bytes);
+                let mut back = vec![f32::NAN; 75];
+                from_bytes(vector, dtype, &bytes, &mut back);
+                assert_eq!(back, to);
                 let mut scores = [x.clone(), y.clone(), vec![f32::NAN; 10]].concat();
                 all.push(softmax(vector, dtype, &mut scores, 3, 130));
                 all.extend(scores);

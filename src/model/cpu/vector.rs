@@ -15,16 +15,13 @@ pub enum Format {
     F32,
     /// Half precision.
     F16,
-    /// bfloat16.
-    Bf16,
     /// bfloat16, two numbers of a column together: those of `k` even and odd. The odd one is added first, as `vdpbf16ps` does.
     Bf16Pairs,
 }
 
 const F32: u8 = 0;
 const F16: u8 = 1;
-const BF16: u8 = 2;
-const PAIRS: u8 = 3;
+const PAIRS: u8 = 2;
 
 /// A product to compute: `c[row][column] = sum of a[row][k] * b[k][column]`, for some rows and units of 16 columns.
 #[derive(Clone, Copy)]
@@ -100,7 +97,6 @@ fn steps(vector: Vector, format: Format) -> &'static [Step] {
             match format {
                 Format::F32 => table!($isa, F32, one: $one, two: $two),
                 Format::F16 => table!($isa, F16, one: $one, two: $two),
-                Format::Bf16 => table!($isa, BF16, one: $one, two: $two),
                 Format::Bf16Pairs => table!($isa, PAIRS, one: $one, two: $two),
             }
         };
@@ -153,7 +149,6 @@ macro_rules! product_kernel {
                         let at = b.add(unit * p.b_unit);
                         columns[unit] = match FORMAT {
                             F16 => load_f16(at),
-                            BF16 => load_bf16(at),
                             _ => load_f32(at),
                         };
                     }
@@ -178,7 +173,7 @@ macro_rules! product_kernel {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::{BF16, F16, PAIRS, Product, UNIT};
+    use super::{F16, PAIRS, Product, UNIT};
 
     product_kernel!(#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]);
 
@@ -216,14 +211,6 @@ mod avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn load_bf16(at: *const u8) -> __m512 {
-        // SAFETY: the caller vouches for 32 bytes.
-        let bits = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(at.cast()) });
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
     unsafe fn load_pairs(at: *const u8) -> (__m512, __m512) {
         // SAFETY: the caller vouches for 64 bytes.
         let bits = unsafe { _mm512_loadu_si512(at.cast()) };
@@ -243,7 +230,7 @@ mod avx512 {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{BF16, F16, PAIRS, Product, UNIT};
+    use super::{F16, PAIRS, Product, UNIT};
 
     product_kernel!(#[target_feature(enable = "avx2,fma,f16c")]);
 
@@ -284,14 +271,6 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn load_bf16(at: *const u8) -> Pair {
-        // SAFETY: the caller vouches for 32 bytes.
-        let (low, high) = unsafe { (_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.add(16).cast())) };
-        [low, high].map(|half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(half))))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
     unsafe fn load_pairs(at: *const u8) -> (Pair, Pair) {
         // SAFETY: the caller vouches for 64 bytes.
         let bits = unsafe { [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())] };
@@ -312,9 +291,9 @@ mod avx2 {
 }
 
 mod portable {
-    use half::{bf16, f16};
+    use half::f16;
 
-    use super::{BF16, F16, PAIRS, Product, UNIT};
+    use super::{F16, PAIRS, Product, UNIT};
 
     product_kernel!();
 
@@ -345,12 +324,6 @@ mod portable {
     unsafe fn load_f16(at: *const u8) -> Numbers {
         // SAFETY: the caller vouches for 32 bytes.
         unsafe { at.cast::<[u16; UNIT]>().read_unaligned() }.map(|bits| f16::from_bits(bits).to_f32())
-    }
-
-    #[inline]
-    unsafe fn load_bf16(at: *const u8) -> Numbers {
-        // SAFETY: the caller vouches for 32 bytes.
-        unsafe { at.cast::<[u16; UNIT]>().read_unaligned() }.map(|bits| bf16::from_bits(bits).to_f32())
     }
 
     #[inline]

@@ -1,0 +1,210 @@
+//! A pass through the network.
+
+use std::ops::ControlFlow;
+use std::sync::PoisonError;
+
+use rayon::prelude::*;
+
+use super::attention::{Asking, Attention, Queries, Seen};
+use super::clock::Operation;
+use super::matrix::PANEL;
+use super::network::Network;
+use super::rows;
+use super::workspace::{Activations, Workspace};
+use crate::model::all_finite;
+use crate::model::kv::{KvCache, Link, SegmentError, SegmentId};
+use crate::model::pass::{ForwardError, Layout};
+
+/// Logits of a piece of the wanted rows are at most as many: 64 MiB.
+const MAX_LOGITS: usize = 1 << 24;
+/// Rows that a job takes of what costs little.
+const ROWS: usize = 16;
+
+impl Network {
+    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, in their
+    /// order, until it breaks off.
+    pub fn forward(
+        &self,
+        layout: &Layout,
+        wanted: &[u32],
+        kv: &mut KvCache,
+        read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
+    ) -> Result<(), ForwardError> {
+        let kept = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspaces = match kept().take() {
+            Some(workspaces) => workspaces,
+            None => [Workspace::new(self)?, Workspace::new(self)?],
+        };
+        let result = self.forward_in(&mut workspaces, layout, wanted, kv, read);
+        *kept() = Some(workspaces);
+        result
+    }
+
+    fn forward_in(
+        &self,
+        [workspace, some]: &mut [Workspace; 2],
+        layout: &Layout,
+        wanted: &[u32],
+        kv: &mut KvCache,
+        mut read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
+    ) -> Result<(), ForwardError> {
+        let clock = &self.clock;
+        let (cos, sin) =
+            clock.time(Operation::Rope, || self.rotary.cosines_and_sines(&layout.positions, self.dtype));
+        workspace.set_count(layout.tokens.len())?;
+        clock.time(Operation::Embedding, || self.embed(&layout.tokens, &mut workspace.x));
+        for (number, layer) in self.layers.iter().enumerate() {
+            let last = number + 1 == self.layers.len();
+            self.norm(&workspace.x, &layer.input_norm, &mut workspace.normed);
+            let Workspace { normed, qkv, .. } = workspace;
+            clock.time(Operation::Qkv, || {
+                self.product(&layer.qkv, layer.qkv_bias.as_deref(), normed, qkv);
+            });
+            clock.time(Operation::Rope, || self.rotate(qkv, &cos, &sin));
+            clock.time(Operation::Keep, || {
+                self.check(layout, qkv)?;
+                self.keep(layout, number, qkv, kv);
+                Ok::<_, ForwardError>(())
+            })?;
+            if last && wanted.is_empty() {
+                break;
+            }
+            clock.time(Operation::Attention, || {
+                let asking = self.asking(layout, number, kv, last.then_some(wanted))?;
+                let window = self.config.windows.get(number).copied().flatten();
+                let attention = Attention { isa: self.isa, shape: self.kept_shape(), window };
+                let queries = Queries {
+                    numbers: &workspace.qkv.numbers,
+                    stride: workspace.qkv.stride,
+                    places: &layout.positions,
+                    heads: self.config.heads,
+                };
+                attention.attend(asking, &queries, &mut workspace.gathered, &mut workspace.attended)?;
+                Ok::<_, ForwardError>(())
+            })?;
+            if !last {
+                self.after_attention(layer, workspace)?;
+                continue;
+            }
+            let piece = (MAX_LOGITS / self.head.width()).max(1);
+            // Of the last layer only wanted rows go on, and keys and values are kept already.
+            for (at, rows) in wanted.chunks(piece).enumerate() {
+                some.set_count(rows.len())?;
+                some.x.gather(&workspace.x, rows)?;
+                some.attended.gather(&workspace.attended, rows)?;
+                self.after_attention(layer, some)?;
+                self.norm(&some.x, &self.norm, &mut some.normed);
+                some.logits.set_count(rows.len())?;
+                clock.time(Operation::Head, || {
+                    self.product(&self.head, None, &some.normed, &mut some.logits);
+                });
+                for i in 0..rows.len() {
+                    if read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size])?.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn embed(&self, tokens: &[u32], x: &mut Activations) {
+        let hidden = self.config.hidden_size;
+        x.numbers.par_chunks_mut(hidden.max(1)).zip(tokens).for_each(|(x, &token)| match &self.embedding {
+            None => self.head.row(token as usize, x),
+            Some(table) => table.read(token as usize * hidden, x),
+        });
+    }
+
+    /// Where keys begin among a row's queries, keys and values, and where values do.
+    fn columns(&self) -> (usize, usize) {
+        let keys = self.config.query_width().next_multiple_of(PANEL);
+        (keys, keys + self.config.kv_width().next_multiple_of(PANEL))
+    }
+
+    /// Turns queries and keys by their places.
+    fn rotate(&self, qkv: &mut Activations, cos: &[f32], sin: &[f32]) {
+        let (vector, dtype) = (self.isa.vector, self.dtype);
+        let width = self.config.head_dim;
+        let (keys, _) = self.columns();
+        let half = width / 2;
+        let (stride, count) = (qkv.stride.max(1), qkv.count);
+        let jobs = qkv.numbers[..count * stride].par_chunks_mut(ROWS * stride).enumerate();
+        jobs.for_each(|(job, numbers)| {
+            for (row, numbers) in numbers.chunks_exact_mut(stride).enumerate() {
+                let angles = (job * ROWS + row) * half..(job * ROWS + row + 1) * half;
+                let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
+                for heads in [0..self.config.query_width(), keys..keys + self.config.kv_width()] {
+                    rows::rotate(vector, dtype, &mut numbers[heads], cos, sin);
+                }
+            }
+        });
+    }
+
+    /// Refuses keys and values that are no numbers, whether or not somebody reads the row: unseen places have weight zero,
+    /// which makes a zero of a number only.
+    fn check(&self, layout: &Layout, qkv: &Activations) -> Result<(), ForwardError> {
+        let (keys, values) = self.columns();
+        let width = self.config.kv_width();
+        let is_bad = |row: &usize| {
+            let row = qkv.row(*row);
+            !all_finite(&row[keys..keys + width]) || !all_finite(&row[values..values + width])
+        };
+        let rows = (0..layout.tokens.len()).into_par_iter().with_min_len(ROWS);
+        let Some(row) = rows.find_first(is_bad) else { return Ok(()) };
+        let placed = layout.segments.iter().find(|placed| placed.rows.contains(&row));
+        let (id, token) = placed.map_or((SegmentId(0), row), |placed| (placed.id, row - placed.rows.start));
+        Err(ForwardError::NotFinite { path: self.path.clone(), what: "keys or values", id, token })
+    }
+
+    fn keep(&self, layout: &Layout, layer: usize, qkv: &Activations, kv: &mut KvCache) {
+        let shape = self.kept_shape();
+        let (keys, values) = self.columns();
+        let width = self.config.kv_width();
+        let mut kept: Vec<_> = layout.ids().map(|id| kv.take_rows(id, layer)).collect();
+        kept.par_iter_mut().zip(&layout.segments).for_each(|((kept, length), placed)| {
+            kept.append(self.isa.vector, shape, *length, placed.rows.len(), |row| {
+                let row = qkv.row(placed.rows.start + row);
+                (&row[keys..keys + width], &row[values..values + width])
+            });
+        });
+        for ((kept, _), id) in kept.into_iter().zip(layout.ids()) {
+            kv.put_rows(id, layer, kept);
+        }
+    }
+
+    /// The pass's segments with all rows or the wanted ones, and what they see.
+    fn asking<'k>(
+        &self,
+        layout: &Layout,
+        layer: usize,
+        kv: &'k KvCache,
+        wanted: Option<&[u32]>,
+    ) -> Result<Vec<Asking<'k>>, SegmentError> {
+        let is_wanted = wanted.map(|wanted| {
+            let mut is_wanted = vec![false; layout.tokens.len()];
+            wanted.iter().for_each(|&row| is_wanted[row as usize] = true);
+            is_wanted
+        });
+        let rows_of = |id: SegmentId| kv.rows(id, layer).ok_or(SegmentError::Unknown { id, link: id });
+        let seen = |link: &Link| {
+            Ok::<_, SegmentError>(Seen { start: link.start, length: link.length, rows: rows_of(link.id)? })
+        };
+        let mut asking = Vec::with_capacity(layout.segments.len());
+        for placed in &layout.segments {
+            let is_wanted = |row: &usize| is_wanted.as_ref().is_none_or(|wanted| wanted[*row]);
+            let rows: Vec<usize> = placed.rows.clone().filter(is_wanted).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            // A segment that grows continues what it kept itself: its own rows are then behind those.
+            let grown = placed.links.last().filter(|link| link.id == placed.id);
+            let chain = &placed.links[..placed.links.len() - usize::from(grown.is_some())];
+            let start = grown.map_or(layout.positions[placed.rows.start], |link| link.start);
+            let length = layout.positions[placed.rows.end - 1] + 1 - start;
+            let own = Seen { start, length, rows: rows_of(placed.id)? };
+            asking.push(Asking { rows, chain: chain.iter().map(&seen).collect::<Result<_, _>>()?, own });
+        }
+        Ok(asking)
+    }
+}

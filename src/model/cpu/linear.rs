@@ -1,0 +1,112 @@
+//! What a layer does to each row for itself: norms, products, the MLP.
+
+use rayon::prelude::*;
+
+use super::clock::Operation;
+use super::inputs::{Inputs, Rows};
+use super::matrix::{Matrix, PANEL};
+use super::memory::{NoMemory, Shared, Table};
+use super::network::{Layer, Network};
+use super::rows;
+use super::workspace::{Activations, Workspace};
+
+/// Rows that a job takes of what costs little.
+const ROWS: usize = 16;
+
+impl Network {
+    /// Output projection, and the MLP.
+    pub(super) fn after_attention(&self, layer: &Layer, workspace: &mut Workspace) -> Result<(), NoMemory> {
+        self.clock.time(Operation::Output, || {
+            self.add_product(
+                &layer.output,
+                layer.output_bias.as_deref(),
+                &workspace.attended,
+                &mut workspace.x,
+            );
+        });
+        self.mlp(layer, workspace)
+    }
+
+    pub(super) fn mlp(&self, layer: &Layer, workspace: &mut Workspace) -> Result<(), NoMemory> {
+        let Workspace { x, normed, inner, .. } = workspace;
+        self.norm(x, &layer.post_norm, normed);
+        self.clock.time(Operation::GateUp, || self.gated(layer, normed, inner));
+        self.clock.time(Operation::Down, || {
+            self.add_product(&layer.down, layer.down_bias.as_deref(), inner, x);
+        });
+        Ok(())
+    }
+
+    /// The norm of each row of `x`.
+    pub(super) fn norm(&self, x: &Activations, weight: &[f32], to: &mut Rows) {
+        let (vector, dtype) = (self.isa.vector, self.dtype);
+        let epsilon = self.config.rms_norm_eps as f32;
+        let (width, stride, count) = (x.stride, to.stride, x.count);
+        self.clock.time(Operation::Norms, || match &mut to.inputs {
+            Inputs::Single(numbers) => {
+                let jobs = numbers[..count * stride].par_chunks_mut(ROWS * stride.max(1)).enumerate();
+                jobs.for_each(|(job, to)| {
+                    for (row, to) in to.chunks_exact_mut(stride).enumerate() {
+                        rows::norm(vector, dtype, x.row(job * ROWS + row), weight, epsilon, &mut to[..width]);
+                    }
+                });
+            }
+            Inputs::Bf16(numbers) => {
+                let jobs = numbers[..count * stride].par_chunks_mut(ROWS * stride.max(1)).enumerate();
+                jobs.for_each_with(vec![0.0; width], |scratch, (job, to)| {
+                    for (row, to) in to.chunks_exact_mut(stride).enumerate() {
+                        rows::norm(vector, dtype, x.row(job * ROWS + row), weight, epsilon, scratch);
+                        rows::to_bf16(vector, dtype, scratch, &mut to[..width]);
+                    }
+                });
+            }
+        });
+    }
+
+    /// `to = inputs * matrix + bias`, rounded.
+    pub(super) fn product(&self, matrix: &Matrix, bias: Option<&[f32]>, inputs: &Rows, to: &mut Activations) {
+        let table = Table::new(&mut to.numbers, to.stride);
+        matrix.multiply(inputs, 1, |block| rows::store(self.isa.vector, self.dtype, block, bias, &table));
+    }
+
+    /// `x += inputs * matrix + bias`, rounded.
+    fn add_product(&self, matrix: &Matrix, bias: Option<&[f32]>, inputs: &Rows, x: &mut Activations) {
+        let width = x.stride;
+        let table = Table::new(&mut x.numbers, width);
+        matrix
+            .multiply(inputs, 1, |block| rows::add(self.isa.vector, self.dtype, block, bias, &table, width));
+    }
+
+    /// The MLP's inner activations.
+    fn gated(&self, layer: &Layer, normed: &Rows, inner: &mut Rows) {
+        let (vector, dtype) = (self.isa.vector, self.dtype);
+        let width = self.config.intermediate_size;
+        let stride = inner.stride;
+        let bias = layer.gate_up_bias.as_deref();
+        enum To<'a> {
+            Single(Shared<'a, f32>),
+            Bf16(Shared<'a, u16>),
+        }
+        let to = match &mut inner.inputs {
+            Inputs::Single(numbers) => To::Single(Shared::new(numbers)),
+            Inputs::Bf16(numbers) => To::Bf16(Shared::new(numbers)),
+        };
+        layer.gate_up.multiply(normed, 2, |block| {
+            rows::gated(vector, dtype, block, bias);
+            let column = block.column / 2;
+            // The last panel may be filled up.
+            let count = PANEL.min(width - column);
+            for (row, sums) in block.sums.chunks_exact(block.width).enumerate() {
+                let at = (block.row + row) * stride + column;
+                // SAFETY: a product writes each block once.
+                match &to {
+                    To::Single(to) => unsafe { to.part(at, count) }.copy_from_slice(&sums[..count]),
+                    // SAFETY: as above.
+                    To::Bf16(to) => {
+                        rows::to_bf16(vector, dtype, &sums[..count], unsafe { to.part(at, count) })
+                    }
+                }
+            }
+        });
+    }
+}
