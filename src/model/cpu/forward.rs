@@ -48,6 +48,28 @@ impl Network {
         kv: &mut KvCache,
         mut read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
     ) -> Result<(), ForwardError> {
+        // On a thread of the pool: handing over the many small jobs of a pass from outside would cost more than they do.
+        rayon::scope(|_| self.layers(workspace, layout, wanted, kv))?;
+        let piece = (MAX_LOGITS / self.head.width()).max(1);
+        for (at, rows) in wanted.chunks(piece).enumerate() {
+            rayon::scope(|_| self.logits(workspace, some, rows))?;
+            for i in 0..rows.len() {
+                if read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size])?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All layers, the last one up to its attention, which is computed for wanted rows alone.
+    fn layers(
+        &self,
+        workspace: &mut Workspace,
+        layout: &Layout,
+        wanted: &[u32],
+        kv: &mut KvCache,
+    ) -> Result<(), ForwardError> {
         let clock = &self.clock;
         let (cos, sin) =
             clock.time(Operation::Rope, || self.rotary.cosines_and_sines(&layout.positions, self.dtype));
@@ -83,28 +105,25 @@ impl Network {
                 Ok::<_, ForwardError>(())
             })?;
             if !last {
-                self.after_attention(layer, workspace)?;
-                continue;
-            }
-            let piece = (MAX_LOGITS / self.head.width()).max(1);
-            // Of the last layer only wanted rows go on, and keys and values are kept already.
-            for (at, rows) in wanted.chunks(piece).enumerate() {
-                some.set_count(rows.len())?;
-                some.x.gather(&workspace.x, rows)?;
-                some.attended.gather(&workspace.attended, rows)?;
-                self.after_attention(layer, some)?;
-                self.norm(&some.x, &self.norm, &mut some.normed);
-                some.logits.set_count(rows.len())?;
-                clock.time(Operation::Head, || {
-                    self.product(&self.head, None, &some.normed, &mut some.logits);
-                });
-                for i in 0..rows.len() {
-                    if read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size])?.is_break() {
-                        return Ok(());
-                    }
-                }
+                self.after_attention(layer, workspace);
             }
         }
+        Ok(())
+    }
+
+    /// What follows the last attention, for some rows.
+    fn logits(&self, workspace: &Workspace, some: &mut Workspace, rows: &[u32]) -> Result<(), ForwardError> {
+        some.set_count(rows.len())?;
+        some.x.gather(&workspace.x, rows)?;
+        if let Some(layer) = self.layers.last() {
+            some.attended.gather(&workspace.attended, rows)?;
+            self.after_attention(layer, some);
+        }
+        self.norm(&some.x, &self.norm, &mut some.normed);
+        some.logits.set_count(rows.len())?;
+        self.clock.time(Operation::Head, || {
+            self.product(&self.head, None, &some.normed, &mut some.logits);
+        });
         Ok(())
     }
 

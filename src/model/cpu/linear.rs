@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::clock::Operation;
 use super::inputs::{Inputs, Rows};
 use super::matrix::{Matrix, PANEL};
-use super::memory::{NoMemory, Shared, Table};
+use super::memory::{Shared, Table};
 use super::network::{Layer, Network};
 use super::rows;
 use super::workspace::{Activations, Workspace};
@@ -15,7 +15,7 @@ const ROWS: usize = 16;
 
 impl Network {
     /// Output projection, and the MLP.
-    pub(super) fn after_attention(&self, layer: &Layer, workspace: &mut Workspace) -> Result<(), NoMemory> {
+    pub(super) fn after_attention(&self, layer: &Layer, workspace: &mut Workspace) {
         self.clock.time(Operation::Output, || {
             self.add_product(
                 &layer.output,
@@ -24,17 +24,16 @@ impl Network {
                 &mut workspace.x,
             );
         });
-        self.mlp(layer, workspace)
+        self.mlp(layer, workspace);
     }
 
-    pub(super) fn mlp(&self, layer: &Layer, workspace: &mut Workspace) -> Result<(), NoMemory> {
+    pub(super) fn mlp(&self, layer: &Layer, workspace: &mut Workspace) {
         let Workspace { x, normed, inner, .. } = workspace;
         self.norm(x, &layer.post_norm, normed);
         self.clock.time(Operation::GateUp, || self.gated(layer, normed, inner));
         self.clock.time(Operation::Down, || {
             self.add_product(&layer.down, layer.down_bias.as_deref(), inner, x);
         });
-        Ok(())
     }
 
     /// The norm of each row of `x`.

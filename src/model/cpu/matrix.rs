@@ -18,8 +18,10 @@ use crate::model::numbers::Numbers;
 /// Outputs of a panel.
 pub const PANEL: usize = 32;
 
-/// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fast caches.
+/// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fastest cache,
+/// beside as much of the rows where tiles take both.
 const CHUNK: usize = 1 << 16;
+const TILES_CHUNK: usize = 18 << 10;
 /// Bytes of rows that a job keeps coming back to with panel after panel: half of a second cache.
 const ROWS_KEPT: usize = 1 << 20;
 /// Rows of a job whose rows are longer than that, and the panels that it goes through with a part of them.
@@ -157,19 +159,25 @@ impl Matrix {
             let last_panel = self.count.min(first_panel + plan.panels);
             let width = together * PANEL;
             let padded = plan.rows_at_once.next_multiple_of(2 * amx::ROWS);
+            let tiles = match (&rows.inputs, self.isa.bf16) {
+                (Inputs::Bf16(_), Bf16::Amx) => Tiles::set_up(),
+                _ => None,
+            };
             with_scratch(padded * plan.panels_at_once * PANEL, |sums| {
                 for panel in (first_panel..last_panel).step_by(plan.panels_at_once) {
                     for row in (first_row..last_row).step_by(plan.rows_at_once) {
                         let count = plan.rows_at_once.min(last_row - row);
                         let panels = plan.panels_at_once.min(last_panel - panel);
-                        self.sums(
-                            rows,
-                            row..row + count,
-                            panel..panel + panels,
-                            together,
-                            padded * width,
-                            sums,
-                        );
+                        // While these are computed, a share of the panels after them is on its way.
+                        let bytes = self.panel_bytes();
+                        let next = (panel + panels) * bytes;
+                        let after = (next + panels * bytes).min(last_panel * bytes) - next;
+                        let steps = (last_row - first_row).div_ceil(plan.rows_at_once);
+                        let step = (row - first_row) / plan.rows_at_once;
+                        let ahead = next + after * step / steps..next + after * (step + 1) / steps;
+                        let of = (row..row + count, panel..panel + panels);
+                        let ahead = &self.panels[ahead];
+                        self.sums(tiles.as_ref(), rows, of, together, padded * width, ahead, sums);
                         let groups = sums.chunks_exact_mut(padded * width).take(panels.div_ceil(together));
                         for (group, sums) in groups.enumerate() {
                             let column = (panel + group * together) * PANEL;
@@ -210,24 +218,27 @@ impl Matrix {
         }
     }
 
-    /// The sums of some rows and panels, `[groups of panels][rows, together * 32]`, groups `of_group` numbers apart.
+    /// The sums of some rows and panels, `[groups of panels][rows, together * 32]`, groups `of_group` numbers apart; `ahead` is
+    /// needed next.
+    #[allow(clippy::too_many_arguments, reason = "one product's operands")]
     fn sums(
         &self,
+        tiles: Option<&Tiles>,
         rows: &Rows,
-        of: Range<usize>,
-        panels: Range<usize>,
+        (of, panels): (Range<usize>, Range<usize>),
         together: usize,
         of_group: usize,
+        ahead: &[u8],
         sums: &mut [f32],
     ) {
         let ldc = together * PANEL;
         let (row, count) = (of.start, of.len());
-        let tiles = match (&rows.inputs, self.isa.bf16) {
-            (Inputs::Bf16(_), Bf16::Amx) => Tiles::set_up(),
-            _ => None,
-        };
         let size = self.panel_bytes() / self.inputs;
-        let at_once = CHUNK / size / amx::BLOCK * amx::BLOCK;
+        // Few rows leave the caches to the panel.
+        let chunk = if tiles.is_some() && count > 2 * amx::ROWS { TILES_CHUNK } else { CHUNK };
+        let at_once = chunk / size / amx::BLOCK * amx::BLOCK;
+        let steps = count.div_ceil(2 * amx::ROWS) * panels.len() * self.inputs.div_ceil(at_once);
+        let mut ahead = ahead.chunks(ahead.len().div_ceil(steps).next_multiple_of(64).max(64));
         for k in (0..self.inputs).step_by(at_once) {
             let terms = at_once.min(self.inputs - k);
             for (place, panel) in panels.clone().enumerate() {
@@ -257,7 +268,7 @@ impl Matrix {
                     Inputs::Bf16(a) => {
                         let (a, lda) = (a[row * rows.stride + k..].as_ptr(), rows.stride);
                         let b = b.cast();
-                        match &tiles {
+                        match tiles {
                             None => {
                                 let product = PairProduct { a, lda, b, pairs: terms / 2, c, ldc, first };
                                 // SAFETY: as above, in pairs.
@@ -267,6 +278,7 @@ impl Matrix {
                                 let blocks = terms / amx::BLOCK;
                                 let mut at = 0;
                                 while at < count {
+                                    prefetch(ahead.next().unwrap_or_default());
                                     // SAFETY: as above; rows are filled up to whole pairs of tiles in `a` and in `sums`.
                                     unsafe {
                                         let (a, c) = (a.add(at * lda), c.add(at * ldc));
@@ -294,6 +306,18 @@ impl Matrix {
             }
         }
     }
+}
+
+/// Has the processor bring memory to its second cache.
+fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint, to memory that is there.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }
 
 /// Place of a number in a panel of pairs.
