@@ -20,7 +20,7 @@ pub const PANEL: usize = 32;
 
 /// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fastest cache,
 /// beside as much of the rows where tiles take both.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 24 << 10;
 const TILES_CHUNK: usize = 18 << 10;
 /// Bytes of rows that a job keeps coming back to with panel after panel: half of a second cache.
 const ROWS_KEPT: usize = 1 << 20;
