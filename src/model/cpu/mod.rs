@@ -8,16 +8,20 @@ mod amx;
 mod attention;
 mod clock;
 mod dot;
+mod embedding;
 #[cfg(test)]
 mod every_isa;
 mod isa;
 mod kept;
+mod layer;
 mod matrix;
 mod measure;
 mod memory;
 mod network;
 mod packer;
+mod packing;
 mod rows;
+mod transpose;
 mod vector;
 
 pub(super) use isa::Isa;
