@@ -67,12 +67,21 @@ impl<I: Iterator<Item = String>> NextIfDtype for I {}
 fn measure(folder: &Path, dtype: DtypeChoice) -> Outcome<()> {
     println!("# {}, {} threads", folder.display(), rayon::current_num_threads());
     let read = reading(folder)?;
-    let clock = Instant::now();
-    let model = Model::load(folder, LoadOptions { dtype, ..LoadOptions::default() })?;
-    let seconds = clock.elapsed().as_secs_f64();
+    let mut loads = Vec::new();
+    let model = loop {
+        let clock = Instant::now();
+        let model = Model::load(folder, LoadOptions { dtype, ..LoadOptions::default() })?;
+        loads.push(clock.elapsed().as_secs_f64());
+        if loads.len() == TRIES {
+            break model;
+        }
+    };
+    // The first is the slowest where a virtual machine's memory is not the machine's yet.
+    let seconds = loads.iter().copied().fold(f64::INFINITY, f64::min);
     let bytes = model.facts().weight_bytes as f64;
     println!(
-        "loading      {seconds:.2} s, {:.2} GB/s; reading the files {:.2} s, {:.2} GB/s: {:.0} %",
+        "loading      {seconds:.2} s ({:.2} s the first time), {:.2} GB/s; reading the files {:.2} s, {:.2} GB/s: {:.0} %",
+        loads[0],
         read.bytes / seconds / 1e9,
         read.seconds,
         read.bytes / read.seconds / 1e9,
@@ -105,7 +114,7 @@ fn reading(folder: &Path) -> Outcome<Reading> {
     const PIECE: u64 = 1 << 22;
     let files = assay::model::weight_files(folder)?;
     let mut reading = Reading { bytes: 0.0, seconds: f64::INFINITY };
-    for _ in 0..2 {
+    for _ in 0..TRIES {
         let clock = Instant::now();
         let mut bytes = 0;
         for file in &files {

@@ -19,8 +19,8 @@ pub mod machine;
 mod numbers;
 mod pass;
 mod rope;
-
 mod safetensors;
+mod stored;
 mod weight_file;
 mod weights;
 

@@ -26,16 +26,12 @@ impl Dtype {
     }
 }
 
-/// The numbers of one tensor, row by row, in the wanted format; filled piece by piece, so that a conversion never holds
-/// more than a piece beside its result.
+/// The numbers of one tensor, row by row, in the wanted format.
 pub(super) enum Numbers {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
     F16(Vec<f16>),
 }
-
-/// Numbers converted at a time.
-const PIECE: usize = 1 << 16;
 
 impl Numbers {
     /// Room for `count` numbers.
@@ -55,26 +51,21 @@ impl Numbers {
         })
     }
 
-    /// Appends little-endian numbers of format `stored`; bytes after the last whole number are left out.
-    ///
-    /// Wider to narrower rounds to nearest, ties to even, as torch does.
-    pub fn push_bytes(&mut self, stored: Dtype, bytes: &[u8]) {
-        match (self, stored) {
-            (Numbers::F32(to), Dtype::F32) => to.extend(words(bytes).map(f32::from_le_bytes)),
-            (Numbers::Bf16(to), Dtype::Bf16) => to.extend(words(bytes).map(bf16::from_le_bytes)),
-            (Numbers::F16(to), Dtype::F16) => to.extend(words(bytes).map(f16::from_le_bytes)),
-            (to, stored) => {
-                let mut piece = Vec::with_capacity(PIECE);
-                for bytes in bytes.chunks(PIECE * stored.size()) {
-                    piece.clear();
-                    match stored {
-                        Dtype::F32 => piece.extend(words(bytes).map(f32::from_le_bytes)),
-                        Dtype::Bf16 => piece.extend(words(bytes).map(|w| bf16::from_le_bytes(w).to_f32())),
-                        Dtype::F16 => piece.extend(words(bytes).map(|w| f16::from_le_bytes(w).to_f32())),
-                    }
-                    to.push_f32(&piece);
-                }
-            }
+    /// Their format.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Numbers::F32(_) => Dtype::F32,
+            Numbers::Bf16(_) => Dtype::Bf16,
+            Numbers::F16(_) => Dtype::F16,
+        }
+    }
+
+    /// Appends little-endian numbers; bytes after the last whole number are left out.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        match self {
+            Numbers::F32(to) => to.extend(words(bytes).map(f32::from_le_bytes)),
+            Numbers::Bf16(to) => to.extend(words(bytes).map(bf16::from_le_bytes)),
+            Numbers::F16(to) => to.extend(words(bytes).map(f16::from_le_bytes)),
         }
     }
 
@@ -87,23 +78,6 @@ impl Numbers {
         }
     }
 
-    /// Rows of `width` numbers in another order: row `i` of the result is row `source(i)`.
-    pub fn reorder_rows(self, width: usize, source: impl Fn(usize) -> usize) -> Self {
-        fn reorder<T: Copy>(numbers: Vec<T>, width: usize, source: impl Fn(usize) -> usize) -> Vec<T> {
-            let mut reordered = Vec::with_capacity(numbers.len());
-            for row in 0..numbers.len() / width.max(1) {
-                let from = source(row) * width;
-                reordered.extend_from_slice(&numbers[from..from + width]);
-            }
-            reordered
-        }
-        match self {
-            Numbers::F32(numbers) => Numbers::F32(reorder(numbers, width, source)),
-            Numbers::Bf16(numbers) => Numbers::Bf16(reorder(numbers, width, source)),
-            Numbers::F16(numbers) => Numbers::F16(reorder(numbers, width, source)),
-        }
-    }
-
     /// All of them in single precision.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
@@ -113,12 +87,12 @@ impl Numbers {
         }
     }
 
-    /// Numbers from `from` on in single precision, as many as `to` takes.
-    pub fn read(&self, from: usize, to: &mut [f32]) {
+    /// Numbers `from..` as little-endian bytes, as many as `to` takes.
+    pub fn bytes(&self, from: usize, to: &mut [u8]) {
         match self {
-            Numbers::F32(numbers) => to.copy_from_slice(&numbers[from..from + to.len()]),
-            Numbers::Bf16(numbers) => to.iter_mut().zip(&numbers[from..]).for_each(|(x, n)| *x = n.to_f32()),
-            Numbers::F16(numbers) => to.iter_mut().zip(&numbers[from..]).for_each(|(x, n)| *x = n.to_f32()),
+            Numbers::F32(numbers) => fill(to, numbers[from..].iter().map(|n| n.to_le_bytes())),
+            Numbers::Bf16(numbers) => fill(to, numbers[from..].iter().map(|n| n.to_le_bytes())),
+            Numbers::F16(numbers) => fill(to, numbers[from..].iter().map(|n| n.to_le_bytes())),
         }
     }
 
@@ -134,4 +108,44 @@ impl Numbers {
 
 fn words<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
+}
+
+fn fill<const N: usize>(to: &mut [u8], words: impl Iterator<Item = [u8; N]>) {
+    to.as_chunks_mut::<N>().0.iter_mut().zip(words).for_each(|(to, word)| *to = word);
+}
+
+/// Little-endian numbers of one format as those of another.
+///
+/// Wider to narrower rounds to nearest, ties to even, as torch does.
+pub(super) fn convert(from: Dtype, bytes: &[u8], dtype: Dtype, to: &mut [u8]) {
+    match from {
+        _ if from == dtype => to.copy_from_slice(bytes),
+        Dtype::F32 => write_all(words(bytes).map(f32::from_le_bytes), dtype, to),
+        Dtype::Bf16 => write_all(words(bytes).map(|word| bf16::from_le_bytes(word).to_f32()), dtype, to),
+        Dtype::F16 => write_all(words(bytes).map(|word| f16::from_le_bytes(word).to_f32()), dtype, to),
+    }
+}
+
+/// Little-endian numbers of format `dtype` in single precision.
+pub(super) fn widen(dtype: Dtype, bytes: &[u8], to: &mut [f32]) {
+    match dtype {
+        Dtype::F32 => to.iter_mut().zip(words(bytes)).for_each(|(x, n)| *x = f32::from_le_bytes(n)),
+        Dtype::Bf16 => {
+            to.iter_mut().zip(words(bytes)).for_each(|(x, n)| *x = bf16::from_le_bytes(n).to_f32());
+        }
+        Dtype::F16 => to.iter_mut().zip(words(bytes)).for_each(|(x, n)| *x = f16::from_le_bytes(n).to_f32()),
+    }
+}
+
+/// Numbers as little-endian ones of format `dtype`.
+pub(super) fn write(numbers: &[f32], dtype: Dtype, to: &mut [u8]) {
+    write_all(numbers.iter().copied(), dtype, to);
+}
+
+fn write_all(numbers: impl Iterator<Item = f32>, dtype: Dtype, to: &mut [u8]) {
+    match dtype {
+        Dtype::F32 => fill(to, numbers.map(f32::to_le_bytes)),
+        Dtype::Bf16 => fill(to, numbers.map(|n| bf16::from_f32(n).to_le_bytes())),
+        Dtype::F16 => fill(to, numbers.map(|n| f16::from_f32(n).to_le_bytes())),
+    }
 }

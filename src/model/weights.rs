@@ -1,21 +1,19 @@
 //! Weights by their Hugging Face names, whichever format holds them.
 //!
-//! Tensors are read and converted one by one, piece by piece, so that loading takes little more memory than the weights
-//! themselves. A tensor that nobody asks for is an error: it would stand for a part
-//! of the model that is left out.
+//! A tensor that nobody asks for is an error: it would stand for a part of the model that is left out.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 
 use super::checkpoint::Checkpoint;
 use super::config::{Architecture, Dtype, ModelConfig};
-use super::gguf::{GgufError, GgufFile, GgufTensor};
+use super::gguf::GgufError;
 use super::numbers::Numbers;
 use super::safetensors::{SafetensorsError, StoredTensor};
+use super::stored::{Encoding, Stored};
 use super::weight_file::{WeightFile, WeightFileError};
 
 /// Why weights can't be loaded.
@@ -171,33 +169,47 @@ impl<'a> Weights<'a> {
 
     /// The numbers of that tensor, row by row.
     pub fn take_numbers(&mut self, name: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
-        let (stored_name, numbers) = match self.checkpoint {
+        self.find(name, shape)?.numbers(self.dtype)
+    }
+
+    /// That tensor where it is stored. It counts as taken.
+    pub fn find(&mut self, name: &str, shape: &[usize]) -> Result<Stored<'a>, WeightsError> {
+        let rows = shape.iter().rev().skip(1).product();
+        let width = shape.last().copied().unwrap_or(1);
+        let stored = match self.checkpoint {
             Checkpoint::Safetensors { path, shards, shard_of } => {
                 let shard = shard_of.get(name).and_then(|&number| shards.get(number));
                 let Some((shard, stored)) = shard.and_then(|s| Some((s, s.tensors.get(name)?))) else {
                     return Err(WeightsError::Missing { path: path.clone(), tensor: name.to_owned() });
                 };
-                let path = shard.file.path();
-                self.check_shape(path, name, &stored.shape, shape)?;
-                let mut numbers = self.room(path, name, shape)?;
-                push(&mut numbers, stored.dtype, &shard.file, stored.range.clone())?;
-                (name.to_owned(), numbers)
+                let (file, name) = (&shard.file, name.to_owned());
+                self.check_shape(file.path(), &name, &stored.shape, shape)?;
+                let (encoding, start) = (Encoding::Plain(stored.dtype), stored.range.start);
+                Stored { file, name, encoding, start, rows, width, paired_heads: None }
             }
-            Checkpoint::Gguf(file) => {
-                let stored_name = gguf_name(name);
-                let path = file.file.path();
-                let Some(stored) = file.tensors.get(&stored_name) else {
-                    return Err(WeightsError::Missing { path: path.to_owned(), tensor: stored_name });
+            Checkpoint::Gguf(gguf) => {
+                let (file, stored_name) = (&gguf.file, gguf_name(name));
+                let Some(stored) = gguf.tensors.get(&stored_name) else {
+                    let path = file.path().to_owned();
+                    return Err(WeightsError::Missing { path, tensor: stored_name });
                 };
-                self.check_shape(path, &stored_name, &stored.shape, shape)?;
-                let numbers = self.dequantise(file, &stored_name, stored)?;
-                let numbers = self.rotary_halves(name, shape, numbers);
-                (stored_name, numbers)
+                self.check_shape(file.path(), &stored_name, &stored.shape, shape)?;
+                let encoding = match stored.dtype {
+                    GgmlDType::F32 => Encoding::Plain(Dtype::F32),
+                    GgmlDType::F16 => Encoding::Plain(Dtype::F16),
+                    GgmlDType::BF16 => Encoding::Plain(Dtype::Bf16),
+                    blocks => Encoding::Blocks(blocks),
+                };
+                let is_turned = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
+                let paired_heads = (is_turned && self.config.architecture == Architecture::Llama)
+                    .then_some(self.config.head_dim);
+                let start = stored.range.start;
+                Stored { file, name: stored_name, encoding, start, rows, width, paired_heads }
             }
         };
         self.parameters += shape.iter().product::<usize>() as u64;
-        self.taken.insert(stored_name);
-        Ok(numbers)
+        self.taken.insert(stored.name.clone());
+        Ok(stored)
     }
 
     /// The file or index.
@@ -303,77 +315,6 @@ impl<'a> Weights<'a> {
             expected: expected.to_vec(),
         })
     }
-
-    fn room(&self, path: &Path, tensor: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
-        Numbers::with_capacity(self.dtype, shape.iter().product()).map_err(|error| WeightsError::Memory {
-            path: path.to_owned(),
-            tensor: tensor.to_owned(),
-            reason: error.to_string(),
-        })
-    }
-
-    fn dequantise(&self, file: &GgufFile, name: &str, stored: &GgufTensor) -> Result<Numbers, WeightsError> {
-        let path = file.file.path();
-        let mut numbers = self.room(path, name, &stored.shape)?;
-        let range = stored.range.clone();
-        let plain = match stored.dtype {
-            GgmlDType::F32 => Some(Dtype::F32),
-            GgmlDType::F16 => Some(Dtype::F16),
-            GgmlDType::BF16 => Some(Dtype::Bf16),
-            _ => None,
-        };
-        if let Some(dtype) = plain {
-            push(&mut numbers, dtype, &file.file, range)?;
-            return Ok(numbers);
-        }
-        // In pieces of whole blocks, so that the single-precision copy stays small.
-        let dtype = stored.dtype;
-        file.file.read_pieces(range, dtype.type_size(), |piece| {
-            let count = piece.len() / dtype.type_size() * dtype.block_size();
-            let piece = QStorage::from_data(piece.into(), &Device::Cpu, dtype)
-                .and_then(|storage| QTensor::new(storage, count))
-                .and_then(|tensor| tensor.dequantize(&Device::Cpu))
-                .and_then(|tensor| tensor.to_vec1::<f32>())
-                .map_err(|error| GgufError::Damaged {
-                    path: path.to_owned(),
-                    what: format!("tensor `{name}` cannot be dequantised: {}", first_line(&error)),
-                })?;
-            numbers.push_f32(&piece);
-            Ok::<_, WeightsError>(())
-        })?;
-        Ok(numbers)
-    }
-
-    /// Puts the rows of q and k back in Hugging Face's order.
-    ///
-    /// llama.cpp turns neighbouring pairs of a head's rows, transformers row `i` with row `i + head_dim / 2`; so for its
-    /// `llama` architecture (not for `qwen2`) the converter stores row `half * head_dim / 2 + i` at `2 * i + half`
-    /// (`permute` in `convert_hf_to_gguf.py`).
-    fn rotary_halves(&self, name: &str, shape: &[usize], numbers: Numbers) -> Numbers {
-        let turned = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
-        if !turned || self.config.architecture != Architecture::Llama {
-            return numbers;
-        }
-        let head_dim = self.config.head_dim;
-        numbers.reorder_rows(shape.last().copied().unwrap_or(1), |row| {
-            let (head, within) = (row / head_dim, row % head_dim);
-            let (half, i) = (within / (head_dim / 2), within % (head_dim / 2));
-            head * head_dim + 2 * i + half
-        })
-    }
-}
-
-/// Appends the numbers at `range` of the file.
-fn push(
-    numbers: &mut Numbers,
-    dtype: Dtype,
-    file: &WeightFile,
-    range: Range<u64>,
-) -> Result<(), WeightFileError> {
-    file.read_pieces(range, dtype.size(), |piece| {
-        numbers.push_bytes(dtype, piece);
-        Ok(())
-    })
 }
 
 /// Whether two tensors are the same, piece by piece.

@@ -131,7 +131,7 @@ impl Network {
         let hidden = self.config.hidden_size;
         x.numbers.par_chunks_mut(hidden.max(1)).zip(tokens).for_each(|(x, &token)| match &self.embedding {
             None => self.head.row(token as usize, x),
-            Some(table) => table.read(token as usize * hidden, x),
+            Some(table) => table.read(token as usize, x),
         });
     }
 

@@ -6,11 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::attention::{BLOCK, Part, Seen};
+use super::columns;
 use super::isa::Vector;
 use super::kept::KeptShape;
 use super::memory::{Aligned, NoMemory, Shared};
 use super::rows::from_bytes;
-use super::transpose;
 use super::vector::UNIT;
 
 /// Orders of keys and values.
@@ -219,7 +219,7 @@ fn tile_values(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, b
     const NOTHING: &[u8] = &[];
     let mut rows = [NOTHING; BLOCK];
     for_each_row(part, block, |place, seen, at| rows[place] = seen.rows.value(shape, at, head));
-    transpose::to_columns(vector, &rows, to);
+    columns::to_columns(vector, &rows, to);
 }
 
 fn single_keys(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [f32]) {
@@ -233,7 +233,7 @@ fn single_keys(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, b
         });
         rows[filled * width..].fill(0.0);
         for (rows, unit) in rows.chunks_exact(UNIT * width).zip(to.chunks_exact_mut(UNIT * width)) {
-            transpose::to_unit(vector, rows, width, unit);
+            columns::to_unit(vector, rows, width, unit);
         }
     });
 }

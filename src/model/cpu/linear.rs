@@ -4,9 +4,10 @@ use rayon::prelude::*;
 
 use super::clock::Operation;
 use super::inputs::{Inputs, Rows};
+use super::layer::Layer;
 use super::matrix::{Matrix, PANEL};
 use super::memory::{Shared, Table};
-use super::network::{Layer, Network};
+use super::network::Network;
 use super::rows;
 use super::workspace::{Activations, Workspace};
 

@@ -11,8 +11,10 @@ use super::amx::{self, TileProduct, Tiles};
 use super::dot::{self, PairProduct};
 use super::inputs::{Inputs, Rows, padded};
 use super::isa::{Bf16, Isa};
-use super::memory::{Aligned, NoMemory, with_scratch};
+use super::memory::{Aligned, NoMemory, Weightroom, with_scratch};
+use super::packing::{self, panels_of};
 use super::vector::{self, Format, Product, UNIT};
+use crate::model::Dtype;
 use crate::model::numbers::Numbers;
 
 /// Outputs of a panel.
@@ -72,39 +74,44 @@ impl Matrix {
         inputs: usize,
         interleaved: bool,
     ) -> Result<Self, NoMemory> {
-        let format = match parts.first() {
-            Some((Numbers::Bf16(_), _)) => Format::Bf16Pairs,
-            Some((Numbers::F16(_), _)) => Format::F16,
-            _ => Format::F32,
+        let dtype = parts.first().map_or(Dtype::F32, |(numbers, _)| numbers.dtype());
+        let outputs: Vec<usize> = parts.iter().map(|(_, outputs)| *outputs).collect();
+        let panels = panels_of(&outputs, interleaved);
+        let mut matrix = Self::zeros(isa, dtype, panels.len(), inputs, &mut Weightroom::default())?;
+        let format = matrix.format;
+        panels.into_iter().zip(matrix.panels_mut()).par_bridge().for_each(|((part, rows), to)| {
+            let mut piece = vec![0; rows.len() * inputs * dtype.size()];
+            parts[part].0.bytes(rows.start * inputs, &mut piece);
+            packing::pack(isa.vector, format, &piece, rows.len(), to);
+        });
+        Ok(matrix)
+    }
+
+    /// A matrix of `count` panels, all zero.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn zeros(
+        isa: Isa,
+        dtype: Dtype,
+        count: usize,
+        inputs: usize,
+        room: &mut Weightroom,
+    ) -> Result<Self, NoMemory> {
+        let format = match dtype {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::Bf16 => Format::Bf16Pairs,
         };
-        let count = parts.iter().map(|(_, outputs)| outputs.div_ceil(PANEL)).sum();
-        let size = match format {
-            Format::F32 => 4,
-            _ => 2,
-        };
-        let bytes = padded(inputs) * PANEL * size;
-        let mut panels = Aligned::zeros(count * bytes)?;
-        let mut first = 0;
-        for (place, (numbers, outputs)) in parts.iter().enumerate() {
-            let of_part = outputs.div_ceil(PANEL);
-            let (start, step) = if interleaved { (place, parts.len()) } else { (first, 1) };
-            panels.par_chunks_mut(bytes.max(1)).skip(start).step_by(step).take(of_part).enumerate().for_each(
-                |(panel, bytes)| {
-                    let rows = panel * PANEL..((panel + 1) * PANEL).min(*outputs);
-                    match numbers {
-                        Numbers::F32(n) => {
-                            fill(bytes, n, rows, inputs, |k, column| k * PANEL + column, |x| x.to_le_bytes())
-                        }
-                        Numbers::F16(n) => {
-                            fill(bytes, n, rows, inputs, |k, column| k * PANEL + column, |x| x.to_le_bytes())
-                        }
-                        Numbers::Bf16(n) => fill(bytes, n, rows, inputs, pair_place, |x| x.to_le_bytes()),
-                    }
-                },
-            );
-            first += of_part;
-        }
-        Ok(Self { isa, format, panels, count, inputs: padded(inputs) })
+        let inputs = padded(inputs);
+        let panels = room.zeros(count * inputs * PANEL * dtype.size())?;
+        Ok(Self { isa, format, panels, count, inputs })
+    }
+
+    /// The panels, to be filled.
+    pub fn panels_mut(&mut self) -> impl Iterator<Item = &mut [u8]> + Send {
+        let bytes = self.panel_bytes().max(1);
+        self.panels.chunks_mut(bytes)
     }
 
     pub fn format(&self) -> Format {
@@ -321,26 +328,8 @@ fn prefetch(bytes: &[u8]) {
 }
 
 /// Place of a number in a panel of pairs.
-fn pair_place(k: usize, column: usize) -> usize {
+pub fn pair_place(k: usize, column: usize) -> usize {
     (k / 2 * PANEL + column) * 2 + k % 2
-}
-
-/// Fills a panel with some rows of a matrix `[out, inputs]`.
-fn fill<T: Copy, const SIZE: usize>(
-    panel: &mut [u8],
-    numbers: &[T],
-    rows: std::ops::Range<usize>,
-    inputs: usize,
-    place: impl Fn(usize, usize) -> usize,
-    bytes: impl Fn(T) -> [u8; SIZE],
-) {
-    let (panel, _) = panel.as_chunks_mut::<SIZE>();
-    let rows: Vec<&[T]> = rows.map(|row| &numbers[row * inputs..][..inputs]).collect();
-    for k in 0..inputs {
-        for (column, row) in rows.iter().enumerate() {
-            panel[place(k, column)] = bytes(row[k]);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -348,7 +337,6 @@ mod tests {
     use half::{bf16, f16};
 
     use super::*;
-    use crate::model::Dtype;
     use crate::model::cpu::memory::Table;
 
     /// Numbers between -1 and 1 with few bits, so that every format holds them.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::inputs::{Inputs, Rows};
 use super::isa::Isa;
 use super::matrix::Matrix;
-use super::memory::{Aligned, NoMemory, Table};
+use super::memory::{Aligned, NoMemory, Table, Weightroom};
 use super::rows;
 use crate::model::Dtype;
 use crate::model::numbers::Numbers;
@@ -46,7 +46,7 @@ pub fn product_rate(
 
 /// Bytes a second at which all threads together read `bytes` bytes again and again, the best of `tries`.
 pub fn read_rate(bytes: usize, tries: usize) -> Result<f64, NoMemory> {
-    let mut memory = Aligned::<f32>::zeros((bytes / size_of::<f32>()).max(1))?;
+    let mut memory = Weightroom::default().zeros::<f32>((bytes / size_of::<f32>()).max(1))?;
     memory.par_chunks_mut(1 << 16).for_each(|piece| piece.fill(1.0));
     let mut seconds = f64::INFINITY;
     for _ in 0..tries + 1 {

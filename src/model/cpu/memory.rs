@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Bytes of a cache line, and of the widest vector.
 const LINE: usize = 64;
@@ -30,13 +31,13 @@ pub struct NoMemory {
 
 /// A run of numbers that begins at a cache line.
 pub struct Aligned<T: Number> {
-    /// What was allocated; up to a line before `start`.
-    allocated: NonNull<u8>,
+    /// Keeps the numbers' memory; nothing, if there are none.
+    _block: Option<Arc<Block>>,
     start: NonNull<T>,
     length: usize,
 }
 
-// SAFETY: it owns its numbers, as a `Box<[T]>` does.
+// SAFETY: it alone has its numbers, as a `Box<[T]>` does; the block's other runs lie elsewhere.
 unsafe impl<T: Number> Send for Aligned<T> {}
 // SAFETY: as above.
 unsafe impl<T: Number> Sync for Aligned<T> {}
@@ -44,17 +45,11 @@ unsafe impl<T: Number> Sync for Aligned<T> {}
 impl<T: Number> Aligned<T> {
     /// `length` zeros. Large runs cost memory when they are first written only.
     pub fn zeros(length: usize) -> Result<Self, NoMemory> {
-        if length == 0 {
-            return Ok(Self { allocated: NonNull::dangling(), start: NonNull::dangling(), length });
+        let bytes = length.checked_mul(size_of::<T>()).ok_or(NoMemory { bytes: usize::MAX })?;
+        match length {
+            0 => Ok(Self { _block: None, start: NonNull::dangling(), length }),
+            _ => Ok(Self::within(Arc::new(Block::zeros(bytes, LINE)?), 0, length)),
         }
-        let no_memory = NoMemory { bytes: length.saturating_mul(size_of::<T>()) };
-        let Some(layout) = Self::layout(length) else { return Err(no_memory) };
-        // SAFETY: the layout has a size above zero.
-        let Some(allocated) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { return Err(no_memory) };
-        let skipped = allocated.as_ptr().align_offset(LINE);
-        // SAFETY: a line more than the numbers was allocated, and less than a line is skipped; zeros are numbers.
-        let start = unsafe { allocated.add(skipped) }.cast();
-        Ok(Self { allocated, start, length })
     }
 
     /// Makes it at least `length` numbers long. What it held is lost where it has to grow: it may hold anything then.
@@ -67,11 +62,11 @@ impl<T: Number> Aligned<T> {
         Ok(())
     }
 
-    /// Not aligned to lines itself: for such alignment the system's allocator writes the zeros, where it otherwise takes
-    /// pages that are zero already.
-    fn layout(length: usize) -> Option<Layout> {
-        let bytes = length.checked_mul(size_of::<T>())?.checked_add(LINE)?;
-        Layout::from_size_align(bytes, align_of::<T>()).ok()
+    /// Numbers of a block from `at` bytes on, which must be there, at a line, and in no other run.
+    fn within(block: Arc<Block>, at: usize, length: usize) -> Self {
+        // SAFETY: the block holds them.
+        let start = unsafe { block.start.add(at) }.cast();
+        Self { _block: Some(block), start, length }
     }
 }
 
@@ -79,7 +74,7 @@ impl<T: Number> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `length` numbers were allocated there and zeroed; an empty run dangles, as a slice may.
+        // SAFETY: `length` zeroed numbers lie there as long as the block does; an empty run dangles, as a slice may.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
@@ -91,11 +86,93 @@ impl<T: Number> DerefMut for Aligned<T> {
     }
 }
 
-impl<T: Number> Drop for Aligned<T> {
+/// What was allocated in one piece.
+struct Block {
+    allocated: NonNull<u8>,
+    layout: Layout,
+    start: NonNull<u8>,
+}
+
+// SAFETY: it only frees its memory, once.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// `bytes` zeros from a multiple of `alignment` on. That is reached by skipping some: for such alignment the system's
+    /// allocator writes the zeros, where it otherwise takes pages that are zero already.
+    fn zeros(bytes: usize, alignment: usize) -> Result<Self, NoMemory> {
+        let no_memory = NoMemory { bytes };
+        let layout = bytes.checked_add(alignment).and_then(|all| Layout::from_size_align(all, 16).ok());
+        let Some(layout) = layout else { return Err(no_memory) };
+        // SAFETY: the layout has a size above zero.
+        let Some(allocated) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { return Err(no_memory) };
+        let skipped = allocated.as_ptr().align_offset(alignment);
+        // SAFETY: `alignment` bytes more were allocated, and fewer are skipped.
+        Ok(Self { allocated, layout, start: unsafe { allocated.add(skipped) } })
+    }
+
+    /// Asks for large pages. Where there are none everything stays as it is, only slower.
+    fn prefer_large_pages(&self, bytes: usize) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the pages lie within the block; the advice changes nothing of what they hold.
+        unsafe {
+            libc::madvise(self.start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = bytes;
+    }
+}
+
+impl Drop for Block {
     fn drop(&mut self) {
-        if let (true, Some(layout)) = (self.length > 0, Self::layout(self.length)) {
-            // SAFETY: allocated with this layout in `zeros`, and not given away since.
-            unsafe { dealloc(self.allocated.as_ptr(), layout) }
+        // SAFETY: allocated with this layout, and not given away since.
+        unsafe { dealloc(self.allocated.as_ptr(), self.layout) }
+    }
+}
+
+/// Memory for weights, in large pages: they take less time to get, and to look up whenever the weights are read. Small runs
+/// lie side by side.
+#[derive(Default)]
+pub struct Weightroom {
+    block: Option<Arc<Block>>,
+    /// Bytes of the block that are given away.
+    used: usize,
+}
+
+/// Bytes of a large page.
+const LARGE: usize = 2 << 20;
+/// Bytes of a block of small runs, and of the largest among them.
+const BLOCK: usize = 32 * LARGE;
+const SMALL: usize = BLOCK / 4;
+
+impl Weightroom {
+    /// `length` zeros, which cost memory when they are first written only.
+    pub fn zeros<T: Number>(&mut self, length: usize) -> Result<Aligned<T>, NoMemory> {
+        let bytes = length.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_next_multiple_of(LINE));
+        match bytes {
+            None => Err(NoMemory { bytes: usize::MAX }),
+            Some(0) => Aligned::zeros(0),
+            Some(bytes) if bytes > SMALL => {
+                let block = Block::zeros(bytes, LARGE)?;
+                // What is left behind the last whole page would take one more.
+                block.prefer_large_pages(bytes / LARGE * LARGE);
+                Ok(Aligned::within(Arc::new(block), 0, length))
+            }
+            Some(bytes) => {
+                let block = match &self.block {
+                    Some(block) if bytes <= BLOCK - self.used => block.clone(),
+                    _ => {
+                        let block = Arc::new(Block::zeros(BLOCK, LARGE)?);
+                        block.prefer_large_pages(BLOCK);
+                        (self.block, self.used) = (Some(block.clone()), 0);
+                        block
+                    }
+                };
+                let at = self.used;
+                self.used += bytes;
+                Ok(Aligned::within(block, at, length))
+            }
         }
     }
 }
@@ -194,6 +271,24 @@ mod tests {
         with_scratch(10, |scratch| {
             assert!(scratch.len() == 10 && (scratch.as_ptr() as usize).is_multiple_of(LINE));
         });
+    }
+
+    #[test]
+    fn runs_of_a_room_lie_side_by_side_and_outlive_it() {
+        let mut room = Weightroom::default();
+        let mut first = room.zeros::<u8>(100).unwrap();
+        let mut second = room.zeros::<f32>(1000).unwrap();
+        let large = room.zeros::<u8>(SMALL + 1).unwrap();
+        let third = room.zeros::<u8>(1).unwrap();
+        assert!(room.zeros::<f32>(usize::MAX / 4).is_err() && room.zeros::<f32>(usize::MAX).is_err());
+        drop(room);
+        assert_eq!(second.as_ptr() as usize, first.as_ptr() as usize + 128);
+        assert_eq!(third.as_ptr() as usize, second.as_ptr() as usize + 4032);
+        assert!((large.as_ptr() as usize).is_multiple_of(LARGE) && large.len() == SMALL + 1);
+        first.fill(1);
+        second.fill(2.0);
+        assert!(first.iter().all(|&x| x == 1) && second.iter().all(|&x| x == 2.0));
+        assert!(large.iter().step_by(4096).all(|&x| x == 0));
     }
 
     #[test]

@@ -7,7 +7,9 @@
 mod amx;
 mod attention;
 mod clock;
+mod columns;
 mod dot;
+mod embedding;
 #[cfg(test)]
 mod every_isa;
 mod forward;
@@ -15,12 +17,14 @@ mod gather;
 mod inputs;
 mod isa;
 mod kept;
+mod layer;
 mod linear;
 mod matrix;
 mod measure;
 mod memory;
 mod network;
 mod packer;
+mod packing;
 mod rows;
 #[cfg(target_arch = "x86_64")]
 mod tiled;

@@ -7,32 +7,18 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::clock::Clock;
+use super::embedding::Embedding;
 use super::isa::Isa;
 use super::kept::KeptShape;
+use super::layer::Layer;
 use super::matrix::Matrix;
-use super::memory::NoMemory;
+use super::memory::{NoMemory, Weightroom};
 use super::packer::{Packer, Taken};
 use super::workspace::Workspace;
 use crate::model::config::{Dtype, ModelConfig};
-use crate::model::numbers::Numbers;
 use crate::model::pass::ForwardError;
 use crate::model::rope::Rotary;
 use crate::model::weights::Weights;
-
-pub(super) struct Layer {
-    pub input_norm: Vec<f32>,
-    /// Queries, keys and values, each filled up to whole panels.
-    pub qkv: Matrix,
-    pub qkv_bias: Option<Vec<f32>>,
-    pub output: Matrix,
-    pub output_bias: Option<Vec<f32>>,
-    pub post_norm: Vec<f32>,
-    /// Panels of gate and up in turn.
-    pub gate_up: Matrix,
-    pub gate_up_bias: Option<Vec<f32>>,
-    pub down: Matrix,
-    pub down_bias: Option<Vec<f32>>,
-}
 
 /// The whole network.
 pub struct Network {
@@ -42,7 +28,7 @@ pub struct Network {
     pub(super) dtype: Dtype,
     pub(super) config: ModelConfig,
     /// `[vocab, hidden]`; `None` where it is the head.
-    pub(super) embedding: Option<Numbers>,
+    pub(super) embedding: Option<Embedding>,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Vec<f32>,
     pub(super) head: Matrix,
@@ -60,45 +46,16 @@ impl From<NoMemory> for ForwardError {
     }
 }
 
-impl Layer {
-    fn take(packer: &mut Packer<'_, '_>, config: &ModelConfig, number: usize) -> Taken<Self> {
-        let at = |part: &str| format!("model.layers.{number}.{part}");
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (query, kv) = (config.query_width(), config.kv_width());
-        let qkv =
-            [(at("self_attn.q_proj"), query), (at("self_attn.k_proj"), kv), (at("self_attn.v_proj"), kv)];
-        let output = [(at("self_attn.o_proj"), hidden)];
-        let gate_up = [(at("mlp.gate_proj"), inner), (at("mlp.up_proj"), inner)];
-        let down = [(at("mlp.down_proj"), hidden)];
-        let bias = |packer: &mut Packer<'_, '_>, is_there: bool, parts: &[(String, usize)], interleaved| {
-            is_there.then(|| packer.biases(parts, interleaved)).transpose()
-        };
-        Ok(Self {
-            input_norm: packer.vector(&at("input_layernorm.weight"), hidden)?,
-            qkv: packer.matrix(&qkv, hidden, false)?,
-            qkv_bias: bias(packer, config.qkv_bias, &qkv, false)?,
-            output: packer.matrix(&output, query, false)?,
-            output_bias: bias(packer, config.output_bias, &output, false)?,
-            post_norm: packer.vector(&at("post_attention_layernorm.weight"), hidden)?,
-            gate_up: packer.matrix(&gate_up, hidden, true)?,
-            gate_up_bias: bias(packer, config.mlp_bias, &gate_up, true)?,
-            down: packer.matrix(&down, inner, false)?,
-            down_bias: bias(packer, config.mlp_bias, &down, false)?,
-        })
-    }
-}
-
 impl Network {
     /// Takes all tensors out of `weights`.
     pub fn take(weights: &mut Weights<'_>, config: &ModelConfig, dtype: Dtype, isa: Isa) -> Taken<Self> {
-        let table = [config.vocab_size, config.hidden_size];
-        let mut packer = Packer { weights, isa };
-        // The largest matrix first: while it is packed it is there twice, and nothing else is there yet.
+        let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
+        let mut packer = Packer { weights, isa, dtype, room: Weightroom::default() };
         let name = if config.tied_embeddings { EMBEDDING } else { "lm_head" };
-        let head = packer.matrix(&[(name.to_owned(), config.vocab_size)], config.hidden_size, false)?;
+        let head = packer.matrix(&[(name.to_owned(), vocabulary)], hidden)?;
         let embedding = match config.tied_embeddings {
             true => None,
-            false => Some(packer.weights.take_numbers(&format!("{EMBEDDING}.weight"), &table)?),
+            false => Some(packer.embedding(&format!("{EMBEDDING}.weight"), vocabulary, hidden)?),
         };
         let layers = (0..config.layers)
             .map(|number| Layer::take(&mut packer, config, number))

@@ -1,7 +1,18 @@
-//! From a checkpoint's tensors to packed matrices.
+//! From a checkpoint's tensors to packed matrices: pieces that stay in a core's cache are read and packed by all threads,
+//! of several tensors at a time, and no tensor is held twice.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::embedding::Embedding;
 use super::isa::Isa;
 use super::matrix::{Matrix, PANEL};
+use super::memory::{NoMemory, Weightroom};
+use super::packing::{pack, panels_of};
+use super::vector::Format;
+use crate::model::config::Dtype;
+use crate::model::stored::{Scratch, Stored, WHOLE_BLOCKS};
 use crate::model::weights::{Weights, WeightsError};
 
 pub type Taken<T> = Result<T, WeightsError>;
@@ -10,19 +21,123 @@ pub type Taken<T> = Result<T, WeightsError>;
 pub struct Packer<'a, 'w> {
     pub weights: &'a mut Weights<'w>,
     pub isa: Isa,
+    pub dtype: Dtype,
+    pub room: Weightroom,
 }
 
-impl Packer<'_, '_> {
-    /// One matrix of several tensors, each with its outputs.
-    pub fn matrix(&mut self, parts: &[(String, usize)], inputs: usize, interleaved: bool) -> Taken<Matrix> {
-        let mut numbers = Vec::with_capacity(parts.len());
+/// A matrix that is there, and where its weights come from.
+pub struct Unfilled<'w> {
+    matrix: Matrix,
+    parts: Vec<Stored<'w>>,
+    interleaved: bool,
+}
+
+/// Bytes of a piece: half of a small core's second cache.
+const PIECE: usize = 1 << 19;
+
+/// Bytes that a thread fills on end.
+const UNIT: usize = 2 << 20;
+
+/// Rows of a tensor, and where they go: to a panel, or as they are.
+struct Job<'a> {
+    from: &'a Stored<'a>,
+    rows: Range<usize>,
+    to: &'a mut [u8],
+    panel: Option<Format>,
+}
+
+impl<'w> Packer<'_, 'w> {
+    /// Finds the tensors of one matrix, each with its outputs.
+    pub fn unfilled(
+        &mut self,
+        parts: &[(String, usize)],
+        inputs: usize,
+        interleaved: bool,
+    ) -> Taken<Unfilled<'w>> {
+        let mut found = Vec::with_capacity(parts.len());
         for (name, outputs) in parts {
-            let name = format!("{name}.weight");
-            numbers.push((self.weights.take_numbers(&name, &[*outputs, inputs])?, *outputs));
+            found.push(self.weights.find(&format!("{name}.weight"), &[*outputs, inputs])?);
         }
-        Matrix::pack(self.isa, &numbers, inputs, interleaved).map_err(|error| {
-            self.weights.no_memory(&parts[0].0, format!("no memory for {} bytes", error.bytes))
-        })
+        let panels = parts.iter().map(|(_, outputs)| outputs.div_ceil(PANEL)).sum();
+        let matrix = Matrix::zeros(self.isa, self.dtype, panels, inputs, &mut self.room);
+        let matrix = matrix.map_err(|error| self.no_memory(&parts[0].0, &error))?;
+        Ok(Unfilled { matrix, parts: found, interleaved })
+    }
+
+    /// Reads and packs the weights of matrices.
+    pub fn fill<const N: usize>(&self, mut matrices: [Unfilled<'w>; N]) -> Taken<[Matrix; N]> {
+        let mut jobs = Vec::new();
+        for Unfilled { matrix, parts, interleaved } in &mut matrices {
+            let outputs: Vec<usize> = parts.iter().map(|part| part.rows).collect();
+            let panel = Some(matrix.format());
+            let panels = panels_of(&outputs, *interleaved).into_iter().zip(matrix.panels_mut());
+            jobs.extend(panels.map(|((part, rows), to)| Job { from: &parts[part], rows, to, panel }));
+        }
+        self.run(jobs)?;
+        Ok(matrices.map(|unfilled| unfilled.matrix))
+    }
+
+    /// One matrix of several tensors, each with its outputs.
+    pub fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Taken<Matrix> {
+        let unfilled = self.unfilled(parts, inputs, false)?;
+        let [matrix] = self.fill([unfilled])?;
+        Ok(matrix)
+    }
+
+    /// A table as it is stored.
+    pub fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Taken<Embedding> {
+        let from = self.weights.find(name, &[rows, width])?;
+        let table = Embedding::zeros(self.dtype, rows, width, &mut self.room);
+        let mut table = table.map_err(|error| self.no_memory(name, &error))?;
+        let pieces = table.rows_mut(PANEL).enumerate();
+        let jobs = pieces.map(|(piece, to)| {
+            let rows = piece * PANEL..((piece + 1) * PANEL).min(rows);
+            Job { from: &from, rows, to, panel: None }
+        });
+        self.run(jobs.collect())?;
+        Ok(table)
+    }
+
+    /// Does jobs, each thread some that lie side by side: a large page is then filled by the one that got it.
+    fn run(&self, jobs: Vec<Job<'_>>) -> Taken<()> {
+        let bytes: usize = jobs.iter().map(|job| job.to.len()).sum();
+        let share = UNIT.min(bytes / (4 * rayon::current_num_threads()));
+        let mut units: Vec<Vec<Job<'_>>> = Vec::new();
+        let mut room = 0;
+        for job in jobs {
+            if room == 0 {
+                units.push(Vec::new());
+                room = share;
+            }
+            room = room.saturating_sub(job.to.len());
+            if let Some(unit) = units.last_mut() {
+                unit.push(job);
+            }
+        }
+        units.into_iter().par_bridge().try_for_each_init(
+            || (Scratch::default(), Vec::new()),
+            |(scratch, piece), unit| unit.into_iter().try_for_each(|job| self.job(job, scratch, piece)),
+        )
+    }
+
+    fn job(&self, job: Job<'_>, scratch: &mut Scratch, piece: &mut Vec<u8>) -> Taken<()> {
+        let Job { from, rows, to, panel } = job;
+        let size = self.dtype.size();
+        let Some(format) = panel else {
+            return from.read(rows, 0..from.width, self.dtype, scratch, to);
+        };
+        let step = PIECE / (PANEL * size) / WHOLE_BLOCKS * WHOLE_BLOCKS;
+        for first in (0..from.width).step_by(step) {
+            let columns = first..(first + step).min(from.width);
+            piece.resize(rows.len() * columns.len() * size, 0);
+            from.read(rows.clone(), columns, self.dtype, scratch, piece)?;
+            pack(self.isa.vector, format, piece, rows.len(), &mut to[first * PANEL * size..]);
+        }
+        Ok(())
+    }
+
+    fn no_memory(&self, tensor: &str, error: &NoMemory) -> WeightsError {
+        self.weights.no_memory(tensor, format!("no memory for {} bytes", error.bytes))
     }
 
     /// A tensor of one dimension, in single precision.
@@ -44,5 +159,89 @@ impl Packer<'_, '_> {
         let panels = all.first().map_or(0, |bias| bias.len() / PANEL);
         let panel = |n: usize| all.iter().flat_map(move |bias| &bias[n * PANEL..(n + 1) * PANEL]);
         Ok((0..panels).flat_map(panel).copied().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::checkpoint::Checkpoint;
+    use crate::model::config::ModelConfig;
+    use crate::model::numbers;
+
+    /// Wider than a piece in every format.
+    const SHAPE: [usize; 2] = [70, PIECE / (PANEL * 2) + 300];
+
+    /// Few bits, so that every format holds them.
+    fn number(row: usize, column: usize) -> f32 {
+        ((row * 7919 + column * 31) % 251) as f32 / 64.0 - 2.0
+    }
+
+    /// A folder with tensors `a.weight` and `b.weight` of this format.
+    fn folder(dtype: Dtype) -> tempfile::TempDir {
+        let numbers: Vec<f32> =
+            (0..SHAPE[0]).flat_map(|row| (0..SHAPE[1]).map(move |column| number(row, column))).collect();
+        let mut bytes = vec![0; numbers.len() * dtype.size()];
+        numbers::write(&numbers, dtype, &mut bytes);
+        let kind = match dtype {
+            Dtype::F32 => "F32",
+            Dtype::F16 => "F16",
+            Dtype::Bf16 => "BF16",
+        };
+        let tensor =
+            |at: usize| json!({"dtype": kind, "shape": SHAPE, "data_offsets": [at, at + bytes.len()]});
+        let header = json!({"a.weight": tensor(0), "b.weight": tensor(bytes.len())}).to_string();
+        let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes, &bytes].concat();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.safetensors"), file).unwrap();
+        folder
+    }
+
+    fn with_packer<R>(folder: &Path, dtype: Dtype, test: impl FnOnce(&mut Packer<'_, '_>) -> R) -> R {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/config.json");
+        let config = ModelConfig::from_hf_file(&sample).unwrap();
+        let checkpoint = Checkpoint::open_folder(folder).unwrap();
+        let mut weights = Weights::new(&checkpoint, &config, dtype, &Device::Cpu);
+        test(&mut Packer { weights: &mut weights, isa: Isa::best(), dtype, room: Weightroom::default() })
+    }
+
+    #[test]
+    fn tensors_of_every_format_are_packed_in_every_format() {
+        let parts = [("a".to_owned(), SHAPE[0]), ("b".to_owned(), SHAPE[0])];
+        for stored in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let folder = folder(stored);
+            for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+                let (matrix, table) = with_packer(folder.path(), dtype, |packer| {
+                    let table = packer.embedding("a.weight", SHAPE[0], SHAPE[1]).unwrap();
+                    (packer.matrix(&parts, SHAPE[1]).unwrap(), table)
+                });
+                for output in 0..SHAPE[0] {
+                    let expected: Vec<f32> = (0..SHAPE[1]).map(|column| number(output, column)).collect();
+                    let mut found = vec![0.0; SHAPE[1]];
+                    for row in [output, SHAPE[0].next_multiple_of(PANEL) + output] {
+                        matrix.row(row, &mut found);
+                        assert!(found == expected, "{stored} as {dtype}: output {row}");
+                    }
+                    table.read(output, &mut found);
+                    assert!(found == expected, "{stored} as {dtype}: row {output}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_cut_off_while_it_is_packed_is_an_error() {
+        let folder = folder(Dtype::Bf16);
+        let error = with_packer(folder.path(), Dtype::Bf16, |packer| {
+            let file = folder.path().join("model.safetensors");
+            std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(10_000).unwrap();
+            packer.matrix(&[("b".to_owned(), SHAPE[0])], SHAPE[1]).err().unwrap()
+        });
+        assert!(error.to_string().contains("changed while it was read: it ends at byte 10000"), "{error}");
     }
 }

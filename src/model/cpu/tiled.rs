@@ -225,7 +225,7 @@ mod wide {
     use std::arch::x86_64::*;
 
     use super::LINES;
-    use crate::model::cpu::transpose::wide::transposed;
+    use crate::model::cpu::columns::wide::transposed;
 
     /// `2^x` for `x` that is not above zero, to about 2e-7; zero where it is too small. NaN stays NaN.
     #[inline]

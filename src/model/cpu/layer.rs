@@ -1,0 +1,58 @@
+//! The weights of a decoder's layer.
+
+use super::matrix::Matrix;
+use super::packer::{Packer, Taken};
+use crate::model::config::ModelConfig;
+
+/// A layer of the Llama family.
+pub struct Layer {
+    pub input_norm: Vec<f32>,
+    /// Queries, keys and values, each filled up to whole panels.
+    pub qkv: Matrix,
+    pub qkv_bias: Option<Vec<f32>>,
+    pub output: Matrix,
+    pub output_bias: Option<Vec<f32>>,
+    pub post_norm: Vec<f32>,
+    /// Panels of gate and up in turn.
+    pub gate_up: Matrix,
+    pub gate_up_bias: Option<Vec<f32>>,
+    pub down: Matrix,
+    pub down_bias: Option<Vec<f32>>,
+}
+
+impl Layer {
+    /// Takes layer `number` out of a checkpoint.
+    pub fn take(packer: &mut Packer<'_, '_>, config: &ModelConfig, number: usize) -> Taken<Self> {
+        let at = |part: &str| format!("model.layers.{number}.{part}");
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (query, kv) = (config.query_width(), config.kv_width());
+        let qkv =
+            [(at("self_attn.q_proj"), query), (at("self_attn.k_proj"), kv), (at("self_attn.v_proj"), kv)];
+        let output = [(at("self_attn.o_proj"), hidden)];
+        let gate_up = [(at("mlp.gate_proj"), inner), (at("mlp.up_proj"), inner)];
+        let down = [(at("mlp.down_proj"), hidden)];
+        let bias = |packer: &mut Packer<'_, '_>, is_there: bool, parts: &[(String, usize)], interleaved| {
+            is_there.then(|| packer.biases(parts, interleaved)).transpose()
+        };
+        let input_norm = packer.vector(&at("input_layernorm.weight"), hidden)?;
+        let unfilled = [
+            packer.unfilled(&qkv, hidden, false)?,
+            packer.unfilled(&output, query, false)?,
+            packer.unfilled(&gate_up, hidden, true)?,
+            packer.unfilled(&down, inner, false)?,
+        ];
+        let [qkv_matrix, output_matrix, gate_up_matrix, down_matrix] = packer.fill(unfilled)?;
+        Ok(Self {
+            input_norm,
+            qkv: qkv_matrix,
+            qkv_bias: bias(packer, config.qkv_bias, &qkv, false)?,
+            output: output_matrix,
+            output_bias: bias(packer, config.output_bias, &output, false)?,
+            post_norm: packer.vector(&at("post_attention_layernorm.weight"), hidden)?,
+            gate_up: gate_up_matrix,
+            gate_up_bias: bias(packer, config.mlp_bias, &gate_up, true)?,
+            down: down_matrix,
+            down_bias: bias(packer, config.mlp_bias, &down, false)?,
+        })
+    }
+}
