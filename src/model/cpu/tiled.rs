@@ -236,7 +236,7 @@ mod wide {
         let n = _mm512_sub_ps(x, r);
         let mut p = _mm512_set1_ps(1.540_353e-4);
         for coefficient in
-            [1.333_355_8e-3, 9.618_129e-3, 5.550_410_9e-2, 0.240_226_5, std::f32::consts::LN_2, 1.0]
+            [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, std::f32::consts::LN_2, 1.0]
         {
             p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(coefficient));
         }
