@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::failure::Failure;
 use crate::dataset::DatasetStore;
+use crate::engine::Speculation;
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::report::Format;
 
@@ -114,6 +115,10 @@ pub struct EvalArguments {
     /// Memory for keys and values, such as 4GiB; half of what is free without it
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub kv_memory: Option<u64>,
+    /// Draft texts by what stood before, and check the drafts in one pass: fewer passes, the same answers. auto where it is
+    /// known to pay: on the CPU, and while a draft is likely enough; on: every draft that is found
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub speculate: SpeculateArgument,
     /// Neither read nor write answers kept across runs, nor hashes of weight files
     #[arg(long)]
     pub no_cache: bool,
@@ -261,6 +266,25 @@ impl From<DtypeArgument> for DtypeChoice {
             DtypeArgument::F32 => DtypeChoice::F32,
             DtypeArgument::Bf16 => DtypeChoice::Bf16,
             DtypeArgument::F16 => DtypeChoice::F16,
+        }
+    }
+}
+
+/// `--speculate`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SpeculateArgument {
+    Auto,
+    On,
+    Off,
+}
+
+impl SpeculateArgument {
+    /// What is asked for on a device. What a row costs was measured on the CPU only.
+    pub fn on_device(self, device: &str) -> Speculation {
+        match self {
+            SpeculateArgument::Auto if device == "cpu" => Speculation::Auto,
+            SpeculateArgument::On => Speculation::On,
+            SpeculateArgument::Auto | SpeculateArgument::Off => Speculation::Off,
         }
     }
 }

@@ -183,6 +183,7 @@ impl Run<'_> {
             forward: &mut loaded,
             tokenizer: &tokenizer,
             room,
+            speculation: self.arguments.speculate.on_device(&facts.device),
             stop: &stop,
             notify: &mut |event: Event<'_>| progress.show(&event),
             ledger: &mut keeper,

@@ -113,9 +113,16 @@ fn check_sessions(run: &RecordedRun, history: &History, findings: &mut Findings)
         history.sessions.iter().map(|Session { work, .. }| of(work)).sum::<usize>()
     };
     let complete = run.get(&["interrupted"]) == false && run.get(&["failed"]).is_null();
+    // Runs from before there were drafts do not name them.
+    let drafts = |name: &str| match run.get(&[name]) {
+        Value::Null => json!(0),
+        count => count.clone(),
+    };
     let recorded = json!({
         "tokens_computed": run.get(&["tokens_computed"]),
         "tokens_generated": run.get(&["tokens_generated"]),
+        "tokens_drafted": drafts("tokens_drafted"),
+        "tokens_accepted": drafts("tokens_accepted"),
         "passes": run.get(&["passes"]),
         "from_cache": run.get(&["answers", "from_cache"]),
         "answers": run.get(&["answers", "computed"]).as_u64().zip(run.get(&["answers", "from_cache"]).as_u64()).map(|(a, b)| a + b),
@@ -124,6 +131,8 @@ fn check_sessions(run: &RecordedRun, history: &History, findings: &mut Findings)
     let found = json!({
         "tokens_computed": sum(|work| work.tokens_computed),
         "tokens_generated": sum(|work| work.tokens_generated),
+        "tokens_drafted": sum(|work| work.tokens_drafted),
+        "tokens_accepted": sum(|work| work.tokens_accepted),
         "passes": sum(|work| work.passes),
         "from_cache": history.from_cache,
         "answers": history.answers.len(),

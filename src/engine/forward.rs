@@ -22,6 +22,12 @@ pub trait Forward {
     /// Forgets a segment's keys and values, if it has any.
     fn release(&mut self, id: SegmentId);
 
+    /// Forgets the keys and values of a segment's own tokens from `length` on; no other segment continues it.
+    ///
+    /// # Errors
+    /// The model's.
+    fn truncate(&mut self, id: SegmentId, length: usize) -> Result<(), ForwardError>;
+
     /// Positions that the model was made for.
     fn max_length(&self) -> usize;
 
@@ -60,6 +66,10 @@ impl Forward for Loaded<'_> {
 
     fn release(&mut self, id: SegmentId) {
         self.kv.release(id);
+    }
+
+    fn truncate(&mut self, id: SegmentId, length: usize) -> Result<(), ForwardError> {
+        Ok(self.kv.truncate(id, length)?)
     }
 
     fn max_length(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::draft::Draft;
 use crate::model::SegmentId;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -13,9 +14,14 @@ pub struct Decode {
     pub leaf: usize,
     /// Under this name its own keys and values are kept.
     pub id: SegmentId,
-    /// The last token written, to be fed next.
-    pub next: u32,
+    /// What is fed behind the last token written, in the pass under way.
+    pub draft: Draft,
+    /// Tokens of the draft that the model wrote.
+    accepted: usize,
+    /// The prompt's tokens and those written.
     tokens: Vec<u32>,
+    /// Tokens of the prompt.
+    prompt: usize,
     near_ties: usize,
     until: Arc<[String]>,
     max_new_tokens: usize,
@@ -52,6 +58,7 @@ impl Decode {
         request: usize,
         leaf: usize,
         id: SegmentId,
+        prompt: Vec<u32>,
         until: Arc<[String]>,
         max_new_tokens: usize,
     ) -> Self {
@@ -59,8 +66,10 @@ impl Decode {
             request,
             leaf,
             id,
-            next: 0,
-            tokens: Vec::new(),
+            draft: Draft::default(),
+            accepted: 0,
+            prompt: prompt.len(),
+            tokens: prompt,
             near_ties: 0,
             until,
             max_new_tokens,
@@ -80,31 +89,58 @@ impl Decode {
     ) -> Result<Step, TokenizerError> {
         let Choice { token, is_near_tie } = choice;
         self.tokens.push(token);
-        self.next = token;
         self.near_ties += usize::from(is_near_tie);
         let ended = end_of_text.contains(&token);
         // What ends a text is no part of it, whether or not the tokenizer counts it as special.
-        let written = if ended { &self.tokens[..self.tokens.len() - 1] } else { &self.tokens };
+        let written = &self.tokens[self.prompt..self.tokens.len() - usize::from(ended)];
         let text = tokenizer.decode(written)?;
         let stop = first_stop(&text, &self.until);
-        if stop.is_none() && !ended && self.tokens.len() < self.max_new_tokens {
+        if stop.is_none() && !ended && self.written() < self.max_new_tokens {
+            self.accepted += usize::from(self.draft.tokens.get(self.accepted) == Some(&token));
             return Ok(Step::Continues);
         }
         self.finished = true;
         let text = text[..stop.unwrap_or(text.len())].to_string();
-        Ok(Step::Finished { text, num_tokens: self.tokens.len(), near_ties: self.near_ties })
+        Ok(Step::Finished { text, num_tokens: self.written(), near_ties: self.near_ties })
     }
 
     /// Writes a token that nobody reads, as a plan does: the text goes on to its greatest length.
     pub fn pretend(&mut self) -> bool {
         self.tokens.push(0);
-        self.finished = self.tokens.len() >= self.max_new_tokens;
+        self.finished = self.written() >= self.max_new_tokens;
         self.finished
     }
 
     /// Tokens that it may add to those that are kept.
     pub fn may_still_keep(&self) -> usize {
-        self.max_new_tokens.saturating_sub(self.tokens.len())
+        self.max_new_tokens.saturating_sub(self.written())
+    }
+
+    /// Tokens written.
+    fn written(&self) -> usize {
+        self.tokens.len() - self.prompt
+    }
+
+    /// The prompt's tokens and those written, of which the last is to be fed next.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Feeds a draft behind the last token in the next pass.
+    pub fn begin(&mut self, draft: Draft) {
+        self.draft = draft;
+        self.accepted = 0;
+    }
+
+    /// Whether the row after `drafted` tokens of the draft says how the text goes on: they are what was written, and it did not
+    /// end with them.
+    pub fn follows(&self, drafted: usize) -> bool {
+        !self.finished && self.accepted == drafted
+    }
+
+    /// Ends the pass: the draft, and how many of its tokens stay.
+    pub fn end(&mut self) -> (Draft, usize) {
+        (std::mem::take(&mut self.draft), self.accepted)
     }
 
     /// Whether the text is complete.
@@ -114,7 +150,7 @@ impl Decode {
 
     /// Tokens of it whose keys and values are kept: all but the last, which was not fed.
     pub fn kept(&self) -> usize {
-        self.tokens.len() - 1
+        self.written().saturating_sub(1)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A later fast path replaces [`Forward`] and nothing else.
 
+mod draft;
 mod forward;
 mod generate;
 mod part;
@@ -13,6 +14,7 @@ mod score;
 mod sequence;
 mod tree;
 
+pub use draft::Speculation;
 pub use forward::{Forward, Loaded};
 pub use plan::walk_through;
 pub use rounding::{half_ulp, is_near_tie};

@@ -9,14 +9,15 @@ pub struct Part {
     pub segments: Vec<Segment>,
     /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
-    /// Place of the first of `wanted` among those of the pass.
-    pub first: usize,
+    /// Of each of `wanted`, its reader's place among those of the pass.
+    pub readers: Vec<usize>,
 }
 
 impl Part {
     /// All of a pass. `wanted` is sorted by segment and token.
     pub fn whole(segments: Vec<Segment>, wanted: Vec<Row>) -> Self {
-        Self { segments, wanted, first: 0 }
+        let readers = (0..wanted.len()).collect();
+        Self { segments, wanted, readers }
     }
 
     /// Rows.
@@ -52,8 +53,33 @@ impl Part {
             }
             row.segment -= cut;
         }
-        let first = self.first + read;
-        (self, Part { segments, wanted, first })
+        let readers = self.readers.split_off(read);
+        (self, Part { segments, wanted, readers })
+    }
+
+    /// The same without the rows of some readers, and without the tokens that follow those in their segments; nothing where
+    /// nothing is left.
+    pub fn without(mut self, is_left_out: impl Fn(usize) -> bool) -> Option<Part> {
+        for (row, &reader) in self.wanted.iter().zip(&self.readers) {
+            if is_left_out(reader) {
+                self.segments[row.segment].tokens.truncate(row.token);
+            }
+        }
+        let mut left = 0;
+        let places: Vec<usize> = self
+            .segments
+            .iter()
+            .map(|segment| {
+                left += usize::from(!segment.tokens.is_empty());
+                left.saturating_sub(1)
+            })
+            .collect();
+        let is_there = |row: &Row| row.token < self.segments[row.segment].tokens.len();
+        let kept = self.wanted.iter().zip(&self.readers).filter(|(row, _)| is_there(row));
+        let (wanted, readers) =
+            kept.map(|(row, reader)| (Row { segment: places[row.segment], ..*row }, *reader)).unzip();
+        self.segments.retain(|segment| !segment.tokens.is_empty());
+        (!self.segments.is_empty()).then_some(Part { segments: self.segments, wanted, readers })
     }
 }
 
@@ -91,8 +117,19 @@ mod tests {
         );
         assert_eq!(first.wanted, [Row { segment: 0, token: 0 }, Row { segment: 1, token: 0 }]);
         assert_eq!(second.segments.iter().map(|s| s.tokens.clone()).collect::<Vec<_>>(), [vec![3, 4]]);
-        assert_eq!((second.wanted, second.first), (vec![Row { segment: 0, token: 1 }], 2));
+        assert_eq!((second.wanted, second.readers), (vec![Row { segment: 0, token: 1 }], vec![2]));
         assert_eq!(first.segments[1].id, second.segments[0].id);
+    }
+
+    #[test]
+    fn rows_are_left_out_with_what_follows_them() {
+        let (whole, _) = pass(&[1, 3, 2], &[true; 6]);
+        let part = whole.clone().without(|reader| [0, 2, 3].contains(&reader)).unwrap();
+        let tokens: Vec<Vec<u32>> = part.segments.iter().map(|s| s.tokens.clone()).collect();
+        assert_eq!(tokens, [vec![1], vec![4, 5]]);
+        let row = |segment, token| Row { segment, token };
+        assert_eq!((part.wanted, part.readers), (vec![row(0, 0), row(1, 0), row(1, 1)], vec![1, 4, 5]));
+        assert_eq!(whole.without(|_| true), None);
     }
 
     proptest! {
@@ -108,7 +145,8 @@ mod tests {
             let at = 1 + cut.index(rows - 1);
             let (first, second) = whole.split(at);
             prop_assert_eq!((first.rows(), second.rows()), (at, rows - at));
-            prop_assert_eq!((first.first, second.first), (0, first.wanted.len()));
+            let readers: Vec<usize> = (0..read.len()).collect();
+            prop_assert_eq!([first.readers.clone(), second.readers.clone()].concat(), readers);
             let tokens = |part: &Part| part.segments.iter().flat_map(|s| s.tokens.clone()).collect::<Vec<_>>();
             prop_assert_eq!([tokens(&first), tokens(&second)].concat(), (0..rows as u32).collect::<Vec<_>>());
             let reads = |part: &Part| -> Vec<u32> {

@@ -23,6 +23,10 @@ impl Forward for Nothing {
 
     fn release(&mut self, _: SegmentId) {}
 
+    fn truncate(&mut self, _: SegmentId, _: usize) -> Result<(), ForwardError> {
+        Ok(())
+    }
+
     fn max_length(&self) -> usize {
         usize::MAX
     }
@@ -51,7 +55,7 @@ pub fn walk_through<'r>(
         schedule.computed(&pass.segments);
         for reader in &pass.readers {
             match reader {
-                Reader::Decode(index) => {
+                Reader::Decode { index, .. } => {
                     schedule.decodes[*index].pretend();
                 }
                 Reader::Node { node, reads } => {

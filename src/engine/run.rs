@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::draft::Speculation;
 use super::forward::Forward;
 use super::generate::{Choice, Step};
 use super::part::Part;
+use super::rounding::is_near_tie;
 use super::schedule::{Pass, ROWS_PER_PASS, Reader, Schedule};
-use super::score::{Score, log_softmax};
+use super::score::{Score, first_two, log_softmax};
 use crate::model::{Dtype, ForwardError};
 use crate::tokenizer::{TokenRequest, Tokenizer, TokenizerError};
 use crate::vocabulary::Response;
@@ -108,8 +110,12 @@ pub struct Work {
     pub tokens_planned: usize,
     /// Rows that went through the model for prompts and continuations.
     pub tokens_computed: usize,
-    /// Rows that went through the model for generated tokens.
+    /// Rows that went through the model for generated tokens; as many with drafts as without.
     pub tokens_generated: usize,
+    /// Rows that went through the model for drafted tokens.
+    pub tokens_drafted: usize,
+    /// Those of them that turned out to be generated tokens, and count there too.
+    pub tokens_accepted: usize,
     /// Passes in which they went.
     pub passes: usize,
     /// Tokens whose keys and values were kept at once, at most.
@@ -125,6 +131,8 @@ impl Work {
         self.tokens_planned += other.tokens_planned;
         self.tokens_computed += other.tokens_computed;
         self.tokens_generated += other.tokens_generated;
+        self.tokens_drafted += other.tokens_drafted;
+        self.tokens_accepted += other.tokens_accepted;
         self.passes += other.passes;
         self.peak_live_kv_tokens = self.peak_live_kv_tokens.max(other.peak_live_kv_tokens);
         self.truncated += other.truncated;
@@ -137,12 +145,14 @@ pub struct Engine<'a> {
     tokenizer: &'a Tokenizer,
     room: usize,
     rows_per_pass: usize,
+    speculation: Speculation,
 }
 
 impl<'a> Engine<'a> {
     /// An engine over a model and its tokenizer.
     pub fn new(forward: &'a mut dyn Forward, tokenizer: &'a Tokenizer) -> Self {
-        Self { forward, tokenizer, room: usize::MAX, rows_per_pass: ROWS_PER_PASS }
+        let (room, rows_per_pass, speculation) = (usize::MAX, ROWS_PER_PASS, Speculation::Off);
+        Self { forward, tokenizer, room, rows_per_pass, speculation }
     }
 
     /// The same, keeping the keys and values of at most `tokens` tokens at once.
@@ -155,6 +165,11 @@ impl<'a> Engine<'a> {
         Self { rows_per_pass: rows.max(1), ..self }
     }
 
+    /// The same, drafting texts.
+    pub fn with_speculation(self, speculation: Speculation) -> Self {
+        Self { speculation, ..self }
+    }
+
     /// Answers all requests, in an order of its own. `hear` may break off; what was answered by then stays so.
     ///
     /// # Errors
@@ -164,7 +179,8 @@ impl<'a> Engine<'a> {
         requests: impl IntoIterator<Item = &'r TokenRequest>,
         hear: &mut dyn FnMut(Heard) -> ControlFlow<()>,
     ) -> Result<Work, EngineError> {
-        let mut schedule = Schedule::new(requests, self.forward.max_length(), self.room)?;
+        let mut schedule =
+            Schedule::new(requests, self.forward.max_length(), self.room)?.drafting(self.speculation);
         schedule.rows_per_pass = self.rows_per_pass;
         let outcome = self.walk(&mut schedule, hear);
         self.rows_per_pass = schedule.rows_per_pass;
@@ -209,8 +225,11 @@ impl<'a> Engine<'a> {
         for (reader, row) in readers.iter().zip(rows) {
             let Some((choice, scores)) = row else { continue };
             match reader {
-                Reader::Decode(index) => {
+                Reader::Decode { index, drafted } => {
                     let decode = &mut schedule.decodes[*index];
+                    if !decode.follows(*drafted) {
+                        continue;
+                    }
                     let step = decode.push(choice, self.forward.end_of_text(), self.tokenizer)?;
                     answers.extend(finished(decode.request, step));
                 }
@@ -227,7 +246,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(schedule.forget_rejected(self.forward)?)
     }
 
     /// What the readers of a pass read, in parts where the device has no memory for the whole; nothing that succeeded is
@@ -249,8 +268,8 @@ impl<'a> Engine<'a> {
                 continue;
             }
             let computed = self.forward.pass(&part.segments, &part.wanted, &mut |index, logits| {
-                rows[part.first + index] =
-                    Some(read_row(schedule, &readers[part.first + index], logits, dtype));
+                let place = part.readers[index];
+                rows[place] = Some(read_row(schedule, &readers[place], logits, dtype));
                 ControlFlow::Continue(())
             });
             match computed {
@@ -258,6 +277,15 @@ impl<'a> Engine<'a> {
                 Err(ForwardError::OutOfMemory { .. }) if count > 1 => {
                     schedule.rows_per_pass = count.div_ceil(2);
                     parts.push(part);
+                }
+                // A draft may be nonsense that the model has no numbers for; the text itself is not to fail over it.
+                Err(ForwardError::NotFinite { .. })
+                    if part.readers.iter().any(|&r| readers[r].is_draft()) =>
+                {
+                    parts.push(part);
+                    schedule.cut_drafts(parts.iter().flat_map(|part| &part.readers).map(|&r| &readers[r]));
+                    let without = |part: Part| part.without(|reader| readers[reader].is_draft());
+                    parts = parts.into_iter().filter_map(without).collect();
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -270,14 +298,17 @@ impl<'a> Engine<'a> {
 type ReadRow = (Choice, Vec<Score>);
 
 fn read_row(schedule: &Schedule<'_>, reader: &Reader, logits: &[f32], dtype: Dtype) -> ReadRow {
-    let row = log_softmax(logits);
-    let scores = match reader {
-        Reader::Decode(_) => Vec::new(),
-        Reader::Node { node, reads } => schedule
-            .targets(*node, reads.clone())
-            .map(|target| row.score(target, logits[target as usize], dtype))
-            .collect(),
+    let targets: Vec<u32> = match reader {
+        Reader::Decode { .. } => Vec::new(),
+        Reader::Node { node, reads } => schedule.targets(*node, reads.clone()).collect(),
     };
+    if targets.is_empty() {
+        let (token, first, second) = first_two(logits);
+        return (Choice { token, is_near_tie: is_near_tie(first, second, dtype) }, Vec::new());
+    }
+    let row = log_softmax(logits);
+    let score = |&target: &u32| row.score(target, logits[target as usize], dtype);
+    let scores = targets.iter().map(score).collect();
     (Choice { token: row.argmax, is_near_tie: row.is_near_tie(dtype) }, scores)
 }
 

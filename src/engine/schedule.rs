@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::draft::{Drafting, Speculation};
 use super::forward::Forward;
 use super::generate::Decode;
 use super::run::{Answer, EngineError, Work};
 use super::score::Score;
 use super::sequence::Sequence;
 use super::tree::TokenTree;
-use crate::model::{Row, Segment, SegmentId};
+use crate::model::{ForwardError, Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::Response;
 
@@ -38,8 +39,20 @@ pub enum Reader {
         /// Among its reads.
         reads: Range<usize>,
     },
-    /// A text in the making, by its place among [`Schedule::decodes`].
-    Decode(usize),
+    /// A text in the making.
+    Decode {
+        /// Its place among [`Schedule::decodes`].
+        index: usize,
+        /// How many tokens of its draft stand before the row's end.
+        drafted: usize,
+    },
+}
+
+impl Reader {
+    /// Whether the row is that of a drafted token.
+    pub fn is_draft(&self) -> bool {
+        matches!(self, Reader::Decode { drafted: 1.., .. })
+    }
 }
 
 /// A node's keys and values.
@@ -94,6 +107,7 @@ pub struct Schedule<'r> {
     room: usize,
     /// Rows of the passes to come, at most, but for a row of each text in the making.
     pub rows_per_pass: usize,
+    drafting: Drafting,
     /// What it cost so far.
     pub work: Work,
 }
@@ -133,10 +147,16 @@ impl<'r> Schedule<'r> {
             live: 0,
             room,
             rows_per_pass: ROWS_PER_PASS,
+            drafting: Drafting::new(Speculation::Off),
             work,
             sequences,
             tree,
         })
+    }
+
+    /// The same, with drafts of its texts.
+    pub fn drafting(self, speculation: Speculation) -> Self {
+        Self { drafting: Drafting::new(speculation), ..self }
     }
 
     /// The nodes above `node`, root first.
@@ -151,18 +171,12 @@ impl<'r> Schedule<'r> {
         chain
     }
 
-    /// A token of every text in the making, then nodes in the tree's order until the pass is full; `None` at the end.
+    /// A token of every text in the making, with a draft of what follows it, then nodes in the tree's order until the pass is full; `None` at the end.
     pub fn next_pass(&mut self) -> Option<Pass> {
         self.start_waiting();
         let mut pass = Pass { segments: Vec::new(), wanted: Vec::new(), readers: Vec::new() };
-        for (index, decode) in self.decodes.iter().enumerate() {
-            let mut prefix = self.chain(decode.leaf);
-            prefix.push(SegmentId(decode.leaf));
-            pass.wanted.push(Row { segment: pass.segments.len(), token: 0 });
-            pass.readers.push(Reader::Decode(index));
-            pass.segments.push(Segment { id: decode.id, prefix, tokens: vec![decode.next] });
-        }
-        let mut rows = pass.segments.len();
+        let mut rows = self.add_texts(&mut pass);
+        let of_texts = rows;
         // A text that is begun must be able to end.
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         let mut decodes = self.decodes.len();
@@ -171,8 +185,7 @@ impl<'r> Schedule<'r> {
             && self.waiting.is_empty()
             && self.at < self.tree.order().len()
         {
-            let free =
-                self.room.saturating_sub(self.live + rows.saturating_sub(self.decodes.len()) + reserved);
+            let free = self.room.saturating_sub(self.live + (rows - of_texts) + reserved);
             let next = self.next_cost();
             if next > free && !pass.segments.is_empty() {
                 break;
@@ -184,6 +197,29 @@ impl<'r> Schedule<'r> {
                 starting.iter().map(|&request| self.requests[request].max_new_tokens()).sum::<usize>();
         }
         (!pass.segments.is_empty()).then_some(pass)
+    }
+
+    /// Adds the texts in the making; says how many rows those are.
+    fn add_texts(&mut self, pass: &mut Pass) -> usize {
+        let texts = self.decodes.len();
+        let mut rows = texts;
+        for index in 0..texts {
+            let decode = &self.decodes[index];
+            // The last token that a text may have is not fed: drafts keep to what is reserved for it.
+            let most = decode.may_still_keep().saturating_sub(1).min(self.rows_per_pass.saturating_sub(rows));
+            let draft = self.drafting.draft(decode.tokens(), most, texts);
+            rows += draft.tokens.len();
+            let mut prefix = self.chain(decode.leaf);
+            prefix.push(SegmentId(decode.leaf));
+            let tokens: Vec<u32> = decode.tokens().last().into_iter().chain(&draft.tokens).copied().collect();
+            for drafted in 0..tokens.len() {
+                pass.wanted.push(Row { segment: index, token: drafted });
+                pass.readers.push(Reader::Decode { index, drafted });
+            }
+            pass.segments.push(Segment { id: decode.id, prefix, tokens });
+            self.decodes[index].begin(draft);
+        }
+        rows
     }
 
     /// Starts texts that wait: one if none is in the making, others as far as there is room for them to end.
@@ -258,7 +294,8 @@ impl<'r> Schedule<'r> {
             TokenRequest::GenerateUntil { until, max_new_tokens, .. } => (until.clone(), *max_new_tokens),
             TokenRequest::Loglikelihood { .. } => (Vec::new().into(), 0),
         };
-        Decode::new(request, leaf, id, until, max_new_tokens)
+        let prompt = &self.sequences[request];
+        Decode::new(request, leaf, id, prompt.slice(0, prompt.len()), until, max_new_tokens)
     }
 
     /// Goes on with a text in the next passes that have room for it.
@@ -279,6 +316,35 @@ impl<'r> Schedule<'r> {
         }
         self.work.passes += 1;
         self.work.peak_live_kv_tokens = self.work.peak_live_kv_tokens.max(self.live);
+    }
+
+    /// Takes back drafts from the first row of each that `unread` names.
+    pub fn cut_drafts<'a>(&mut self, unread: impl Iterator<Item = &'a Reader>) {
+        for reader in unread {
+            if let Reader::Decode { index, drafted: drafted @ 1.. } = reader {
+                self.decodes[*index].draft.tokens.truncate(drafted - 1);
+            }
+        }
+    }
+
+    /// Forgets what was drafted and not written, once the rows of the texts in the making are read.
+    ///
+    /// # Errors
+    /// The model's.
+    pub fn forget_rejected(&mut self, forward: &mut dyn Forward) -> Result<(), ForwardError> {
+        for decode in &mut self.decodes {
+            let (draft, accepted) = decode.end();
+            let rejected = draft.tokens.len() - accepted;
+            self.drafting.learn(&draft, accepted, decode.is_finished());
+            self.work.tokens_drafted += draft.tokens.len();
+            self.work.tokens_accepted += accepted;
+            self.work.tokens_generated -= rejected;
+            self.live -= rejected;
+            if rejected > 0 && !decode.is_finished() {
+                forward.truncate(decode.id, decode.kept())?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes the scores of a row's readers; requests whose last score this was are answered.

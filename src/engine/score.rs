@@ -61,9 +61,8 @@ pub struct Score {
     pub is_near_tie: bool,
 }
 
-/// `log_softmax` in single precision over one row, as `torch.nn.functional.log_softmax(logits.float())`; the sum runs in double
-/// precision, so that its order does not matter.
-pub fn log_softmax(logits: &[f32]) -> LogSoftmax {
+/// The largest logit's token, the first among equals, the logit, and the largest of the others.
+pub fn first_two(logits: &[f32]) -> (u32, f32, f32) {
     let (mut argmax, mut max, mut runner_up) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
     for (i, &logit) in logits.iter().enumerate() {
         if logit > max {
@@ -72,6 +71,13 @@ pub fn log_softmax(logits: &[f32]) -> LogSoftmax {
             runner_up = logit;
         }
     }
+    (argmax, max, runner_up)
+}
+
+/// `log_softmax` in single precision over one row, as `torch.nn.functional.log_softmax(logits.float())`; the sum runs in double
+/// precision, so that its order does not matter.
+pub fn log_softmax(logits: &[f32]) -> LogSoftmax {
+    let (argmax, max, runner_up) = first_two(logits);
     let sum: f64 = logits.iter().map(|&logit| f64::from((logit - max).exp())).sum();
     LogSoftmax { argmax, max, runner_up, log_sum: sum.ln() as f32 }
 }

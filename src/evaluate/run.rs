@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::ledger::{Answered, Ledger, NotKept, RequestPlace};
 use super::prepare::{PrepareError, Prepared};
-use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Work};
+use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Speculation, Work};
 use crate::metric::MetricError;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Estimate, Event, Measured, Outcome, Response, TaskRecord};
@@ -87,6 +87,8 @@ pub struct Means<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Tokens whose keys and values are kept at once, at most.
     pub room: usize,
+    /// Whether texts are drafted.
+    pub speculation: Speculation,
     /// Asked after every pass whether to stop.
     pub stop: &'a dyn Fn() -> bool,
     /// Hears what happens.
@@ -168,14 +170,16 @@ impl<'a> Family<'a> {
         if self.places.is_empty() {
             return Ok(false);
         }
-        let Means { forward, tokenizer, room, stop, notify, ledger } = means;
+        let Means { forward, tokenizer, room, speculation, stop, notify, ledger } = means;
         let prepared: Vec<&Prepared> = self.tasks.iter().map(|task| task.prepared).collect();
         let requests = prepared.into_iter().flat_map(Prepared::open_tokens);
         let mut fault: Option<EvaluateError> = None;
         let mut stopped = false;
         let mut heard_of: Vec<Answered> = Vec::new();
-        let mut engine =
-            Engine::new(&mut **forward, tokenizer).with_room(*room).with_rows_per_pass(self.rows_per_pass);
+        let mut engine = Engine::new(&mut **forward, tokenizer)
+            .with_room(*room)
+            .with_rows_per_pass(self.rows_per_pass)
+            .with_speculation(*speculation);
         let answered = engine.answer(requests, &mut |heard| match heard {
             Heard::Answer(answer) => {
                 let place = self.places[answer.request];

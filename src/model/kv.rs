@@ -45,7 +45,7 @@ pub enum SegmentError {
         id: SegmentId,
     },
     /// Positions of those that continue it would be wrong.
-    #[error("segment {} cannot grow, other segments continue it", id.0)]
+    #[error("segment {} cannot grow or be cut, other segments continue it", id.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
     Continued {
         /// The segment.
@@ -128,6 +128,24 @@ impl KvCache {
                 link.followers -= 1;
             }
         }
+    }
+
+    /// Forgets a segment's tokens from `length` on, if it has as many. It grows on from there.
+    ///
+    /// # Errors
+    /// [`SegmentError::Continued`].
+    pub fn truncate(&mut self, id: SegmentId, length: usize) -> std::result::Result<(), SegmentError> {
+        let kept = self.shape.kept();
+        let Some(stored) = self.segments.get_mut(&id).filter(|stored| length < stored.length) else {
+            return Ok(());
+        };
+        if stored.followers > 0 {
+            return Err(SegmentError::Continued { id });
+        }
+        // What lies behind it in the plain path's buffers is overwritten.
+        stored.length = length;
+        stored.rows.iter_mut().for_each(|rows| rows.truncate(kept, length));
+        Ok(())
     }
 
     /// Forgets all segments.
@@ -332,6 +350,20 @@ mod tests {
         assert_eq!(kv.open(root, &[], 1).err(), Some(SegmentError::Continued { id: root }));
         kv.release(leaf);
         assert_eq!(kv.open(root, &[], 1).unwrap().start, 3);
+    }
+
+    #[test]
+    fn a_segment_is_cut_and_grows_on() {
+        let mut kv = cache();
+        let (root, leaf) = (SegmentId(0), SegmentId(1));
+        kv.open(root, &[], 3).unwrap();
+        kv.open(leaf, &[root], 5).unwrap();
+        kv.commit([root, leaf].into_iter());
+        assert_eq!(kv.truncate(root, 2), Err(SegmentError::Continued { id: root }));
+        kv.truncate(leaf, 2).unwrap();
+        kv.truncate(leaf, 4).unwrap();
+        assert_eq!((kv.length(leaf), kv.tokens()), (Some(2), 5));
+        assert_eq!(kv.open(leaf, &[root], 1).unwrap().start, 5);
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub struct SessionWork {
     pub tokens_computed: usize,
     /// Rows that went through the model for generated tokens.
     pub tokens_generated: usize,
+    /// Rows that went through the model for drafted tokens; none where no drafts were known yet.
+    #[serde(default)]
+    pub tokens_drafted: usize,
+    /// Those of them that turned out to be generated tokens.
+    #[serde(default)]
+    pub tokens_accepted: usize,
     /// Passes in which they went.
     pub passes: usize,
 }

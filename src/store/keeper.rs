@@ -40,6 +40,8 @@ impl Keeper<'_> {
             requests_computed: self.work.requests_computed,
             tokens_computed: work.tokens_computed,
             tokens_generated: work.tokens_generated,
+            tokens_drafted: work.tokens_drafted,
+            tokens_accepted: work.tokens_accepted,
             passes: work.passes,
             ..(self.usage)()
         }

@@ -288,10 +288,18 @@ fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
     for (name, of) in [
         ("tokens_computed", (|work| work.tokens_computed) as fn(&SessionWork) -> usize),
         ("tokens_generated", |work| work.tokens_generated),
+        ("tokens_drafted", |work| work.tokens_drafted),
+        ("tokens_accepted", |work| work.tokens_accepted),
         ("passes", |work| work.passes),
     ] {
         cost.insert(name.into(), (before(of) + of(&run.session)).into());
     }
+    let count = |name: &str| cost.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let generated = count("tokens_generated");
+    // In each pass a text is fed the last token written, and its draft.
+    let steps = generated - count("tokens_accepted").min(generated);
+    let per_step = (steps > 0).then(|| generated as f64 / steps as f64);
+    cost.insert("tokens_per_step".into(), json!(per_step));
     let all = || run.earlier.iter().map(|session| &session.work).chain([&run.session]);
     cost.insert("wall_seconds".into(), all().map(|work| work.seconds).sum::<f64>().into());
     // A session that was killed counts up to its last record, and not at all if it had none.

@@ -64,6 +64,35 @@ fn the_suite_runs_on_nothing_but_the_binary() {
 }
 
 #[test]
+fn drafts_change_the_work_and_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |when: &str| {
+        let arguments = ["eval", "--tasks", "gsm8k", "--speculate", when, "--output", when, "--no-cache"];
+        let output = assay(folder.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let verified = assay(folder.path()).args(["verify", when]).output().unwrap();
+        assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+        let out = folder.path().join(when);
+        let files = ["samples/gsm8k.jsonl", "results.json"];
+        (files.map(|file| std::fs::read(out.join(file)).unwrap()), json(&out.join("run.json")))
+    };
+    let (plain, without) = run("off");
+    assert_eq!((&without["tokens_drafted"], &without["tokens_per_step"]), (&0.into(), &1.0.into()));
+    for when in ["auto", "on"] {
+        let (files, with) = run(when);
+        assert_eq!(files, plain);
+        for count in ["tokens_computed", "tokens_planned", "tokens_generated"] {
+            assert_eq!(with[count], without[count], "{count}");
+        }
+        let count = |name: &str| with[name].as_u64().unwrap();
+        assert!((1..=count("tokens_drafted")).contains(&count("tokens_accepted")));
+        assert!(count("passes") < without["passes"].as_u64().unwrap());
+        let steps = count("tokens_generated") - count("tokens_accepted");
+        assert_eq!(with["tokens_per_step"], count("tokens_generated") as f64 / steps as f64);
+    }
+}
+
+#[test]
 fn a_limited_run_is_the_beginning_of_the_whole_one() {
     let folder = tempfile::tempdir().unwrap();
     for (out, limit) in [("whole", "12"), ("part", "3")] {

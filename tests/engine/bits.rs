@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use assay::engine::{Engine, Heard, Loaded};
+use assay::engine::{Engine, Heard, Loaded, Speculation};
 use assay::model::{DeviceChoice, DtypeChoice, Kernels, LoadOptions, Model};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
@@ -33,6 +33,7 @@ struct Way {
     threads: usize,
     /// Answers after which it is broken off and begun anew with the rest.
     restart_after: usize,
+    speculation: Speculation,
 }
 
 /// The answers' bits.
@@ -57,6 +58,7 @@ fn answers(
             Engine::new(&mut loaded, tokenizer)
                 .with_room(room)
                 .with_rows_per_pass(way.rows_per_pass)
+                .with_speculation(way.speculation)
                 .answer(&asked, &mut |heard| {
                     if let Heard::Answer(answer) = heard {
                         answers.insert(left[answer.request], answer.response);
@@ -77,6 +79,7 @@ fn alone(model: &Model, tokenizer: &Tokenizer, requests: &[TokenRequest]) -> Vec
         spare: 0,
         threads: 1,
         restart_after: usize::MAX,
+        speculation: Speculation::Off,
     };
     (0..requests.len())
         .map(|index| answers(model, tokenizer, requests, &way(index)).remove(&index).unwrap())
@@ -101,16 +104,18 @@ fn request(vocabulary: u32) -> impl Strategy<Value = TokenRequest> {
     });
     let own = prop::collection::vec(0..vocabulary, 1..20);
     let continuation = prop::collection::vec(0..vocabulary, 0..6);
-    (prefix, own, continuation, 1usize..12).prop_map(|(prefix, own, continuation, max_new_tokens)| {
-        let context: Arc<[u32]> = [prefix, own].concat().into();
-        match continuation.is_empty() {
-            true => {
-                let until = Arc::new(["\n\n".to_string()]);
-                TokenRequest::GenerateUntil { context, until, max_new_tokens }
+    (prefix, own, continuation, prop_oneof![1usize..12, 12usize..60]).prop_map(
+        |(prefix, own, continuation, max_new_tokens)| {
+            let context: Arc<[u32]> = [prefix, own].concat().into();
+            match continuation.is_empty() {
+                true => {
+                    let until = Arc::new(["\n\n".to_string()]);
+                    TokenRequest::GenerateUntil { context, until, max_new_tokens }
+                }
+                false => TokenRequest::Loglikelihood { context, continuation },
             }
-            false => TokenRequest::Loglikelihood { context, continuation },
-        }
-    })
+        },
+    )
 }
 
 fn way(requests: usize) -> impl Strategy<Value = Way> {
@@ -118,10 +123,10 @@ fn way(requests: usize) -> impl Strategy<Value = Way> {
     let rows = prop_oneof![1usize..8, 8usize..80, Just(1024)];
     let spare = prop_oneof![0usize..40, Just(100_000)];
     let restart = prop_oneof![Just(usize::MAX), 0usize..20];
-    (order, 1..=requests, rows, spare, 1usize..4, restart).prop_map(
-        |(mut order, count, rows_per_pass, spare, threads, restart_after)| {
+    (order, 1..=requests, rows, spare, 1usize..4, restart, super::speculation()).prop_map(
+        |(mut order, count, rows_per_pass, spare, threads, restart_after, speculation)| {
             order.truncate(count);
-            Way { order, rows_per_pass, spare, threads, restart_after }
+            Way { order, rows_per_pass, spare, threads, restart_after, speculation }
         },
     )
 }
@@ -153,6 +158,39 @@ proptest! {
     }
 }
 
+/// Drafts that a real model writes: with several texts, of several lengths, in all formats.
+#[test]
+fn drafts_of_a_model_change_no_bit_and_are_written() {
+    let tokenizer = super::tokenizer();
+    for model in MODELS.iter() {
+        let vocabulary = model.facts().vocab_size as u32;
+        let requests: Vec<TokenRequest> = (0..6u32)
+            .map(|i| TokenRequest::GenerateUntil {
+                context: (0..40).map(|k| (k % (5 + i) * 37 + i) % vocabulary).collect(),
+                until: Arc::new([]),
+                max_new_tokens: 60 + 7 * i as usize,
+            })
+            .collect();
+        let expected = alone(model, &tokenizer, &requests);
+        for speculation in [Speculation::Auto, Speculation::On] {
+            let mut loaded = Loaded::new(model, &tokenizer);
+            let mut engine = Engine::new(&mut loaded, &tokenizer).with_speculation(speculation);
+            let mut found = HashMap::new();
+            let work = engine.answer(&requests, &mut |heard| {
+                if let Heard::Answer(answer) = heard {
+                    found.insert(answer.request, answer.response);
+                }
+                ControlFlow::Continue(())
+            });
+            for (index, expected) in expected.iter().enumerate() {
+                assert_eq!(&found[&index], expected);
+            }
+            let work = work.unwrap();
+            assert!(work.tokens_accepted > 10, "{}: {work:?}", model.facts().dtype);
+        }
+    }
+}
+
 /// What ARCHITECTURE.md says of the plain path: other bits, but not by much.
 #[test]
 fn the_plain_path_differs_by_little() {
@@ -170,8 +208,14 @@ fn the_plain_path_differs_by_little() {
     let order: Vec<usize> = (0..requests.len()).collect();
     let mut worst = 0.0f64;
     for rows_per_pass in [7, 100, 1024] {
-        let way =
-            Way { order: order.clone(), rows_per_pass, spare: 1000, threads: 2, restart_after: usize::MAX };
+        let way = Way {
+            order: order.clone(),
+            rows_per_pass,
+            spare: 1000,
+            threads: 2,
+            restart_after: usize::MAX,
+            speculation: Speculation::Off,
+        };
         for (index, response) in answers(&model, &tokenizer, &requests, &way) {
             let (
                 Response::Loglikelihood { loglikelihood: a, .. },

@@ -1,7 +1,7 @@
 //! A device whose memory runs out.
 
 use assay::dataset::DatasetStore;
-use assay::engine::{Loaded, ROWS_PER_PASS};
+use assay::engine::{Loaded, ROWS_PER_PASS, Speculation};
 use assay::evaluate::{Evaluation, Forgetful, Means, Prepared, evaluate, prepare};
 use assay::model::{LoadOptions, Model};
 use assay::prompt::PromptOptions;
@@ -19,12 +19,15 @@ proptest! {
         spare in 0usize..300,
         memory in prop_oneof![1usize..8, 8usize..200],
         after in 0usize..6,
+        sees in prop_oneof![Just(usize::MAX), 1usize..3],
+        speculation in speculation(),
     ) {
         let tokenizer = tokenizer();
-        let mut model = StandIn { memory: Some((memory, after)), ..StandIn::default() };
+        let mut model = StandIn { sees, memory: Some((memory, after)), ..StandIn::default() };
         let (mut answers, mut narrowed, mut passes) = (HashMap::new(), Vec::new(), 0);
         let room = MAX_LENGTH + spare;
-        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |heard| {
+        let mut engine = Engine::new(&mut model, &tokenizer).with_room(room).with_speculation(speculation);
+        let work = engine.answer(&requests, &mut |heard| {
             match heard {
                 Heard::Answer(answer) => {
                     assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
@@ -35,11 +38,11 @@ proptest! {
             ControlFlow::Continue(())
         }).unwrap();
         for (index, request) in requests.iter().enumerate() {
-            prop_assert_eq!(&answers[&index], &alone(request, &tokenizer));
+            prop_assert_eq!(&answers[&index], &alone_by(sees, request, &tokenizer));
         }
         // What succeeded is not computed again, and what failed is not counted.
         prop_assert_eq!(work.tokens_computed, work.tokens_planned);
-        prop_assert_eq!(work.tokens_computed + work.tokens_generated, model.rows);
+        prop_assert_eq!(rows(&work), model.rows);
         prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
         prop_assert!(model.peak <= room);
         prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
@@ -118,6 +121,10 @@ impl Forward for Tight<'_> {
         self.loaded.release(id);
     }
 
+    fn truncate(&mut self, id: SegmentId, length: usize) -> Result<(), ForwardError> {
+        self.loaded.truncate(id, length)
+    }
+
     fn max_length(&self) -> usize {
         self.loaded.max_length()
     }
@@ -155,6 +162,7 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
             forward: &mut tight,
             tokenizer: &tokenizer,
             room: usize::MAX,
+            speculation: Speculation::Off,
             stop: &|| false,
             notify,
             ledger: &mut Forgetful,

@@ -1,6 +1,7 @@
-//! The engine over a stand-in for the model: every logit is a hash of all the tokens before it, rounded to bfloat16.
+//! The engine over a stand-in for the model: every logit is a hash of the tokens before it, rounded to bfloat16.
 
 mod bits;
+mod drafts;
 mod memory;
 
 use std::collections::HashMap;
@@ -9,7 +10,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use assay::engine::{Engine, EngineError, Forward, Heard, half_ulp, log_softmax, walk_through};
+use assay::engine::{
+    Engine, EngineError, Forward, Heard, Speculation, Work, half_ulp, log_softmax, walk_through,
+};
 use assay::model::{Dtype, ForwardError, Row, Segment, SegmentId};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
@@ -19,7 +22,9 @@ const VOCABULARY: u32 = 300;
 const MAX_LENGTH: usize = 64;
 const END_OF_TEXT: u32 = 7;
 
-fn logits(tokens: &[u32]) -> Vec<f32> {
+/// By the last `sees` tokens; with few of them, texts repeat themselves.
+fn logits(tokens: &[u32], sees: usize) -> Vec<f32> {
+    let tokens = &tokens[tokens.len().saturating_sub(sees)..];
     (0..VOCABULARY)
         .map(|token| {
             let mut hasher = DefaultHasher::new();
@@ -30,8 +35,13 @@ fn logits(tokens: &[u32]) -> Vec<f32> {
 }
 
 /// Knows of every kept segment the whole text up to its end.
-#[derive(Default)]
 struct StandIn {
+    /// Tokens that a logit depends on.
+    sees: usize,
+    /// Its logits after this token are no numbers.
+    nonsense: Option<u32>,
+    /// Passes that were refused over it.
+    refused: usize,
     kept: HashMap<SegmentId, Vec<u32>>,
     own: HashMap<SegmentId, usize>,
     peak: usize,
@@ -41,6 +51,24 @@ struct StandIn {
     memory: Option<(usize, usize)>,
     passes: usize,
     exhausted: bool,
+}
+
+impl Default for StandIn {
+    fn default() -> Self {
+        Self {
+            sees: usize::MAX,
+            nonsense: None,
+            refused: 0,
+            kept: HashMap::new(),
+            own: HashMap::new(),
+            peak: 0,
+            rows: 0,
+            largest_pass: 0,
+            memory: None,
+            passes: 0,
+            exhausted: false,
+        }
+    }
 }
 
 impl Forward for StandIn {
@@ -58,6 +86,17 @@ impl Forward for StandIn {
             }
             self.exhausted = count == 1;
             return Err(ForwardError::OutOfMemory { reason: "out of memory".into() });
+        }
+        for segment in segments {
+            if let Some(token) = segment.tokens.iter().position(|token| Some(*token) == self.nonsense) {
+                self.refused += 1;
+                return Err(ForwardError::NotFinite {
+                    path: Default::default(),
+                    what: "logits",
+                    id: segment.id,
+                    token,
+                });
+            }
         }
         self.passes += 1;
         let mut texts = Vec::new();
@@ -78,7 +117,7 @@ impl Forward for StandIn {
         self.peak = self.peak.max(self.own.values().sum());
         for (index, row) in wanted.iter().enumerate() {
             let (first, text) = &texts[row.segment];
-            if read(index, &logits(&text[..first + row.token + 1])).is_break() {
+            if read(index, &logits(&text[..first + row.token + 1], self.sees)).is_break() {
                 break;
             }
         }
@@ -89,6 +128,14 @@ impl Forward for StandIn {
         self.own.remove(&id);
         let was_kept = self.kept.remove(&id).is_some();
         assert!(was_kept || self.exhausted, "{id:?} is released once, and was kept");
+    }
+
+    fn truncate(&mut self, id: SegmentId, length: usize) -> Result<(), ForwardError> {
+        let (own, text) = self.own.get_mut(&id).zip(self.kept.get_mut(&id)).expect("a kept segment is cut");
+        assert!((1..*own).contains(&length), "{length} of {own} tokens");
+        text.truncate(text.len() - *own + length);
+        *own = length;
+        Ok(())
     }
 
     fn max_length(&self) -> usize {
@@ -121,6 +168,12 @@ fn is_close(logits: &[f32], token: u32) -> bool {
 
 /// The plain way: each request alone, each position anew.
 fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
+    alone_by(usize::MAX, request, tokenizer)
+}
+
+/// The same, by a stand-in that sees less.
+fn alone_by(sees: usize, request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
+    let logits = |text: &[u32]| logits(text, sees);
     let mut text: Vec<u32> = request.context().to_vec();
     match request {
         TokenRequest::Loglikelihood { continuation, .. } => {
@@ -170,6 +223,15 @@ fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
     }
 }
 
+fn speculation() -> impl Strategy<Value = Speculation> {
+    prop_oneof![Just(Speculation::Off), Just(Speculation::Auto), Just(Speculation::On)]
+}
+
+/// Rows that went through the model.
+fn rows(work: &Work) -> usize {
+    work.tokens_computed + work.tokens_generated + work.tokens_drafted - work.tokens_accepted
+}
+
 fn request() -> impl Strategy<Value = TokenRequest> {
     let context = prop::collection::vec(prop_oneof![3 => 0u32..3, 1 => 0u32..VOCABULARY], 1..90);
     let continuation = prop::collection::vec(0u32..VOCABULARY, 0..5);
@@ -204,7 +266,7 @@ proptest! {
             prop_assert_eq!(&answers[&index], &alone(request, &tokenizer));
         }
         prop_assert_eq!(work.tokens_computed, work.tokens_planned);
-        prop_assert_eq!(work.tokens_computed + work.tokens_generated, model.rows);
+        prop_assert_eq!(rows(&work), model.rows);
         prop_assert!(model.largest_pass <= 1024);
         prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
         prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
@@ -251,7 +313,7 @@ fn equal_prompts_wait_for_room() {
         max_new_tokens: 12,
     };
     // Equal prompts, and one that goes on where the others end.
-    let requests: Vec<TokenRequest> = (0..50).map(|_| prompt(20)).chain([prompt(24)]).collect();
+    let requests: Vec<TokenRequest> = (0..80).map(|_| prompt(20)).chain([prompt(24)]).collect();
     for (room, texts) in [(36, 1), (60, 3), (MAX_LENGTH * 40, 32)] {
         let mut model = StandIn::default();
         let mut answered = 0;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use assay::dataset::DatasetStore;
-use assay::engine::Loaded;
+use assay::engine::{Loaded, Speculation};
 use assay::evaluate::{Evaluation, Forgetful, Means, Prepared, evaluate, prepare};
 use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
 use assay::prompt::PromptOptions;
@@ -78,6 +78,7 @@ fn outcomes(
             forward: &mut loaded,
             tokenizer,
             room: usize::MAX,
+            speculation: Speculation::Off,
             stop: &|| false,
             notify: &mut |_| {},
             ledger: &mut Forgetful,

@@ -55,6 +55,31 @@ fn a_segment_grows_token_by_token() {
 }
 
 #[test]
+fn what_is_cut_off_a_segment_is_as_if_it_had_not_been() {
+    for (name, model, sequences, tolerance) in references_in_all() {
+        let ids = &sequences.last().unwrap().ids;
+        let expected = alone(&model, ids);
+        let mut kv = model.kv_cache();
+        let mut rows = all_logits(&model, &[segment(0, &[], &ids[..30])], &mut kv);
+        let mut kept = 30;
+        // A few right tokens and some wrong ones, within units of keys and across them.
+        for (right, wrong) in [(1, 1), (2, 5), (1, 40), (13, 2), (3, 17), (1, 0), (15, 16)].iter().cycle() {
+            let end = (kept + right).min(ids.len());
+            let tokens: Vec<u32> = ids[kept..end].iter().chain(&ids[..*wrong]).copied().collect();
+            let fed = all_logits(&model, &[segment(1, &[0], &tokens)], &mut kv);
+            rows.extend(fed.into_iter().take(end - kept));
+            kept = end;
+            kv.truncate(SegmentId(1), kept - 30).unwrap();
+            assert_eq!(kv.length(SegmentId(1)), Some(kept - 30));
+            if kept == ids.len() {
+                break;
+            }
+        }
+        assert_same(&name, &rows, &expected, tolerance);
+    }
+}
+
+#[test]
 fn texts_of_one_pass_do_not_see_each_other() {
     for (name, model, sequences, tolerance) in references_in_all() {
         let ids = &sequences.last().unwrap().ids;

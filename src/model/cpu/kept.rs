@@ -86,12 +86,12 @@ impl KeptRows {
     }
 }
 
-/// Makes room for rows. A text in the making grows by a row a pass: some more spare it the copies, without holding much
+/// Makes room for rows. A text in the making grows by a row a pass, or some: a few more spare it the copies, without holding much
 /// that the bound on keys and values does not count.
 fn reserve(bytes: &mut Vec<u8>, rows: usize, row: usize) {
     const AHEAD: usize = 16;
     if bytes.capacity() - bytes.len() < rows * row {
-        let rows = if rows == 1 { AHEAD } else { rows };
+        let rows = if rows == 1 || !bytes.is_empty() { rows.max(AHEAD) } else { rows };
         bytes.reserve_exact(rows * row);
     }
 }
