@@ -4,8 +4,18 @@ use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
+use super::causal::CausalAttention;
 use super::kv::KvCache;
 use super::pass::Block;
+
+/// What the rows of a layer attend to beside each other.
+pub(super) struct Surroundings<'a> {
+    pub kv: &'a KvCache,
+    pub layer: usize,
+    pub window: Option<usize>,
+    /// For blocks that are whole texts.
+    pub causal: Option<&'a dyn CausalAttention>,
+}
 
 /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries.
 ///
@@ -20,22 +30,33 @@ pub(super) fn attend(
     v: &Tensor,
     blocks: &[Block],
     needed: impl Fn(&Block) -> bool + Sync,
-    kv: &KvCache,
-    layer: usize,
+    around: &Surroundings<'_>,
 ) -> Result<Tensor> {
     let (heads, _, head_dim) = q.dims3()?;
     let kv_heads = k.dim(0)?;
     let dtype = q.dtype();
-    let q = (q.to_dtype(DType::F32)? * (1.0 / (head_dim as f64).sqrt()))?;
-    let (k, v) = (k.to_dtype(DType::F32)?, v.to_dtype(DType::F32)?);
+    let whole = |block: &Block| {
+        let Some(causal) = around.causal else { candle_core::bail!("nothing attends to whole texts") };
+        let rows = block.rows.len();
+        let part = |x: &Tensor| x.narrow(1, block.rows.start, rows)?.transpose(0, 1);
+        causal.attend(&part(q)?, &part(k)?, &part(v)?, around.window)?.reshape((rows, heads * head_dim))
+    };
+    let wide_q = (q.to_dtype(DType::F32)? * (1.0 / (head_dim as f64).sqrt()))?;
+    let (wide_k, wide_v) = (k.to_dtype(DType::F32)?, v.to_dtype(DType::F32)?);
     let attended = |block: &Block| {
         let rows = block.rows.len();
         if !needed(block) {
             return Tensor::zeros((rows, heads * head_dim), dtype, q.device());
         }
+        if block.whole {
+            return whole(block);
+        }
         // Query heads of a group lie together, so they are rows of one product with the group's keys.
-        let q =
-            q.narrow(1, block.rows.start, rows)?.reshape((kv_heads, heads / kv_heads * rows, head_dim))?;
+        let q = wide_q.narrow(1, block.rows.start, rows)?.reshape((
+            kv_heads,
+            heads / kv_heads * rows,
+            head_dim,
+        ))?;
         let scores_of = |keys: &Tensor, mask: &Option<Tensor>| {
             let scores = q.matmul(&keys.transpose(1, 2)?)?;
             match mask {
@@ -49,12 +70,12 @@ pub(super) fn attend(
         let mut scores = Vec::with_capacity(block.kept.len() + 1);
         let mut values = Vec::with_capacity(block.kept.len() + 1);
         for kept in &block.kept {
-            let (keys, kept_values) = kv.read(kept.id, layer, kept.first, kept.count)?;
+            let (keys, kept_values) = around.kv.read(kept.id, around.layer, kept.first, kept.count)?;
             scores.push(scores_of(&keys.to_dtype(DType::F32)?, &kept.mask)?);
             values.push(kept_values.to_dtype(DType::F32)?);
         }
-        scores.push(scores_of(&k.narrow(1, block.own.start, block.own.len())?, &block.mask)?);
-        values.push(v.narrow(1, block.own.start, block.own.len())?);
+        scores.push(scores_of(&wide_k.narrow(1, block.own.start, block.own.len())?, &block.mask)?);
+        values.push(wide_v.narrow(1, block.own.start, block.own.len())?);
 
         let weights = softmax_last_dim(&concatenated(scores, D::Minus1)?)?;
         let mut output: Option<Tensor> = None;

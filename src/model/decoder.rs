@@ -10,7 +10,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope;
 
-use super::attention::attend;
+use super::attention::{Surroundings, attend};
+use super::causal::{CausalAttention, causal_attention};
 use super::config::{Dtype, ModelConfig};
 use super::kv::KvCache;
 use super::pass::{Block, Layout};
@@ -125,6 +126,8 @@ pub(super) struct Decoder {
     kv_heads: usize,
     head_dim: usize,
     windows: Vec<Option<usize>>,
+    /// For texts without a prefix, where the device has it.
+    causal: Option<Box<dyn CausalAttention>>,
     dtype: Dtype,
     device: Device,
 }
@@ -156,9 +159,20 @@ impl Decoder {
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             windows: config.windows.clone(),
+            causal: causal_attention(device, dtype, config.head_dim),
             dtype,
             device: device.clone(),
         })
+    }
+
+    /// What computes.
+    pub fn kernels(&self) -> &'static str {
+        self.causal.as_ref().map_or("plain", |causal| causal.name())
+    }
+
+    #[cfg(test)]
+    pub fn use_for_whole_texts(&mut self, causal: Option<Box<dyn CausalAttention>>) {
+        self.causal = causal;
     }
 
     /// Times what follows attention in the first layer over `rows` rows, warmed up: seconds, and the weights that were used.
@@ -209,7 +223,9 @@ impl Decoder {
             let needed =
                 |block: &Block| !last || wanted.iter().any(|&row| block.rows.contains(&(row as usize)));
             let q = self.rotated(layer.q.forward(&normed)?, self.heads, &angles)?;
-            let attended = attend(&q, &k, &v, blocks, needed, kv, number)?;
+            let around =
+                Surroundings { kv: &*kv, layer: number, window: *window, causal: self.causal.as_deref() };
+            let attended = attend(&q, &k, &v, blocks, needed, &around)?;
             if !last {
                 x = layer.after_attention(&x, &attended)?;
                 continue;
@@ -236,7 +252,8 @@ impl Decoder {
         let mut blocks: Vec<(Option<usize>, Vec<Block>)> = Vec::new();
         for &window in &self.windows {
             if blocks.iter().all(|(of, _)| *of != window) {
-                blocks.push((window, layout.blocks(window, self.heads, &self.device)?));
+                blocks
+                    .push((window, layout.blocks(window, self.heads, self.causal.is_some(), &self.device)?));
             }
         }
         Ok(blocks)

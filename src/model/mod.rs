@@ -5,6 +5,7 @@
 //! for the rows that are asked for, and for no others.
 
 mod attention;
+mod causal;
 mod checkpoint;
 mod config;
 mod cpu;
@@ -155,7 +156,7 @@ pub struct ModelFacts {
     pub weight_bytes: u64,
     /// Bytes of keys and values that a token takes.
     pub kv_bytes_per_token: u64,
-    /// What computes: `plain` for candle's operations, or the instructions of our own kernels, such as `avx512`.
+    /// What computes: `plain` for candle's operations, `flash-attn` for these with FlashAttention, or the instructions of our own kernels, such as `avx512`.
     pub kernels: &'static str,
     /// Files with weights, in the order in which they were read.
     pub weight_files: Vec<PathBuf>,
@@ -216,7 +217,7 @@ impl Model {
             weight_bytes: parameters * size,
             kv_bytes_per_token: config.kv_bytes_per_token(dtype),
             kernels: match &decoder {
-                Computes::Plain(_) => "plain",
+                Computes::Plain(decoder) => decoder.kernels(),
                 Computes::Cpu(network) => network.kernels(),
             },
             weight_files: checkpoint.files(),

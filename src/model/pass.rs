@@ -192,8 +192,14 @@ impl Layout {
     /// Divides the attention of the pass in blocks of rows that see the same kept keys.
     ///
     /// Neighbouring segments with one prefix share blocks, so that the prefix's keys are multiplied once with all their
-    /// rows; among themselves a mask keeps them apart.
-    pub fn blocks(&self, window: Option<usize>, heads: usize, device: &Device) -> Result<Vec<Block>> {
+    /// rows; among themselves a mask keeps them apart. Where `whole`, a segment without a prefix is one block, without a mask.
+    pub fn blocks(
+        &self,
+        window: Option<usize>,
+        heads: usize,
+        whole: bool,
+        device: &Device,
+    ) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
         let mut rest = self.segments.as_slice();
         while let Some(first) = rest.first() {
@@ -205,6 +211,11 @@ impl Layout {
             let (run, others) = rest.split_at(shared);
             rest = others;
             let rows = first.rows.start..run.last().map_or(first.rows.end, |last| last.rows.end);
+            if whole && first.links.is_empty() {
+                let own = rows.clone();
+                blocks.push(Block { rows, kept: Vec::new(), own, mask: None, whole });
+                continue;
+            }
             let kept: usize = first.links.iter().map(|link| link.length).sum();
             let step = (MAX_SCORES / (heads * (kept + rows.len()))).clamp(16, 256);
             for begin in rows.clone().step_by(step) {
@@ -249,7 +260,7 @@ impl Layout {
             let (query, key) = (rows.start + row, own.start + key);
             key <= query && key >= segment_starts[row] && seen(self.positions[query]) <= self.positions[key]
         })?;
-        Ok(Block { rows, kept, own, mask })
+        Ok(Block { rows, kept, own, mask, whole: false })
     }
 }
 
@@ -264,6 +275,8 @@ pub(super) struct Block {
     pub own: Range<usize>,
     /// `[rows, own]`: 0 where a key is seen, else minus infinity. `None`: all are seen.
     pub mask: Option<Tensor>,
+    /// Whether it is a whole text, whose rows see those before them; `mask` says nothing then.
+    pub whole: bool,
 }
 
 /// Kept keys that a block sees.
