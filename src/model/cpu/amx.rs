@@ -4,6 +4,9 @@
 //! and adds that to the sum so far (Intel 64 and IA-32 Architectures Software Developer's Manual, TDPBF16PS). Blocks are
 //! aligned to `k`, so a sum's bits depend on its own row and column alone. Numbers below 2^-126 count as zero.
 //!
+//! Single-precision numbers come in three parts (see [`split`](super::split)): six products of parts a block, those of small
+//! parts first, each summed and added as above.
+//!
 //! The instructions are written as assembly: the compiler's own intrinsics for them are not stable yet.
 
 /// Terms of a sum that a tile holds.
@@ -170,6 +173,147 @@ mod tiles {
                 );
             }
         }
+
+        /// Computes 32 rows of single-precision numbers in parts: a row's blocks are `[3 parts][32]`, a panel's
+        /// `[3 parts][16 pairs][32]`.
+        ///
+        /// # Safety
+        /// As [`product_of_32`](Self::product_of_32).
+        pub unsafe fn split_product_of_32(&self, p: &TileProduct) {
+            // SAFETY: as above.
+            unsafe {
+                let low = p.c.add(ROWS * p.ldc);
+                match p.first {
+                    true => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
+                    false => asm!(
+                        "tileloadd tmm0, [{c} + {ldc}*1]",
+                        "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
+                        "tileloadd tmm2, [{low} + {ldc}*1]",
+                        "tileloadd tmm3, [{low} + {ldc}*1 + 64]",
+                        c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
+                        options(nostack, readonly),
+                    ),
+                }
+                asm!(
+                    "2:",
+                    // l h
+                    "tileloadd tmm4, [{a} + {lda}*1 + 128]",
+                    "tileloadd tmm6, [{b} + {ldb}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a2} + {lda}*1 + 128]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    // m h
+                    "tileloadd tmm4, [{a} + {lda}*1 + 64]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a2} + {lda}*1 + 64]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    // m m
+                    "tileloadd tmm6, [{b} + {ldb}*1 + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 2112]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    // h m
+                    "tileloadd tmm4, [{a} + {lda}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a2} + {lda}*1]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    // h l
+                    "tileloadd tmm6, [{b} + {ldb}*1 + 4096]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 4160]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    // h h
+                    "tileloadd tmm6, [{b} + {ldb}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, {a_step}",
+                    "add {a2}, {a_step}",
+                    "add {b}, 6144",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    "tilestored [{c} + {ldc}*1], tmm0",
+                    "tilestored [{c} + {ldc}*1 + 64], tmm1",
+                    "tilestored [{low} + {ldc}*1], tmm2",
+                    "tilestored [{low} + {ldc}*1 + 64], tmm3",
+                    a = inout(reg) p.a => _, a2 = inout(reg) p.a.add(ROWS * p.lda) => _, lda = in(reg) 2 * p.lda,
+                    a_step = in(reg) 2 * p.a_step,
+                    b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
+                    c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// Computes 16 rows of single-precision numbers in parts.
+        ///
+        /// # Safety
+        /// As [`product_of_32`](Self::product_of_32).
+        pub unsafe fn split_product_of_16(&self, p: &TileProduct) {
+            // SAFETY: as above.
+            unsafe {
+                match p.first {
+                    true => asm!("tilezero tmm0", "tilezero tmm1"),
+                    false => asm!(
+                        "tileloadd tmm0, [{c} + {ldc}*1]",
+                        "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
+                        c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
+                        options(nostack, readonly),
+                    ),
+                }
+                asm!(
+                    "2:",
+                    // l h, m h
+                    "tileloadd tmm4, [{a} + {lda}*1 + 128]",
+                    "tileloadd tmm6, [{b} + {ldb}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {lda}*1 + 64]",
+                    "tdpbf16ps tmm0, tmm5, tmm6",
+                    "tdpbf16ps tmm1, tmm5, tmm7",
+                    // m m, h m
+                    "tileloadd tmm2, [{b} + {ldb}*1 + 2048]",
+                    "tdpbf16ps tmm0, tmm5, tmm2",
+                    "tileloadd tmm3, [{b} + {ldb}*1 + 2112]",
+                    "tdpbf16ps tmm1, tmm5, tmm3",
+                    "tileloadd tmm4, [{a} + {lda}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm2",
+                    "tdpbf16ps tmm1, tmm4, tmm3",
+                    // h l, h h
+                    "tileloadd tmm2, [{b} + {ldb}*1 + 4096]",
+                    "tdpbf16ps tmm0, tmm4, tmm2",
+                    "tileloadd tmm3, [{b} + {ldb}*1 + 4160]",
+                    "tdpbf16ps tmm1, tmm4, tmm3",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {a}, {a_step}",
+                    "add {b}, 6144",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    "tilestored [{c} + {ldc}*1], tmm0",
+                    "tilestored [{c} + {ldc}*1 + 64], tmm1",
+                    a = inout(reg) p.a => _, lda = in(reg) 2 * p.lda,
+                    a_step = in(reg) 2 * p.a_step,
+                    b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
+                    c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
+                    options(nostack),
+                );
+            }
+        }
     }
 
     impl Drop for Tiles {
@@ -206,6 +350,18 @@ mod tiles {
         /// # Safety
         /// Cannot be called.
         pub unsafe fn product_of_16(&self, _: &TileProduct) {
+            match *self {}
+        }
+
+        /// # Safety
+        /// Cannot be called.
+        pub unsafe fn split_product_of_32(&self, _: &TileProduct) {
+            match *self {}
+        }
+
+        /// # Safety
+        /// Cannot be called.
+        pub unsafe fn split_product_of_16(&self, _: &TileProduct) {
             match *self {}
         }
     }

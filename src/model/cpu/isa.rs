@@ -1,6 +1,7 @@
 //! What this processor can do, found out at run time.
 
 use super::amx;
+use super::vector::Format;
 use crate::model::Dtype;
 
 /// Vector instructions for products and rows. All give the same bits: every number is computed by the same fused
@@ -17,10 +18,11 @@ pub enum Vector {
     Portable,
 }
 
-/// How products of bfloat16 matrices are computed.
+/// How products of bfloat16 matrices are computed, and, where there are tiles, those of single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bf16 {
-    /// Tiles, `tdpbf16ps`. It sums in another order, so its bits are its own.
+    /// Tiles, `tdpbf16ps`; single-precision numbers are split into three parts. It sums in another order, so its bits are its
+    /// own.
     Amx,
     /// `vdpbf16ps`: the bits of `Widened`, but that numbers below 2^-126 count as zero.
     Dot,
@@ -36,6 +38,11 @@ pub struct Isa {
 }
 
 impl Isa {
+    /// Whether products of matrices of this format are computed on tiles.
+    pub fn has_tiles_for(self, format: Format) -> bool {
+        self.bf16 == Bf16::Amx && format != Format::F16
+    }
+
     /// The fastest that this processor has.
     pub fn best() -> Self {
         let vector = Self::vectors()[0];
@@ -80,6 +87,7 @@ impl Isa {
     pub fn name(self, dtype: Dtype) -> &'static str {
         match (dtype, self.bf16, self.vector) {
             (Dtype::Bf16, Bf16::Amx, _) => "amx-bf16",
+            (Dtype::F32, Bf16::Amx, _) => "amx-bf16x3",
             (Dtype::Bf16, Bf16::Dot, _) => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
             (_, _, Vector::Avx512) => "avx512",

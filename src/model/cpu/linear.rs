@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::clock::Operation;
-use super::inputs::{Inputs, Rows};
+use super::inputs::Rows;
 use super::layer::Layer;
 use super::matrix::{Matrix, PANEL};
-use super::memory::{Shared, Table};
+use super::memory::Table;
 use super::network::Network;
 use super::rows;
 use super::workspace::{Activations, Workspace};
@@ -41,25 +41,16 @@ impl Network {
     pub(super) fn norm(&self, x: &Activations, weight: &[f32], to: &mut Rows) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
         let epsilon = self.config.rms_norm_eps as f32;
-        let (width, stride, count) = (x.stride, to.stride, x.count);
-        self.clock.time(Operation::Norms, || match &mut to.inputs {
-            Inputs::Single(numbers) => {
-                let jobs = numbers[..count * stride].par_chunks_mut(ROWS * stride.max(1)).enumerate();
-                jobs.for_each(|(job, to)| {
-                    for (row, to) in to.chunks_exact_mut(stride).enumerate() {
-                        rows::norm(vector, dtype, x.row(job * ROWS + row), weight, epsilon, &mut to[..width]);
-                    }
-                });
-            }
-            Inputs::Bf16(numbers) => {
-                let jobs = numbers[..count * stride].par_chunks_mut(ROWS * stride.max(1)).enumerate();
-                jobs.for_each_with(vec![0.0; width], |scratch, (job, to)| {
-                    for (row, to) in to.chunks_exact_mut(stride).enumerate() {
-                        rows::norm(vector, dtype, x.row(job * ROWS + row), weight, epsilon, scratch);
-                        rows::to_bf16(vector, dtype, scratch, &mut to[..width]);
-                    }
-                });
-            }
+        let places = to.places();
+        self.clock.time(Operation::Norms, || {
+            let jobs = (0..x.count.div_ceil(ROWS)).into_par_iter();
+            jobs.for_each_with(vec![0.0; x.stride], |normed, job| {
+                for row in job * ROWS..x.count.min((job + 1) * ROWS) {
+                    rows::norm(vector, dtype, x.row(row), weight, epsilon, normed);
+                    // SAFETY: each row is of one job.
+                    unsafe { places.write(vector, dtype, row, 0, normed) };
+                }
+            });
         });
     }
 
@@ -81,31 +72,16 @@ impl Network {
     fn gated(&self, layer: &Layer, normed: &Rows, inner: &mut Rows) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
         let width = self.config.intermediate_size;
-        let stride = inner.stride;
         let bias = layer.gate_up_bias.as_deref();
-        enum To<'a> {
-            Single(Shared<'a, f32>),
-            Bf16(Shared<'a, u16>),
-        }
-        let to = match &mut inner.inputs {
-            Inputs::Single(numbers) => To::Single(Shared::new(numbers)),
-            Inputs::Bf16(numbers) => To::Bf16(Shared::new(numbers)),
-        };
+        let places = inner.places();
         layer.gate_up.multiply(normed, 2, |block| {
             rows::gated(vector, dtype, block, bias);
             let column = block.column / 2;
             // The last panel may be filled up.
             let count = PANEL.min(width - column);
             for (row, sums) in block.sums.chunks_exact(block.width).enumerate() {
-                let at = (block.row + row) * stride + column;
-                // SAFETY: a product writes each block once.
-                match &to {
-                    To::Single(to) => unsafe { to.part(at, count) }.copy_from_slice(&sums[..count]),
-                    // SAFETY: as above.
-                    To::Bf16(to) => {
-                        rows::to_bf16(vector, dtype, &sums[..count], unsafe { to.part(at, count) })
-                    }
-                }
+                // SAFETY: a product writes each block, of whole panels of 32, once.
+                unsafe { places.write(vector, dtype, block.row + row, column, &sums[..count]) };
             }
         });
     }

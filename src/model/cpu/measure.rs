@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::inputs::{Inputs, Rows};
+use super::inputs::Rows;
 use super::isa::Isa;
 use super::matrix::Matrix;
 use super::memory::{Aligned, NoMemory, Table, Weightroom};
@@ -28,10 +28,10 @@ pub fn product_rate(
     (0..outputs).for_each(|_| weights.push_f32(&line));
     let matrix = Matrix::pack(isa, &[(weights, outputs)], inputs, false)?;
     let mut a = Rows::zeros(isa, matrix.format(), rows, inputs)?;
-    match &mut a.inputs {
-        Inputs::Single(numbers) => numbers.fill(0.5),
-        Inputs::Bf16(numbers) => numbers.fill(half::bf16::from_f32(0.5).to_bits()),
-    }
+    let half = vec![0.5; inputs];
+    let places = a.places();
+    // SAFETY: nobody else writes.
+    (0..rows).for_each(|row| unsafe { places.write(isa.vector, dtype, row, 0, &half) });
     let mut c = Aligned::<f32>::zeros(rows * matrix.width())?;
     let mut seconds = f64::INFINITY;
     for _ in 0..tries + 1 {

@@ -25,7 +25,11 @@ mod memory;
 mod network;
 mod packer;
 mod packing;
+mod product;
 mod rows;
+mod split;
+#[cfg(test)]
+mod testing;
 #[cfg(target_arch = "x86_64")]
 mod tiled;
 mod transpose;

@@ -5,8 +5,9 @@
 //! operation is fused but where `mul_add` says so: all widths give the same bits.
 
 use super::isa::Vector;
-use super::matrix::{Block, PANEL};
+use super::matrix::PANEL;
 use super::memory::Table;
+use super::product::Block;
 use super::vector::UNIT;
 use crate::model::Dtype;
 

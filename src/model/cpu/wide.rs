@@ -2,9 +2,9 @@
 
 use super::attention::{Attention, BLOCK, Group, Lines, Part, Queries, for_each_job};
 use super::gather::{Gathered, value_width};
-use super::inputs::{Inputs, Rows};
-use super::memory::{Shared, with_scratch};
-use super::rows::{scale, softmax, to_bf16};
+use super::inputs::{Places, Rows};
+use super::memory::with_scratch;
+use super::rows::{scale, softmax};
 use super::vector::{self, Format, Product, UNIT};
 use crate::model::Dtype;
 
@@ -13,20 +13,13 @@ const MAX_SCORES: usize = 1 << 18;
 /// Lines of a job, at most.
 const MAX_LINES: usize = 112;
 
-/// Where results go.
-enum To<'a> {
-    Single(Shared<'a, f32>),
-    Bf16(Shared<'a, u16>),
-}
-
 /// One attention over gathered parts.
 struct Wide<'a> {
     attention: &'a Attention,
     parts: &'a [Part<'a>],
     gathered: &'a Gathered,
     queries: &'a Queries<'a>,
-    to: To<'a>,
-    to_stride: usize,
+    to: Places<'a>,
 }
 
 pub fn attend(
@@ -37,12 +30,7 @@ pub fn attend(
     queries: &Queries<'_>,
     to: &mut Rows,
 ) {
-    let to_stride = to.stride;
-    let to = match &mut to.inputs {
-        Inputs::Single(numbers) => To::Single(Shared::new(numbers)),
-        Inputs::Bf16(numbers) => To::Bf16(Shared::new(numbers)),
-    };
-    let wide = Wide { attention, parts, gathered, queries, to, to_stride };
+    let wide = Wide { attention, parts, gathered, queries, to: to.places() };
     let most = |group: &Group| {
         let ends = group.members.iter().flat_map(|member| member.rows.last());
         let end = ends.map(|&row| queries.places[row] + 1).max().unwrap_or(0);
@@ -125,21 +113,13 @@ impl Wide<'_> {
             }
             let lines = lines.of.iter().zip(sums.chunks_exact_mut(value_width)).zip(&totals);
             for (((row, in_group), sums), total) in lines {
-                let at = row * self.to_stride + (head * query_heads + in_group) * width;
-                let factor = 1.0 / total;
-                match &self.to {
-                    // SAFETY: each line of each job has its own places.
-                    To::Single(to) => {
-                        scale(vector, shape.dtype, &sums[..width], factor, unsafe { to.part(at, width) })
-                    }
-                    To::Bf16(to) => {
-                        // Nobody needs the first line of queries any more.
-                        let scaled = &mut q[..width];
-                        scale(vector, shape.dtype, &sums[..width], factor, scaled);
-                        // SAFETY: as above.
-                        to_bf16(vector, shape.dtype, scaled, unsafe { to.part(at, width) });
-                    }
-                }
+                // Nobody needs the first line of queries any more.
+                let scaled = &mut q[..width];
+                scale(vector, shape.dtype, &sums[..width], 1.0 / total, scaled);
+                // SAFETY: each line of each job has its own places.
+                unsafe {
+                    self.to.write(vector, shape.dtype, *row, (head * query_heads + in_group) * width, scaled)
+                };
             }
         });
     }

@@ -1,0 +1,163 @@
+//! Single-precision numbers as sums of three bfloat16 numbers, for tiles, which multiply nothing else.
+//!
+//! `x = h + m + l`: `h` is `x` rounded to its 8 upper bits, `m` what that left, rounded likewise, and `l` the rest, which has at
+//! most 8 bits. The sum is exact for numbers from 2^-110 on; below, `l` and then `m` are numbers that tiles take for zero. Of
+//! the nine products of two such sums six are computed; those of `m` and `l` with `l` are below 2^-26 of the whole, less than
+//! single precision's own rounding (the scheme of G. Henry, P. Tang, A. Heinecke, <https://arxiv.org/abs/1904.06376>).
+
+use super::amx::BLOCK;
+use super::isa::Vector;
+use super::matrix::PANEL;
+
+/// Parts of a number.
+pub const PARTS: usize = 3;
+/// 32-bit words of a block of 32 terms of a panel, all parts.
+pub const BLOCK_WORDS: usize = PARTS * BLOCK_PART;
+/// Those of one part: 16 pairs of terms, 32 columns each.
+const BLOCK_PART: usize = BLOCK / 2 * PANEL;
+
+/// The parts of a number, each in the upper half of its bits. What is not finite has no finite parts.
+#[inline(always)]
+fn parts(x: f32) -> [u32; PARTS] {
+    let upper = |x: f32| x.to_bits().wrapping_add(0x8000) & 0xffff_0000;
+    let high = upper(x);
+    let rest = x - f32::from_bits(high);
+    let middle = upper(rest);
+    let low = rest - f32::from_bits(middle);
+    [high, middle, low.to_bits()]
+}
+
+/// The parts of a number, bfloat16.
+#[inline(always)]
+pub fn split(x: f32) -> [u16; PARTS] {
+    parts(x).map(|bits| (bits >> 16) as u16)
+}
+
+#[inline(always)]
+fn panel_plainly(panel: &[f32], to: &mut [u32]) {
+    let blocks = panel.as_chunks::<{ BLOCK * PANEL }>().0;
+    for (block, to) in blocks.iter().zip(to.as_chunks_mut::<BLOCK_WORDS>().0) {
+        let [high, middle, low] = to.as_chunks_mut::<BLOCK_PART>().0 else { unreachable!("three parts") };
+        let to = high.as_chunks_mut::<PANEL>().0.iter_mut();
+        let to = to.zip(middle.as_chunks_mut::<PANEL>().0).zip(low.as_chunks_mut::<PANEL>().0);
+        for (pair, ((high, middle), low)) in block.as_chunks::<{ 2 * PANEL }>().0.iter().zip(to) {
+            for column in 0..PANEL {
+                let (even, odd) = (parts(pair[column]), parts(pair[PANEL + column]));
+                let together = |part: usize| even[part] >> 16 | odd[part] & 0xffff_0000;
+                (high[column], middle[column], low[column]) = (together(0), together(1), together(2));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn row_plainly(numbers: &[f32], to: &mut [u16]) {
+    let blocks = to.as_chunks_mut::<{ PARTS * BLOCK }>().0;
+    for (numbers, to) in numbers.as_chunks::<BLOCK>().0.iter().zip(blocks) {
+        for (i, x) in numbers.iter().enumerate() {
+            for (part, number) in split(*x).into_iter().enumerate() {
+                to[part * BLOCK + i] = number;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn panel_avx512(panel: &[f32], to: &mut [u32]) {
+    panel_plainly(panel, to);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn row_avx512(numbers: &[f32], to: &mut [u16]) {
+    row_plainly(numbers, to);
+}
+
+/// Splits blocks of 32 terms of a panel, `[blocks][32 terms][32 columns]`, into `[blocks][3 parts][16 pairs][32 columns]`, where
+/// a word holds a column's two numbers of a pair.
+pub fn split_panel(vector: Vector, panel: &[f32], to: &mut [u32]) {
+    match vector {
+        // SAFETY: a processor without these instructions is not found to have them.
+        #[cfg(target_arch = "x86_64")]
+        Vector::Avx512 => unsafe { panel_avx512(panel, to) },
+        _ => panel_plainly(panel, to),
+    }
+}
+
+/// Splits whole blocks of a row into `[blocks][3 parts][32]`.
+pub fn split_row(vector: Vector, numbers: &[f32], to: &mut [u16]) {
+    match vector {
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Vector::Avx512 => unsafe { row_avx512(numbers, to) },
+        _ => row_plainly(numbers, to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cpu::isa::Isa;
+
+    /// Numbers of all magnitudes and signs, none below 2^-100.
+    fn numbers(count: usize) -> Vec<f32> {
+        let mut state = 9u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        };
+        (0..count)
+            .map(|_| {
+                let exponent = 27 + next() % 220;
+                f32::from_bits(next() & 0x8000_0000 | exponent << 23 | next() & 0x7f_ffff)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn parts_add_up_to_the_number_exactly() {
+        for x in numbers(100_000).into_iter().chain([0.0, 1.0, -1.5, f32::from_bits(0x3fff_ffff)]) {
+            let [high, middle, low] = parts(x);
+            assert_eq!(low & 0xffff, 0, "{x:e} has no fourth part");
+            let sum = [high, middle, low].map(|part| f64::from(f32::from_bits(part))).iter().sum::<f64>();
+            assert_eq!(sum, f64::from(x));
+            assert!(f32::from_bits(middle).abs() <= x.abs() / 256.0);
+            assert!(f32::from_bits(low).abs() <= x.abs() / 65_536.0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for x in
+            [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7fff_ffff), f32::MAX]
+        {
+            let sum: f32 = parts(x).map(f32::from_bits).iter().sum();
+            assert!(sum.is_nan(), "{x}");
+        }
+    }
+
+    #[test]
+    fn parts_lie_where_tiles_look_for_them() {
+        let panel = numbers(2 * BLOCK * PANEL);
+        let row = numbers(3 * BLOCK);
+        for vector in Isa::vectors() {
+            let mut words = vec![0; 2 * BLOCK_WORDS];
+            split_panel(vector, &panel, &mut words);
+            for (k, terms) in panel.chunks(PANEL).enumerate() {
+                for (column, x) in terms.iter().enumerate() {
+                    for (part, bits) in parts(*x).into_iter().enumerate() {
+                        let pair = k / BLOCK * BLOCK_WORDS + part * BLOCK_PART + k % BLOCK / 2 * PANEL;
+                        assert_eq!(words[pair + column] >> (16 * (k % 2)) & 0xffff, bits >> 16);
+                    }
+                }
+            }
+            let mut to = vec![0; PARTS * row.len()];
+            split_row(vector, &row, &mut to);
+            for (place, x) in row.iter().enumerate() {
+                let at = place / BLOCK * PARTS * BLOCK + place % BLOCK;
+                assert_eq!([0, 1, 2].map(|part| to[at + part * BLOCK]), split(*x));
+            }
+        }
+    }
+}
