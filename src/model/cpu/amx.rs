@@ -31,7 +31,14 @@ pub struct TileProduct {
     pub ldc: usize,
     /// Whether sums begin at zero, or go on from what `c` holds.
     pub first: bool,
+    /// What is needed next, of which a block's turn brings [`AHEAD`] bytes to the second cache, and bytes to go on by from block
+    /// to block; kernels for 32 rows only.
+    pub ahead: *const u8,
+    pub ahead_step: usize,
 }
+
+/// Bytes that are brought ahead in a block's turn, in products of bfloat16 and of split numbers.
+pub const AHEAD: [usize; 2] = [128, 512];
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
@@ -118,6 +125,9 @@ mod tiles {
                     "tileloadd tmm5, [{a2} + {lda}*1]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "prefetcht1 [{ahead}]",
+                    "prefetcht1 [{ahead} + 64]",
+                    "add {ahead}, {ahead_step}",
                     "add {a}, {a_step}",
                     "add {a2}, {a_step}",
                     "add {b}, 2048",
@@ -131,6 +141,7 @@ mod tiles {
                     a_step = in(reg) 2 * p.a_step,
                     b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
                     c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
+                    ahead = inout(reg) p.ahead => _, ahead_step = in(reg) p.ahead_step,
                     options(nostack),
                 );
             }
@@ -160,6 +171,12 @@ mod tiles {
                     "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
                     "tdpbf16ps tmm1, tmm4, tmm7",
                     "add {a}, {a_step}",
+                    // So few rows wait for memory alone: it is asked for what lies four blocks on.
+                    ".set at, 8192",
+                    ".rept 32",
+                    "prefetcht1 [{b} + at]",
+                    ".set at, at + 64",
+                    ".endr",
                     "add {b}, 2048",
                     "dec {blocks}",
                     "jnz 2b",
@@ -205,6 +222,8 @@ mod tiles {
                     "tileloadd tmm5, [{a2} + {lda}*1 + 128]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "prefetcht1 [{ahead}]",
+                    "prefetcht1 [{ahead} + 64]",
                     // m h
                     "tileloadd tmm4, [{a} + {lda}*1 + 64]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
@@ -212,6 +231,8 @@ mod tiles {
                     "tileloadd tmm5, [{a2} + {lda}*1 + 64]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "prefetcht1 [{ahead} + 128]",
+                    "prefetcht1 [{ahead} + 192]",
                     // m m
                     "tileloadd tmm6, [{b} + {ldb}*1 + 2048]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
@@ -219,6 +240,8 @@ mod tiles {
                     "tileloadd tmm7, [{b} + {ldb}*1 + 2112]",
                     "tdpbf16ps tmm1, tmm4, tmm7",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "prefetcht1 [{ahead} + 256]",
+                    "prefetcht1 [{ahead} + 320]",
                     // h m
                     "tileloadd tmm4, [{a} + {lda}*1]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
@@ -226,6 +249,8 @@ mod tiles {
                     "tileloadd tmm5, [{a2} + {lda}*1]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "prefetcht1 [{ahead} + 384]",
+                    "prefetcht1 [{ahead} + 448]",
                     // h l
                     "tileloadd tmm6, [{b} + {ldb}*1 + 4096]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
@@ -240,6 +265,7 @@ mod tiles {
                     "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
                     "tdpbf16ps tmm1, tmm4, tmm7",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {ahead}, {ahead_step}",
                     "add {a}, {a_step}",
                     "add {a2}, {a_step}",
                     "add {b}, 6144",
@@ -253,29 +279,42 @@ mod tiles {
                     a_step = in(reg) 2 * p.a_step,
                     b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
                     c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
+                    ahead = inout(reg) p.ahead => _, ahead_step = in(reg) p.ahead_step,
                     options(nostack),
                 );
             }
         }
 
-        /// Computes 16 rows of single-precision numbers in parts.
+        /// Sets two tiles to sums of 16 rows, `ldc` numbers apart, of 32 columns: zeros, or what `c` holds.
         ///
         /// # Safety
-        /// As [`product_of_32`](Self::product_of_32).
-        pub unsafe fn split_product_of_16(&self, p: &TileProduct) {
+        /// `c` may be read.
+        #[inline(always)]
+        pub unsafe fn begin_16(&self, c: *const f32, ldc: usize, first: bool) {
             // SAFETY: as above.
             unsafe {
-                match p.first {
-                    true => asm!("tilezero tmm0", "tilezero tmm1"),
+                match first {
+                    true => asm!("tilezero tmm0", "tilezero tmm1", options(nostack, nomem)),
                     false => asm!(
                         "tileloadd tmm0, [{c} + {ldc}*1]",
                         "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
-                        c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
+                        c = in(reg) c, ldc = in(reg) 4 * ldc,
                         options(nostack, readonly),
                     ),
                 }
+            }
+        }
+
+        /// Adds a block's products to them, of numbers in parts: `a` as in [`split_product_of_32`](Self::split_product_of_32),
+        /// `lda` numbers from row to row, and `b` a block of a panel.
+        ///
+        /// # Safety
+        /// Both may be read.
+        #[inline(always)]
+        pub unsafe fn add_split_16(&self, a: *const u16, lda: usize, b: *const u32) {
+            // SAFETY: as above.
+            unsafe {
                 asm!(
-                    "2:",
                     // l h, m h
                     "tileloadd tmm4, [{a} + {lda}*1 + 128]",
                     "tileloadd tmm6, [{b} + {ldb}*1]",
@@ -300,16 +339,24 @@ mod tiles {
                     "tdpbf16ps tmm1, tmm4, tmm3",
                     "tdpbf16ps tmm0, tmm4, tmm6",
                     "tdpbf16ps tmm1, tmm4, tmm7",
-                    "add {a}, {a_step}",
-                    "add {b}, 6144",
-                    "dec {blocks}",
-                    "jnz 2b",
+                    a = in(reg) a, lda = in(reg) 2 * lda, b = in(reg) b, ldb = in(reg) 128usize,
+                    options(nostack, readonly),
+                );
+            }
+        }
+
+        /// Writes the sums.
+        ///
+        /// # Safety
+        /// `c` may be written.
+        #[inline(always)]
+        pub unsafe fn end_16(&self, c: *mut f32, ldc: usize) {
+            // SAFETY: as above.
+            unsafe {
+                asm!(
                     "tilestored [{c} + {ldc}*1], tmm0",
                     "tilestored [{c} + {ldc}*1 + 64], tmm1",
-                    a = inout(reg) p.a => _, lda = in(reg) 2 * p.lda,
-                    a_step = in(reg) 2 * p.a_step,
-                    b = inout(reg) p.b => _, ldb = in(reg) 128usize, blocks = inout(reg) p.blocks => _,
-                    c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
+                    c = in(reg) c, ldc = in(reg) 4 * ldc,
                     options(nostack),
                 );
             }
@@ -361,7 +408,19 @@ mod tiles {
 
         /// # Safety
         /// Cannot be called.
-        pub unsafe fn split_product_of_16(&self, _: &TileProduct) {
+        pub unsafe fn begin_16(&self, _: *const f32, _: usize, _: bool) {
+            match *self {}
+        }
+
+        /// # Safety
+        /// Cannot be called.
+        pub unsafe fn add_split_16(&self, _: *const u16, _: usize, _: *const u32) {
+            match *self {}
+        }
+
+        /// # Safety
+        /// Cannot be called.
+        pub unsafe fn end_16(&self, _: *mut f32, _: usize) {
             match *self {}
         }
     }

@@ -10,7 +10,7 @@ use super::inputs::{Inputs, Rows};
 use super::isa::Bf16;
 use super::matrix::{Matrix, PANEL};
 use super::memory::with_scratch;
-use super::split::{BLOCK_WORDS, PARTS, split_panel};
+use super::split::{BLOCK_WORDS, FewRows, PARTS, multiply_few, split_panel};
 use super::vector::{self, Format, Product, UNIT};
 
 /// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fastest cache,
@@ -91,7 +91,7 @@ impl Matrix {
             let padded = plan.rows_at_once.next_multiple_of(2 * amx::ROWS);
             let (tiles, words) = match (&rows.inputs, self.isa.bf16) {
                 (Inputs::Bf16(_), Bf16::Amx) => (Tiles::set_up(), 0),
-                (Inputs::Split(_), _) => (Tiles::set_up(), plan.terms / amx::BLOCK * BLOCK_WORDS),
+                (Inputs::Split(_), _) => (Tiles::set_up(), (plan.terms / amx::BLOCK).max(2) * BLOCK_WORDS),
                 _ => (None, 0),
             };
             with_scratch(padded * plan.panels_at_once * PANEL + words, |scratch| {
@@ -147,6 +147,7 @@ impl Matrix {
         let terms = match (is_split, self.isa.bf16 == Bf16::Amx && block > 2 * amx::ROWS) {
             // Even shares again.
             (true, true) => self.inputs.div_ceil(self.inputs.div_ceil(SPLIT_TERMS)),
+            (true, false) if rows.count <= amx::ROWS => self.inputs,
             (true, false) => SPLIT_TERMS_OF_FEW,
             // Few rows leave the caches to the panel.
             (false, true) if self.format != Format::F16 => {
@@ -213,9 +214,17 @@ impl Matrix {
                     (Inputs::Split(a), tiles) => {
                         let Some(tiles) = tiles else { unreachable!("rows are split for tiles") };
                         let a = &a[piece.rows.start * rows.stride + k * PARTS..];
+                        let panel = floats(panel);
+                        if rows.count <= amx::ROWS {
+                            let (a, lda, Piece { c, ldc, .. }) = (a.as_ptr(), rows.stride, piece);
+                            let product = FewRows { a, lda, panel, c, ldc, first: k == 0 };
+                            // SAFETY: as in `tile_sums`.
+                            unsafe { multiply_few(self.isa.vector, tiles, &product, words(parts)) };
+                            continue;
+                        }
                         let parts = words(parts);
-                        split_panel(self.isa.vector, floats(panel), parts);
-                        let products = [Tiles::split_product_of_16, Tiles::split_product_of_32];
+                        split_panel(self.isa.vector, panel, parts);
+                        let products: [TileKernel; 2] = [Tiles::split_product_of_32; 2];
                         tile_sums(
                             tiles,
                             products,
@@ -263,8 +272,10 @@ fn tile_sums<'b>(
     ahead: &mut impl Iterator<Item = &'b [u8]>,
 ) {
     let count = piece.rows.len();
+    let blocks = piece.terms / amx::BLOCK;
     for at in (0..count).step_by(2 * amx::ROWS) {
-        prefetch(ahead.next().unwrap_or_default());
+        let ahead = ahead.next().unwrap_or_default();
+        let most = amx::AHEAD[usize::from(parts == PARTS)];
         // SAFETY: the rows of `piece` are in `a`, the blocks in each and in `b`; rows are filled up to whole pairs of tiles in
         // `a` and from `c` on.
         unsafe {
@@ -273,10 +284,12 @@ fn tile_sums<'b>(
                 lda: stride,
                 a_step: parts * amx::BLOCK,
                 b,
-                blocks: piece.terms / amx::BLOCK,
+                blocks,
                 c: piece.c.add(at * piece.ldc),
                 ldc: piece.ldc,
                 first: piece.k == 0,
+                ahead: ahead.as_ptr(),
+                ahead_step: ahead.len().div_ceil(blocks).next_multiple_of(64).min(most),
             };
             match count - at <= amx::ROWS {
                 true => of_16(tiles, &product),
@@ -298,18 +311,6 @@ fn floats(panel: &[u8]) -> &[f32] {
     let (before, numbers, behind) = unsafe { panel.align_to() };
     assert!(before.is_empty() && behind.is_empty(), "panels are aligned");
     numbers
-}
-
-/// Has the processor bring memory to its second cache.
-fn prefetch(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a hint, to memory that is there.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! the nine products of two such sums six are computed; those of `m` and `l` with `l` are below 2^-26 of the whole, less than
 //! single precision's own rounding (the scheme of G. Henry, P. Tang, A. Heinecke, <https://arxiv.org/abs/1904.06376>).
 
-use super::amx::BLOCK;
+use super::amx::{BLOCK, Tiles};
 use super::isa::Vector;
 use super::matrix::PANEL;
 
@@ -15,6 +15,9 @@ pub const PARTS: usize = 3;
 pub const BLOCK_WORDS: usize = PARTS * BLOCK_PART;
 /// Those of one part: 16 pairs of terms, 32 columns each.
 const BLOCK_PART: usize = BLOCK / 2 * PANEL;
+/// Bytes that memory is asked for ahead of a panel that is split.
+#[cfg(target_arch = "x86_64")]
+const DISTANCE: usize = 8 << 10;
 
 /// The parts of a number, each in the upper half of its bits. What is not finite has no finite parts.
 #[inline(always)]
@@ -34,20 +37,78 @@ pub fn split(x: f32) -> [u16; PARTS] {
 }
 
 #[inline(always)]
-fn panel_plainly(panel: &[f32], to: &mut [u32]) {
-    let blocks = panel.as_chunks::<{ BLOCK * PANEL }>().0;
-    for (block, to) in blocks.iter().zip(to.as_chunks_mut::<BLOCK_WORDS>().0) {
-        let [high, middle, low] = to.as_chunks_mut::<BLOCK_PART>().0 else { unreachable!("three parts") };
-        let to = high.as_chunks_mut::<PANEL>().0.iter_mut();
-        let to = to.zip(middle.as_chunks_mut::<PANEL>().0).zip(low.as_chunks_mut::<PANEL>().0);
-        for (pair, ((high, middle), low)) in block.as_chunks::<{ 2 * PANEL }>().0.iter().zip(to) {
-            for column in 0..PANEL {
-                let (even, odd) = (parts(pair[column]), parts(pair[PANEL + column]));
-                let together = |part: usize| even[part] >> 16 | odd[part] & 0xffff_0000;
-                (high[column], middle[column], low[column]) = (together(0), together(1), together(2));
-            }
+fn block_plainly(block: &[f32; BLOCK * PANEL], to: &mut [u32; BLOCK_WORDS]) {
+    let [high, middle, low] = to.as_chunks_mut::<BLOCK_PART>().0 else { unreachable!("three parts") };
+    let to = high.as_chunks_mut::<PANEL>().0.iter_mut();
+    let to = to.zip(middle.as_chunks_mut::<PANEL>().0).zip(low.as_chunks_mut::<PANEL>().0);
+    for (pair, ((high, middle), low)) in block.as_chunks::<{ 2 * PANEL }>().0.iter().zip(to) {
+        prefetch(pair);
+        for column in 0..PANEL {
+            let (even, odd) = (parts(pair[column]), parts(pair[PANEL + column]));
+            let together = |part: usize| even[part] >> 16 | odd[part] & 0xffff_0000;
+            (high[column], middle[column], low[column]) = (together(0), together(1), together(2));
         }
     }
+}
+
+#[inline(always)]
+fn panel_plainly(panel: &[f32], to: &mut [u32]) {
+    let to = to.as_chunks_mut().0;
+    panel.as_chunks().0.iter().zip(to).for_each(|(block, to)| block_plainly(block, to));
+}
+
+/// Splits a panel block by block while tiles multiply the block before with up to 16 rows.
+///
+/// # Safety
+/// `a` has 16 rows, `lda` numbers apart, of as many blocks as the panel has; `c` as many rows of 32, `ldc` numbers apart.
+#[inline(always)]
+unsafe fn few_plainly(tiles: &Tiles, product: &FewRows<'_>, words: [&mut [u32; BLOCK_WORDS]; 2]) {
+    let FewRows { a, lda, panel, c, ldc, first } = *product;
+    // Blocks are split into two places in turn.
+    let [mut next, mut split] = words;
+    let blocks = panel.as_chunks().0;
+    // SAFETY: the caller's promise; `words` hold a block.
+    unsafe {
+        tiles.begin_16(c, ldc, first);
+        for (number, block) in blocks.iter().enumerate() {
+            block_plainly(block, next);
+            if number > 0 {
+                tiles.add_split_16(a.add((number - 1) * PARTS * BLOCK), lda, split.as_ptr());
+            }
+            (next, split) = (split, next);
+        }
+        if let Some(last) = blocks.len().checked_sub(1) {
+            tiles.add_split_16(a.add(last * PARTS * BLOCK), lda, split.as_ptr());
+        }
+        tiles.end_16(c, ldc);
+    }
+}
+
+/// A product of up to 16 rows and a panel that is split meanwhile.
+#[derive(Clone, Copy)]
+pub struct FewRows<'a> {
+    /// Rows' blocks, `[3 parts][32]`, `lda` numbers from row to row.
+    pub a: *const u16,
+    pub lda: usize,
+    pub panel: &'a [f32],
+    /// `ldc` numbers from row to row.
+    pub c: *mut f32,
+    pub ldc: usize,
+    /// Whether sums begin at zero, or go on from what `c` holds.
+    pub first: bool,
+}
+
+/// Has the processor bring what lies a little behind these numbers, which memory gives late otherwise.
+#[inline(always)]
+fn prefetch(numbers: &[f32; 2 * PANEL]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in numbers.as_chunks::<16>().0 {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint, which may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast::<i8>().wrapping_add(DISTANCE)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
 }
 
 #[inline(always)]
@@ -68,6 +129,15 @@ fn panel_avx512(panel: &[f32], to: &mut [u32]) {
     panel_plainly(panel, to);
 }
 
+/// # Safety
+/// As [`few_plainly`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn few_avx512(tiles: &Tiles, product: &FewRows<'_>, words: [&mut [u32; BLOCK_WORDS]; 2]) {
+    // SAFETY: the caller's promise.
+    unsafe { few_plainly(tiles, product, words) };
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn row_avx512(numbers: &[f32], to: &mut [u16]) {
@@ -82,6 +152,22 @@ pub fn split_panel(vector: Vector, panel: &[f32], to: &mut [u32]) {
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 => unsafe { panel_avx512(panel, to) },
         _ => panel_plainly(panel, to),
+    }
+}
+
+/// Computes a product of up to 16 rows; `scratch` has room for two blocks.
+///
+/// # Safety
+/// `product` describes 16 rows that may be read and, for `c`, written.
+pub unsafe fn multiply_few(vector: Vector, tiles: &Tiles, product: &FewRows<'_>, scratch: &mut [u32]) {
+    let [first, second, ..] = scratch.as_chunks_mut().0 else { unreachable!("there is room for two blocks") };
+    let words = [first, second];
+    match vector {
+        // SAFETY: as above, and the caller's promise.
+        #[cfg(target_arch = "x86_64")]
+        Vector::Avx512 => unsafe { few_avx512(tiles, product, words) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { few_plainly(tiles, product, words) },
     }
 }
 

@@ -165,6 +165,8 @@ impl Tiled<'_> {
                     c: if is_whole { scores.as_mut_ptr() } else { scratch.block.as_mut_ptr() },
                     ldc: LINES,
                     first: true,
+                    ahead: keys.as_ptr().cast(),
+                    ahead_step: 0,
                 };
                 // SAFETY: 32 keys, as many queries, and a block of scores.
                 unsafe { tiles.product_of_32(&product) };
@@ -202,6 +204,8 @@ impl Tiled<'_> {
                     c: if is_whole { sums.as_mut_ptr() } else { scratch.block.as_mut_ptr() },
                     ldc: LINES,
                     first: is_first,
+                    ahead: values.as_ptr().cast(),
+                    ahead_step: 0,
                 };
                 // SAFETY: `blocks` blocks of values, 32 rows of each from `d` on, as many of weights, and a block of sums.
                 unsafe { tiles.product_of_32(&product) };
