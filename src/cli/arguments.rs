@@ -10,6 +10,9 @@ use crate::engine::Speculation;
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::report::Format;
 
+/// The flag for other views of generated texts, by the name of the task that people know them of. What they are stands in task files.
+pub const VIEWS: &str = "gsm8k-views";
+
 /// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, about, max_term_width = 110)]
@@ -119,6 +122,11 @@ pub struct EvalArguments {
     /// known to pay: on the CPU, and while a draft is likely enough; on: every draft that is found
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub speculate: SpeculateArgument,
+    /// Let GSM8K's texts on past the ":" that the leaderboard cut them at, and score them in three ways: as the leaderboard did,
+    /// without that stop, and with flexible extraction. The score of the leaderboard's way stays the same; takes more tokens.
+    /// So for every task whose file declares `views`
+    #[arg(long = VIEWS)]
+    pub views: bool,
     /// Neither read nor write answers kept across runs, nor hashes of weight files
     #[arg(long)]
     pub no_cache: bool,

@@ -11,6 +11,7 @@ mod pins;
 mod same_samples;
 mod tables;
 mod verify;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
