@@ -146,6 +146,12 @@ impl Scorer {
         self.bound.iter().map(|bound| bound.name.as_str())
     }
 
+    /// Whether documents are right or wrong by a value, and nothing between.
+    pub fn is_right_or_wrong(&self, name: &str) -> bool {
+        let bound = self.bound.iter().find(|bound| bound.name == name);
+        bound.is_some_and(|bound| !matches!(bound.function, Function::TrueMass | Function::Loglikelihood))
+    }
+
     /// The values of one document.
     ///
     /// # Errors

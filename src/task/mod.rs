@@ -4,6 +4,7 @@ mod fields;
 mod filters;
 mod includes;
 mod jinja;
+mod known_as;
 mod loader;
 mod nesting;
 mod percent;
@@ -18,6 +19,7 @@ mod views;
 mod yaml;
 
 pub use fields::{Fields, SchemaError, text_of, wrong};
+pub use known_as::KnownAs;
 pub use loader::{Selection, TaskError, TaskIndex};
 pub use read_task::task_of_config;
 pub use schema::{

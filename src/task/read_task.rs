@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, SchemaError, template_of, text_of, wrong};
+use super::known_as::read_known_as;
 use super::schema::{
     Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
     Reads, Rendering, Sampler, Splits, Target, Task,
@@ -92,6 +93,7 @@ pub fn read_task(
     let generation = read_generation(&mut fields, &rendering)?;
     let metrics = read_metrics(&mut fields, output_type)?;
     let views = fields.take("views").map(|node| read_views(node, &generation.until, &metrics)).transpose()?;
+    let known_as = fields.take("known_as").map(|node| read_known_as(node, &constants)).transpose()?;
     let version = match fields.take("metadata") {
         Some(node) => node.to_json().get("version").cloned().unwrap_or(Value::Null),
         None => Value::Null,
@@ -114,6 +116,7 @@ pub fn read_task(
         filters: read_filters(&mut fields)?,
         metrics,
         views,
+        known_as: known_as.unwrap_or_default(),
         rendering,
         version,
         fingerprint,

@@ -1,13 +1,14 @@
 //! A task: which documents, which prompts, which metrics.
 //!
 //! Keys and meanings follow lm-evaluation-harness 0.4's task YAML. `assay`'s own keys are `random`, `doc_to_gold`,
-//! `for_each`, `views`, and `name`, `choices` and `gold` of a metric; the README documents them.
+//! `for_each`, `views`, `known_as`, and `name`, `choices` and `gold` of a metric; the README documents them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::known_as::KnownAs;
 use super::template::Template;
 use super::views::Views;
 use super::yaml::{Node, Place};
@@ -214,6 +215,8 @@ pub struct Task {
     pub metrics: Vec<MetricConfig>,
     /// What else its texts can be read for; taken out by [`Task::with_views`].
     pub views: Option<Views>,
+    /// What other harnesses call it, where that is not its own name.
+    pub known_as: Vec<KnownAs>,
     /// `metadata.version`.
     pub version: Value,
     /// Hash over the file and all it includes.
