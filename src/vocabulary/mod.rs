@@ -1,5 +1,6 @@
 //! The words that every room speaks: plain data, no I/O, nothing of ours imported.
 
+mod compared_run;
 mod document;
 mod estimate;
 mod event;
@@ -9,6 +10,7 @@ mod request;
 mod response;
 mod run_record;
 
+pub use compared_run::{ColumnScore, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask};
 pub use document::{Document, Row};
 pub use estimate::Estimate;
 pub use event::Event;
