@@ -12,6 +12,7 @@ mod leaderboard;
 mod memory;
 mod model_files;
 mod output;
+mod outside_runs;
 mod pins;
 mod plan;
 mod progress;

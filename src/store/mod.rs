@@ -8,6 +8,7 @@ mod journal;
 mod keeper;
 mod outside;
 mod past;
+mod published_row;
 mod recheck;
 mod record_file;
 mod recorded_run;
@@ -22,8 +23,11 @@ pub use file_hashes::{FileHashes, Stamp};
 pub use identity::{NUMERICS, model_identity, run_identity};
 pub use journal::{Asked, History, JOURNAL, Journal, JournalError, Session, SessionWork};
 pub use keeper::{Keeper, Keys};
-pub use outside::{AskedOf, OutsideError, OutsideRun, OutsideTask, compared_outside, is_outside, read_outside};
+pub use outside::{
+    AskedOf, OutsideError, OutsideRun, OutsideTask, compared_outside, is_outside, read_outside,
+};
 pub use past::{Line, PastError, past_runs, published};
+pub use published_row::{published_run, published_spec};
 pub use recheck::{Rechecked, recheck, recheck_suite, unlike_journal};
 pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};

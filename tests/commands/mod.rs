@@ -3,6 +3,7 @@
 mod answers_kept;
 mod bad_input;
 mod damaged_files;
+mod elsewhere;
 mod eval;
 mod faults;
 mod kills;

@@ -122,7 +122,8 @@ pub fn read_results(path: &Path, tasks: &[Task]) -> Result<OutsideRun, OutsideEr
 fn name_of(results: &Value) -> Option<String> {
     let arguments = &results["config"]["model_args"];
     // Earlier versions keep them as they were typed.
-    let typed = arguments.as_str().and_then(|typed| typed.split(',').find_map(|one| one.strip_prefix("pretrained=")));
+    let typed =
+        arguments.as_str().and_then(|typed| typed.split(',').find_map(|one| one.strip_prefix("pretrained=")));
     let name = arguments["pretrained"].as_str().or(typed).or(results["model_name"].as_str())?;
     let last = name.trim_end_matches('/');
     // A path is of this machine, a name on the hub has one slash.

@@ -187,8 +187,11 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> OutsideError {
 fn damaged(path: &Path, line: usize, error: &serde_json::Error) -> OutsideError {
     let column = error.column().max(1);
     let line = line + error.line().max(1);
+    // Its own words end with its own place.
+    let what = error.to_string().to_lowercase();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
     OutsideError::new(
-        format!("{}:{line}:{column}: {}", path.display(), error.to_string().to_lowercase()),
+        format!("{}:{line}:{column}: {what}", path.display()),
         "the file is cut off or damaged, or holds a number that is none: write it again",
     )
 }
