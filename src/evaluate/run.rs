@@ -9,9 +9,8 @@ use super::ledger::{Answered, Ledger, NotKept, RequestPlace};
 use super::prepare::{PrepareError, Prepared};
 use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Speculation, Work};
 use crate::metric::MetricError;
-use crate::task::{Reads, Task};
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{Estimate, Event, Measured, Outcome, PassedStops, Response, TaskRecord};
+use crate::vocabulary::{Estimate, Event, Measured, Outcome, Response, TaskRecord};
 
 /// An evaluation that cannot go on. What was finished before is kept.
 #[derive(Debug, Error, Diagnostic)]
@@ -132,17 +131,6 @@ pub fn evaluate(
         }
     }
     Ok(())
-}
-
-fn passed_stops(task: &Task) -> Option<PassedStops> {
-    task.generation.beyond.as_ref()?;
-    let up_to = task.metrics.iter().find(|metric| matches!(metric.reads, Reads::UpToStop))?.name.clone();
-    let beyond = task.metrics.iter().filter_map(|metric| match metric.reads {
-        Reads::UpToStop => None,
-        Reads::Beyond => Some((metric.name.clone(), true)),
-        Reads::BeyondBy(_) => Some((metric.name.clone(), false)),
-    });
-    Some(PassedStops { stops: task.passed_stops(), up_to, beyond: beyond.collect() })
 }
 
 /// Neighbouring tasks with the same first tag; a task without one is a family of its own.
@@ -377,7 +365,7 @@ impl<'a> TaskProgress<'a> {
             asked: tokens.len(),
             outcomes,
             estimates,
-            passed: passed_stops(task),
+            passed: task.passed(),
             sample: requests.splits.iter().any(|(_, split)| split.is_sample()),
             truncated: self.prepared.truncated.clone(),
             file: task.fingerprint.clone(),

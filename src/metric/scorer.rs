@@ -146,10 +146,53 @@ impl Scorer {
         self.bound.iter().map(|bound| bound.name.as_str())
     }
 
-    /// Whether documents are right or wrong by a value, and nothing between.
-    pub fn is_right_or_wrong(&self, name: &str) -> bool {
-        let bound = self.bound.iter().find(|bound| bound.name == name);
-        bound.is_some_and(|bound| !matches!(bound.function, Function::TrueMass | Function::Loglikelihood))
+    /// The names of the values that are means over documents, with their places, and whether a document is either right or wrong.
+    pub fn means(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        let means = |bound: &Bound| bound.aggregation == Aggregation::Mean;
+        let decides = |function: &Function| !matches!(function, Function::TrueMass | Function::Loglikelihood);
+        let bound = self.bound.iter().enumerate().filter(move |(_, bound)| means(bound));
+        bound.map(move |(place, bound)| (place, bound.name.as_str(), decides(&bound.function)))
+    }
+
+    /// What the model answered, as each value sees it: a choice, or what the filters leave of a text; none where the value is no
+    /// decision.
+    pub fn answers(&self, document: &DocumentRequests, responses: &[Response]) -> Vec<Option<String>> {
+        self.bound.iter().map(|bound| self.answer(bound, document, responses)).collect()
+    }
+
+    fn answer(&self, bound: &Bound, document: &DocumentRequests, responses: &[Response]) -> Option<String> {
+        let view = document.views.get(bound.view)?;
+        match (&bound.function, responses.first()?) {
+            (Function::ExactMatch(_), Response::Generation { text, beyond, .. }) => {
+                let text = match bound.beyond {
+                    true => &beyond.as_ref()?.text,
+                    false => text,
+                };
+                let chain = &self.chains[bound.chain];
+                chain.iter().try_fold(text.clone(), |text, filter| filter.apply(&text).ok())
+            }
+            (Function::TargetIsGreedy, Response::Loglikelihood { is_greedy, .. }) => {
+                Some(if *is_greedy { "the target" } else { "another text" }.to_string())
+            }
+            (function, _) => {
+                let choices = document.choices.get(view.choices.clone())?;
+                let seen = responses.get(view.choices.clone())?.iter().map(|response| match response {
+                    Response::Loglikelihood { loglikelihood, .. } => Some(*loglikelihood),
+                    Response::Generation { .. } => None,
+                });
+                let place = choice::likeliest_place(
+                    choices,
+                    &seen.collect::<Option<Vec<f64>>>()?,
+                    match function {
+                        Function::Accuracy => |_| 1,
+                        Function::AccuracyByCharacters => |choice| choice.chars().count(),
+                        Function::AccuracyByBytes => str::len,
+                        _ => return None,
+                    },
+                );
+                choices.get(place).cloned()
+            }
+        }
     }
 
     /// The values of one document.

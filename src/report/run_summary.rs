@@ -1,5 +1,6 @@
 //! The table at the end of a run.
 
+use super::stops::shown_stops;
 use super::table::{Cell, Format, Table};
 use crate::vocabulary::{Estimate, Response, SuiteRecord, TaskRecord};
 
@@ -32,7 +33,6 @@ fn passed_stops(task: &TaskRecord) -> Option<String> {
         let estimate = task.estimates.iter().find(|(name, _)| name == metric);
         estimate.map(|(_, estimate)| 100.0 * estimate.value)
     };
-    let stops: Vec<String> = passed.stops.iter().map(|stop| format!("{stop:?}")).collect();
     let up_to = score(&passed.up_to)?;
     let went_on = |response: &Response| match response {
         Response::Generation { num_tokens, beyond, .. } => {
@@ -51,7 +51,7 @@ fn passed_stops(task: &TaskRecord) -> Option<String> {
     Some(format!(
         "{} up to {}: {} {up_to:.2}. Beyond it: {}. {longer} of {} texts go on.",
         task.task,
-        stops.join(", "),
+        shown_stops(&passed.stops),
         passed.up_to,
         beyond.collect::<Vec<_>>().join("; "),
         task.outcomes.len(),

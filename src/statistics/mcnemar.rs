@@ -12,8 +12,17 @@ const POWER: f64 = 0.8;
 ///
 /// Source: Q. McNemar, Psychometrika 12 (1947); exact as the two-sided sign test, `scipy.stats.binomtest(won, won + lost)`.
 pub fn mcnemar(won: usize, lost: usize) -> f64 {
-    let (fewer, all) = (won.min(lost) as u64, (won + lost) as u64);
-    (2.0 * binomial_at_most(fewer, all, 0.5)).min(1.0)
+    let (fewer, all) = (won.min(lost), won + lost);
+    if all > 1000 {
+        return (2.0 * binomial_at_most(fewer as u64, all as u64, 0.5)).min(1.0);
+    }
+    // Few enough to be summed without a rounding that shows, and for 2^-all to be a number.
+    let (mut term, mut sum) = (0.5f64.powi(all as i32), 0.0);
+    for count in 0..=fewer {
+        sum += term;
+        term *= (all - count) as f64 / (count + 1) as f64;
+    }
+    (2.0 * sum).min(1.0)
 }
 
 /// The smallest difference of two scores that McNemar's exact test at 5 % finds with a chance of 80 %, where a share `discordant`

@@ -1,6 +1,7 @@
 //! Runs on disk: writing one so that nothing is lost, and reading those of the past; answers kept across runs.
 
 mod cache_files;
+mod compared_folder;
 mod differences;
 mod file_hashes;
 mod identity;
@@ -18,6 +19,7 @@ mod samples;
 mod shape;
 
 pub use cache_files::{CachedModel, Pruned, cached_models, prune};
+pub use compared_folder::{ComparedError, Detail, compared_folder};
 pub use differences::{Difference, differences, shown};
 pub use file_hashes::{FileHashes, Stamp};
 pub use identity::{NUMERICS, model_identity, run_identity};

@@ -128,7 +128,10 @@ fn documents_of(
     };
     let documents = tasks.iter().map(rows).sum();
     let counted = match tasks.as_slice() {
-        [one] => Scorer::for_task(one).map_err(|error| fault(&error))?.is_right_or_wrong(&column.metric),
+        [one] => {
+            let scorer = Scorer::for_task(one).map_err(|error| fault(&error))?;
+            scorer.means().any(|(_, name, decides)| name == column.metric && decides)
+        }
         _ => false,
     };
     Ok((documents, counted))

@@ -4,6 +4,7 @@ use super::fields::{Fields, SchemaError, wrong};
 use super::read_task::{list_of, read_metric, read_steps};
 use super::schema::{FilterChain, MetricConfig, Reads, Task};
 use super::yaml::{Node, Place};
+use crate::vocabulary::PassedStops;
 
 /// What a task file's `views` declares.
 #[derive(Debug, Clone)]
@@ -25,10 +26,17 @@ impl Task {
         self
     }
 
-    /// The stops that texts are let on past.
-    pub fn passed_stops(&self) -> Vec<String> {
-        let Some(beyond) = &self.generation.beyond else { return Vec::new() };
-        self.generation.until.iter().filter(|stop| !beyond.contains(stop)).cloned().collect()
+    /// The stops that texts are let on past, and what reads them.
+    pub fn passed(&self) -> Option<PassedStops> {
+        let beyond = self.generation.beyond.as_ref()?;
+        let stops = self.generation.until.iter().filter(|stop| !beyond.contains(stop)).cloned().collect();
+        let up_to = self.metrics.iter().find(|metric| matches!(metric.reads, Reads::UpToStop))?.name.clone();
+        let reads = |metric: &MetricConfig| match metric.reads {
+            Reads::UpToStop => None,
+            Reads::Beyond => Some((metric.name.clone(), true)),
+            Reads::BeyondBy(_) => Some((metric.name.clone(), false)),
+        };
+        Some(PassedStops { stops, up_to, beyond: self.metrics.iter().filter_map(reads).collect() })
     }
 }
 

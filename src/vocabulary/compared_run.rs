@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, Fingerprint, Gold};
+use super::{Decision, Fingerprint, Gold, PassedStops};
 
 /// A model's scores, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,6 +34,8 @@ pub struct ComparedTask {
     pub available: Option<usize>,
     /// Its metrics, in the task's order.
     pub metrics: Vec<ComparedMetric>,
+    /// What its texts were read for beyond their stops, where they were let on.
+    pub passed: Option<PassedStops>,
     /// Its documents, by rising `doc_id`.
     pub documents: Vec<ComparedDocument>,
 }
@@ -70,8 +72,6 @@ pub struct ComparedDocument {
     /// What the model answered as each metric sees it, in their order: the text of a choice, or what was read out of a generated
     /// text; empty where nothing is known.
     pub answers: Vec<Option<String>>,
-    /// Values of the same answer under other readings, by the reading's name; empty where there are none.
-    pub readings: Vec<(String, f64)>,
 }
 
 /// A score without documents.

@@ -220,10 +220,7 @@ fn what_was_asked_otherwise_is_refused() {
     }
     write_04(folder.path(), &[written]);
     let error = read(folder.path(), &tasks, Some(&asked)).unwrap_err();
-    assert!(
-        error.contains("2 of 16 documents were not asked as arc_challenge is asked here"),
-        "{error}"
-    );
+    assert!(error.contains("2 of 16 documents were not asked as arc_challenge is asked here"), "{error}");
     assert!(error.ends_with("the first is document 2"), "{error}");
     // The same question with another right answer.
     let mut written = arc(&tasks);

@@ -35,11 +35,12 @@ fn code(text: &str) -> String {
 }
 
 /// From the vocabulary down to the edge: a room may know those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "vocabulary",
     "python",
     "builtin",
     "statistics",
+    "compare",
     "task",
     "dataset",
     "prompt",

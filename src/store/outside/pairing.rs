@@ -93,7 +93,7 @@ fn compared_task(
     }
     documents.sort_by_key(|document| document.doc_id);
     let metrics = metrics.into_iter().map(|(_, name)| {
-        let right_or_wrong = scorer.is_right_or_wrong(&name);
+        let right_or_wrong = scorer.means().any(|(_, known, decides)| known == name && decides);
         ComparedMetric { name, right_or_wrong }
     });
     let metrics: Vec<ComparedMetric> = metrics.collect();
@@ -114,6 +114,7 @@ fn compared_task(
         setup: shots.into_iter().collect(),
         available: outside.available.or(own.map(<[_]>::len)),
         metrics,
+        passed: None,
         documents,
     })
 }
