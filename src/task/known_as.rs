@@ -51,7 +51,7 @@ pub fn read_known_as(node: Node, constants: &Map<String, Value>) -> Result<Vec<K
     for node in list_of(node, "known_as")? {
         let mut entry = Fields::new(node, "an entry of known_as")?;
         let place = entry.place().clone();
-        let task = entry.required_text("task", "mmlu_anatomy")?;
+        let task = entry.required_text("task", "their_name")?;
         let task = match &columns {
             Some(columns) => Template::new(&task, &place, false)?.render(columns)?,
             None => task,

@@ -11,6 +11,8 @@ use assay::task::{Task, TaskIndex};
 use assay::vocabulary::{ComparedRun, DocumentRequests, Gold, Request};
 use serde_json::{Map, Value, json};
 
+use super::{assay, stderr, stdout};
+
 const DATE: &str = "2026-11-23T20-00-00.000000";
 
 fn tasks() -> Vec<Task> {
@@ -101,7 +103,7 @@ fn write_04(folder: &Path, tasks: &[Written]) -> PathBuf {
 fn arc(tasks: &[Task]) -> Written {
     let line = |document: &DocumentRequests| {
         let Gold::Index(gold) = document.gold else { panic!("no choice") };
-        let right = f64::from(u8::from(document.row % 3 == 0));
+        let right = f64::from(u8::from(document.row.is_multiple_of(3)));
         sample(document, &document.requests, json!(gold.to_string()), "none", json!({"acc": right}))
     };
     let mut lines: Vec<Value> = documents(tasks, "arc_challenge").iter().map(line).collect();
@@ -129,10 +131,11 @@ fn documents_are_found_by_what_was_asked_and_not_by_their_numbers() {
     let run = read(folder.path(), &tasks, Some(&asked)).unwrap();
     assert_eq!((run.name.as_str(), run.numerics["dtype"].as_str()), ("some/model", "float32"));
     let task = run.task("arc_challenge").unwrap();
-    assert_eq!((task.documents.len(), task.metrics.len(), task.setup["shots"].as_str()), (own.len(), 1, "5"));
+    assert_eq!((task.documents.len(), task.metrics.len()), (own.len(), 1));
+    assert_eq!(task.setup["shots"], "25");
     for (document, own) in task.documents.iter().zip(own) {
         assert_eq!((document.doc_id, document.row), (own.doc_id, Some(own.row)));
-        assert_eq!(document.values, [f64::from(u8::from(own.row % 3 == 0))]);
+        assert_eq!(document.values, [f64::from(u8::from(own.row.is_multiple_of(3)))]);
         assert_eq!(document.gold.as_ref(), Some(&own.gold));
     }
     // Other numbers for the same documents change nothing.
@@ -252,7 +255,8 @@ fn edit(path: &Path, change: &dyn Fn(String) -> String) {
 fn bad_files_of_0_4_are_named() {
     let tasks = tasks();
     let line = |text: &str, place: usize| text.lines().nth(place).unwrap().to_string();
-    let cases: [(&dyn Fn(&Path, &Path), &str); 11] = [
+    type Change<'a> = &'a dyn Fn(&Path, &Path);
+    let cases: [(Change<'_>, &str); 11] = [
         (
             &|_, samples| fs::remove_file(samples).unwrap(),
             "DIR/results_DATE.json: no samples of arc_challenge beside it",
@@ -351,7 +355,7 @@ fn lists_from_before_0_4_are_read() {
     let names = ["arc_challenge", "winogrande", "gsm8k", "hendrycksTest-anatomy"];
     let asked = asked(&tasks, &names);
     for name in names {
-        let list = Value::from(write_out(&asked[name], &|doc_id| doc_id % 2 == 0));
+        let list = Value::from(write_out(&asked[name], &|doc_id| doc_id.is_multiple_of(2)));
         fs::write(place.join(format!("{name}_write_out_info.json")), format!("{list:#}")).unwrap();
     }
     fs::write(place.join("other_write_out_info.json"), "[]").unwrap();
@@ -363,7 +367,7 @@ fn lists_from_before_0_4_are_read() {
         assert_eq!(task.documents.len(), asked[name].len());
         for (document, own) in task.documents.iter().zip(&asked[name]) {
             assert_eq!((document.doc_id, document.row), (own.doc_id, Some(own.row)), "{name}");
-            assert_eq!(document.values, [f64::from(u8::from(own.doc_id % 2 == 0))], "{name}");
+            assert_eq!(document.values, [f64::from(u8::from(own.doc_id.is_multiple_of(2)))], "{name}");
         }
     }
     // One of its files alone.
@@ -391,4 +395,125 @@ fn lists_from_before_0_4_are_read() {
         let error = read(&file, &tasks, Some(&asked)).unwrap_err().to_lowercase();
         assert!(error.contains(expected), "{error}\nexpected {expected}");
     }
+}
+
+fn evaluated(folder: &Path, out: &str, more: &[&str]) {
+    let mut command = assay(folder);
+    let output = command.args(["eval", "--output", out, "--no-cache"]).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+fn compared(folder: &Path, arguments: &[&str]) -> Value {
+    let output = assay(folder).arg("compare").args(arguments).args(["--format", "json"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = assay(folder).arg("compare").args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    stderr(&output)
+}
+
+#[test]
+fn a_run_of_ours_is_compared_with_one_of_theirs() {
+    let tasks = tasks();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    evaluated(place, "own", &["--tasks", "arc_challenge"]);
+    let own = fs::read_to_string(place.join("own/samples/arc_challenge.jsonl")).unwrap();
+    let right: std::collections::HashMap<u64, bool> = own
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line: Value| (line["row"].as_u64().unwrap(), line["acc"] == 1.0))
+        .collect();
+    write_04(&place.join("there"), &[arc(&tasks)]);
+    let found = compared(place, &["own", "there", "--common"]);
+    let row = &found["parents"][0]["tasks"][0];
+    let count = |ours: bool, theirs: bool| {
+        right.iter().filter(|(row, right)| **right == ours && row.is_multiple_of(3) == theirs).count()
+    };
+    assert_eq!((&row["metric"], row["n"].as_u64()), (&json!("acc"), Some(16)));
+    assert_eq!(
+        (row["won"].as_u64(), row["lost"].as_u64()),
+        (Some(count(true, false) as u64), Some(count(false, true) as u64))
+    );
+    assert_eq!(found["parents"][0]["name"], "some/model");
+
+    // Other shots are another test.
+    evaluated(place, "fewer", &["--tasks", "arc_challenge", "--num-fewshot", "3"]);
+    let said = refused(place, &["fewer", "there"]);
+    let expected = "16 of 16 documents were not asked as arc_challenge is asked here, the first is document 0\nhint: other shots";
+    assert!(said.contains(expected), "{said}");
+    // What our run was asked is not to be had any more.
+    let said = refused(place, &["own", "there", "--datasets", "gone"]);
+    assert!(
+        said.contains(
+            "error: own: what it was asked in arc_challenge cannot be built again: gone is not there"
+        ),
+        "{said}"
+    );
+    let said = refused(place, &["own", "nowhere.json"]);
+    assert!(said.contains("nowhere.json: no such run"), "{said}");
+}
+
+#[test]
+fn published_scores_are_compared_by_their_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    let [a, b] = ["24", "21"].map(|n| format!("published.csv:Gille/StrangeMerges_{n}-7B-slerp"));
+    let found = compared(place, &[&a, &b]);
+    let rows = found["parents"][0]["tasks"].as_array().unwrap();
+    let of = |name: &str| rows.iter().find(|row| row["task"] == name).unwrap();
+    for (name, n) in [("ARC", 1172), ("HellaSwag", 10_042), ("Winogrande", 1267), ("GSM8K", 1319)] {
+        assert_eq!((&of(name)["n"], &of(name)["paired"]), (&json!(n), &json!(false)));
+        assert!(of(name)["p"].is_number() && of(name)["won"].is_null(), "{name}");
+    }
+    // Pearson's chi-squared test of 910 and 938 of 1,319: scipy.stats.chi2_contingency([[910, 409], [938, 381]], correction=False)
+    // gives 0.234; the test here is told in the comparison's own tests.
+    assert!((of("GSM8K")["p"].as_f64().unwrap() - 0.234).abs() < 0.02);
+    for name in ["MMLU", "TruthfulQA"] {
+        assert!(of(name)["p"].is_null() && of(name)["difference"].is_number(), "{name}");
+    }
+    assert!(found["parents"][0]["average"]["p"].is_null());
+
+    fs::write(place.join("own.csv"), "Model,ARC,MMLU\nm,50.0,60\nm,1,2\nn,sixty,1\no,,\np,101,1\nq,NaN,1\n")
+        .unwrap();
+    for (model, expected) in [
+        ("own.csv:m", "own.csv:3: `m` stands at line 2 too"),
+        ("own.csv:n", "own.csv:4: `ARC` is `sixty`, expected percent"),
+        ("own.csv:o", "own.csv:5: no score, expected one of ARC,"),
+        ("own.csv:p", "own.csv:6: `ARC` is `101`, expected percent"),
+        ("own.csv:q", "own.csv:7: `ARC` is `NaN`, expected percent"),
+        ("own.csv:r", "own.csv: no model `r`"),
+        ("other.csv:r", "other.csv: cannot be read: there is no such file"),
+    ] {
+        let said = refused(place, &[&a, model]);
+        assert!(said.contains(&format!("error: {expected}")), "{said}");
+    }
+}
+
+#[test]
+fn the_cost_of_a_stop_is_told_for_each_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    for (out, views) in [("a", true), ("b", true), ("c", false)] {
+        let flag: &[&str] = if views { &["--gsm8k-views"] } else { &[] };
+        evaluated(place, out, &[&["--tasks", "gsm8k"], flag].concat());
+    }
+    let found = compared(place, &["a", "b"]);
+    let models = found["stops"]["gsm8k"]["models"].as_array().unwrap();
+    assert_eq!((models.len(), &found["stops"]["gsm8k"]["stops"]), (2, &json!([":"])));
+    for model in models {
+        let score = |metric: &str| model[metric].as_f64().unwrap();
+        assert_eq!(score("cost"), score("acc_no_colon") - score("acc"));
+        assert!(score("acc_flexible").is_finite());
+    }
+    let output = assay(place).args(["compare", "a", "b"]).output().unwrap();
+    assert!(stdout(&output).contains("gsm8k up to \":\" and beyond\n"), "{}", stdout(&output));
+    // A run without is compared as the leaderboard did, and has nothing to tell of the stop.
+    let found = compared(place, &["a", "c"]);
+    assert_eq!(found["parents"][0]["tasks"][0]["metric"], "acc");
+    assert_eq!(found["stops"]["gsm8k"]["models"].as_array().unwrap().len(), 1);
+    assert!(compared(place, &["c", "b"])["stops"]["gsm8k"]["models"][0]["name"].is_string());
 }

@@ -137,3 +137,54 @@ fn tasks_without_views_are_told() {
                     hint: choose a task whose file declares `views`, or leave --gsm8k-views out\n";
     assert!(said.ends_with(expected), "{said}");
 }
+
+#[test]
+fn flexible_extraction_is_the_harness_s() {
+    use assay::metric::Scorer;
+    use assay::task::{Task, TaskIndex};
+    use assay::vocabulary::{DocumentRequests, Gold, Response, View, Written};
+
+    let texts = [
+        "So it is 12 + 6 = 18.",
+        "#### 18",
+        "It costs $1,800.00",
+        "the answer is 18 dollars, not 3",
+        "no number",
+        "-18",
+        "about 1,018.",
+        "He has 5 . . and 18",
+        "x 18,",
+        "**18**",
+    ];
+    // lm_eval 0.4.13: RegexFilter(regex_pattern=r"(-?[$0-9.,]{2,})|(-?[0-9]+)", group_select=-1) and exact_match_fn(.., ignore_case=True,
+    // regexes_to_ignore=[",", r"\$", r"(?s).*#### ", r"\.$"]) over these texts, with "Answer #### " and the gold as the reference.
+    let expected = [
+        ("18", [1, 1, 0, 0, 0, 0, 0, 1, 1, 1]),
+        ("1800", [0; 10]),
+        ("1018", [0, 0, 0, 0, 0, 0, 1, 0, 0, 0]),
+        ("-18", [0, 0, 0, 0, 0, 1, 0, 0, 0, 0]),
+    ];
+    let index = TaskIndex::load(&[]).unwrap();
+    let tasks = index.select(&["gsm8k".to_string()]).unwrap().tasks;
+    let task: Task = tasks.into_iter().next().unwrap().with_views();
+    let scorer = Scorer::for_task(&task).unwrap();
+    for (gold, values) in expected {
+        let gold = Gold::Answer(gold.to_string());
+        let document = DocumentRequests {
+            task: "gsm8k".into(),
+            doc_id: 0,
+            row: 0,
+            gold: gold.clone(),
+            requests: Vec::new(),
+            choices: Vec::new(),
+            views: vec![View { choices: 0..0, gold: gold.clone() }; task.metrics.len()],
+        };
+        for (text, value) in texts.iter().zip(values) {
+            let beyond = Some(Written { text: text.to_string(), num_tokens: 9, near_ties: 0 });
+            let response = Response::Generation { text: String::new(), num_tokens: 1, near_ties: 0, beyond };
+            let measured = scorer.score(&document, &[response]).unwrap();
+            let flexible = measured.iter().find(|measured| measured.name == "acc_flexible").unwrap();
+            assert_eq!(flexible.value, f64::from(value), "{text:?}, gold {gold:?}");
+        }
+    }
+}

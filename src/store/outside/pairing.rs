@@ -215,8 +215,8 @@ fn identities(
                 outside.documents.len(),
                 task.name
             ),
-            "other shots, prompts or rows are another test: run both with the same (0.4 draws other shots than the leaderboard did; \
-             none are alike, as are MMLU's), or with one task file, which `assay eval --include` reads too",
+            "other shots, prompts or rows are another test: run both without shots (harnesses draw different ones), or ours with \
+             the other harness's task file, by --include",
         )),
     }
 }
