@@ -8,6 +8,7 @@
 
 pub mod builtin;
 pub mod cli;
+pub mod compare;
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;

@@ -10,6 +10,9 @@ use crate::engine::Speculation;
 use crate::model::{DeviceChoice, DtypeChoice};
 use crate::report::Format;
 
+/// The flag for other views of generated texts, by the name of the task that people know them of. What they are stands in task files.
+pub const VIEWS: &str = "gsm8k-views";
+
 /// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, about, max_term_width = 110)]
@@ -34,6 +37,8 @@ pub enum Command {
     Datasets(DatasetsArguments),
     /// Check a run against its record, or list what two runs do not have in common
     Verify(VerifyArguments),
+    /// Say whether a merge is better than its parents, by the documents that both answered
+    Compare(CompareArguments),
     /// Show or prune the answers kept across runs
     Cache(CacheArguments),
     /// Show published scores and the complete runs under results/
@@ -119,6 +124,11 @@ pub struct EvalArguments {
     /// known to pay: on the CPU, and while a draft is likely enough; on: every draft that is found
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub speculate: SpeculateArgument,
+    /// Let GSM8K's texts on past the ":" that the leaderboard cut them at, and score them in three ways: as the leaderboard did,
+    /// without that stop, and with flexible extraction. The score of the leaderboard's way stays the same; takes more tokens.
+    /// So for every task whose file declares `views`
+    #[arg(long = VIEWS)]
+    pub views: bool,
     /// Neither read nor write answers kept across runs, nor hashes of weight files
     #[arg(long)]
     pub no_cache: bool,
@@ -209,6 +219,56 @@ pub struct VerifyArguments {
     /// How to write the findings: a line each, or JSON
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: TableOrJson,
+}
+
+/// `assay compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Folder of the merge's run; or of another harness's, see the parents
+    pub merge: PathBuf,
+    /// Folders of the runs that it is compared with, each by itself: its parents. Also lm-evaluation-harness's results_*.json with
+    /// samples_*.jsonl beside it, its old *_write_out_info.json, or a folder of either; or published.csv:MODEL
+    #[arg(required = true, value_name = "PARENT")]
+    pub parents: Vec<PathBuf>,
+    /// How to write the comparison
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: CompareFormat,
+    /// Compare the documents that all the runs have, where some have more
+    #[arg(long)]
+    pub common: bool,
+    /// Go on where number format, device, kernels or code were not the same: rounding alone may then decide documents
+    #[arg(long)]
+    pub allow_other_numerics: bool,
+    /// List the documents that the merge and a parent do not both have right or both wrong
+    #[arg(long)]
+    pub flips: bool,
+    /// Exit with code 1 if a verdict, or the average's, is this
+    #[arg(long, value_name = "VERDICT")]
+    pub fail_on: Option<FailOn>,
+    /// Where random numbers begin: permutations and the bootstrap draw them
+    #[arg(long, value_name = "N", default_value = "1234")]
+    pub seed: u64,
+    /// For the prompts of --flips, and to find documents of other harnesses: where the datasets are now; where the run found them
+    /// without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Where task files of your own are now (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
+}
+
+/// `--format` of `assay compare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    Table,
+    Markdown,
+    Json,
+}
+
+/// `--fail-on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Worse,
 }
 
 /// `assay cache`.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::announce::Announcement;
-use super::arguments::EvalArguments;
+use super::arguments::{EvalArguments, VIEWS};
 use super::destination::{Destination, Settled};
 use super::failure::{self, Failure};
 use super::kept_answers::{KeptAnswers, cache_folder};
@@ -28,7 +28,7 @@ use crate::model::{LoadOptions, Model, weight_files};
 use crate::prompt::PromptOptions;
 use crate::report;
 use crate::store::{Answers, Keeper, RunRecord, SessionWork, rfc3339, run_identity};
-use crate::task::{Selection, Suite, TaskIndex};
+use crate::task::{Selection, Suite, Task, TaskIndex};
 use crate::vocabulary::Event;
 
 /// Scores a model and writes the run's folder.
@@ -135,7 +135,11 @@ impl Run<'_> {
         let limit = self.arguments.tasks.limit.map(|n| n as usize);
         let num_fewshot = self.arguments.tasks.num_fewshot.map(|n| n as usize);
         let options = PromptOptions { limit, num_fewshot };
-        let Selection { tasks, suite } = selection;
+        let Selection { mut tasks, suite } = selection;
+        let views = self.arguments.views;
+        if views {
+            tasks = with_views(tasks)?;
+        }
         let facts = model.facts();
         let room = room(self.arguments.kv_memory, facts);
         let limits = Limits {
@@ -152,7 +156,7 @@ impl Run<'_> {
         let digests: Vec<Digests> = prepared.par_iter().map(Digests::of).collect();
         let tasks: Vec<(&Prepared, &Digests)> = prepared.iter().zip(&digests).collect();
         let suite_name = suite.as_ref().map(|suite| suite.name.as_str());
-        let identity = run_identity(&model_record, &tasks, limit, num_fewshot, suite_name);
+        let identity = run_identity(&model_record, &tasks, limit, num_fewshot, views, suite_name);
         let names: Vec<Arc<str>> = prepared.iter().map(|task| task.task.name.clone()).collect();
         let digests: Vec<(Arc<str>, Digests)> = names.iter().cloned().zip(digests).collect();
         let Settled { folder, history, complete: known } =
@@ -214,6 +218,7 @@ impl Run<'_> {
             suite,
             limit,
             num_fewshot,
+            views,
             datasets: data.datasets.as_ref().map(|folder| folder.display().to_string()),
             include: data.include.iter().map(|folder| folder.display().to_string()).collect(),
             identity: &identity,
@@ -304,6 +309,17 @@ fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
         )
     })?;
     Ok(threads)
+}
+
+/// The tasks with what else their texts can be read for.
+fn with_views(tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
+    if tasks.iter().all(|task| task.views.is_none()) {
+        return Err(Failure::bad_input(
+            format!("--{VIEWS}: none of the chosen tasks has other views of its texts"),
+            format!("choose a task whose file declares `views`, or leave --{VIEWS} out"),
+        ));
+    }
+    Ok(tasks.into_iter().map(Task::with_views).collect())
 }
 
 /// A suite that the chosen tasks cover, at least in part.

@@ -3,6 +3,8 @@
 mod announce;
 mod arguments;
 mod cache;
+mod compare;
+mod compare_prompts;
 mod datasets;
 mod destination;
 mod eval;
@@ -12,6 +14,7 @@ mod leaderboard;
 mod memory;
 mod model_files;
 mod output;
+mod outside_runs;
 mod pins;
 mod plan;
 mod progress;
@@ -55,6 +58,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Tasks(arguments) => tasks::run(&arguments),
         Command::Datasets(arguments) => datasets::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Cache(arguments) => cache::run(&arguments),
         Command::Leaderboard(arguments) => leaderboard::run(&arguments),
     };

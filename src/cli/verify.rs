@@ -225,6 +225,7 @@ fn check_samples(
     for (name, record) in run.tasks() {
         let checked = task_of_config(&record["config"], &path).map_err(|error| error.to_string());
         let checked = checked.and_then(|task| {
+            let task = if run.has_views() { task.with_views() } else { task };
             let file = samples_file(name).display().to_string();
             let bytes = run.read(&file).map_err(|error| error.to_string())?;
             let text = String::from_utf8(bytes).map_err(|error| format!("{file}: {error}"))?;

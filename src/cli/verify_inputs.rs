@@ -81,6 +81,7 @@ pub fn check(
         };
         let count = |key: &str| run.get(&[key]).as_u64().map(|n| n as usize);
         let options = PromptOptions { limit: count("limit"), num_fewshot: count("num_fewshot") };
+        let task = if run.has_views() { task.with_views() } else { task };
         match prepare(task, store, &options, tokenizer) {
             Ok(mut prepared) => {
                 if let Some(config) = &config {

@@ -26,6 +26,7 @@ pub fn check(run: &RecordedRun, findings: &mut Findings) {
         "end_of_text": get(&["end_of_text"]),
         "limit": get(&["limit"]),
         "num_fewshot": get(&["num_fewshot"]),
+        "views": get(&["views"]),
     });
     // Of an identity only what it shares with the rest: a run that was cut short lacks tasks.
     let identity = run.get(&["identity"]);

@@ -1,10 +1,9 @@
 //! Greedy texts in the making.
 
-use std::sync::Arc;
-
 use super::draft::Draft;
 use crate::model::SegmentId;
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::vocabulary::{Response, Stops, Written};
 
 /// A text that is being generated.
 pub struct Decode {
@@ -23,7 +22,9 @@ pub struct Decode {
     /// Tokens of the prompt.
     prompt: usize,
     near_ties: usize,
-    until: Arc<[String]>,
+    until: Stops,
+    /// The text up to its first stop, once it came there.
+    stopped: Option<Written>,
     max_new_tokens: usize,
     finished: bool,
 }
@@ -42,14 +43,7 @@ pub enum Step {
     /// It goes on.
     Continues,
     /// It is finished.
-    Finished {
-        /// Cut before the first stop string.
-        text: String,
-        /// Tokens written.
-        num_tokens: usize,
-        /// Near-ties among them.
-        near_ties: usize,
-    },
+    Finished(Response),
 }
 
 impl Decode {
@@ -59,7 +53,7 @@ impl Decode {
         leaf: usize,
         id: SegmentId,
         prompt: Vec<u32>,
-        until: Arc<[String]>,
+        until: Stops,
         max_new_tokens: usize,
     ) -> Self {
         Self {
@@ -72,6 +66,7 @@ impl Decode {
             tokens: prompt,
             near_ties: 0,
             until,
+            stopped: None,
             max_new_tokens,
             finished: false,
         }
@@ -94,14 +89,25 @@ impl Decode {
         // What ends a text is no part of it, whether or not the tokenizer counts it as special.
         let written = &self.tokens[self.prompt..self.tokens.len() - usize::from(ended)];
         let text = tokenizer.decode(written)?;
-        let stop = first_stop(&text, &self.until);
-        if stop.is_none() && !ended && self.written() < self.max_new_tokens {
+        let last = ended || self.written() >= self.max_new_tokens;
+        // What was written up to the first stop is kept as it was then: whatever follows, it is what ends there otherwise.
+        if self.stopped.is_none() {
+            self.stopped = self.cut(&text, &self.until, last);
+        }
+        let beyond = self.until.beyond.as_ref().map(|stops| self.cut(&text, stops, last));
+        if self.stopped.is_none() || matches!(beyond, Some(None)) {
             self.accepted += usize::from(self.draft.tokens.get(self.accepted) == Some(&token));
             return Ok(Step::Continues);
         }
         self.finished = true;
-        let text = text[..stop.unwrap_or(text.len())].to_string();
-        Ok(Step::Finished { text, num_tokens: self.written(), near_ties: self.near_ties })
+        let Written { text, num_tokens, near_ties } = self.stopped.take().unwrap_or_default();
+        Ok(Step::Finished(Response::Generation { text, num_tokens, near_ties, beyond: beyond.flatten() }))
+    }
+
+    /// What is written, if it ends here: before the first of `stops`, or as it is where it is the `last` that is written.
+    fn cut(&self, text: &str, stops: &[String], last: bool) -> Option<Written> {
+        let end = first_stop(text, stops).or(last.then_some(text.len()))?;
+        Some(Written { text: text[..end].to_string(), num_tokens: self.written(), near_ties: self.near_ties })
     }
 
     /// Writes a token that nobody reads, as a plan does: the text goes on to its greatest length.

@@ -315,8 +315,6 @@ fn read_row(schedule: &Schedule<'_>, reader: &Reader, logits: &[f32], dtype: Dty
 fn finished(request: usize, step: Step) -> Option<Answer> {
     match step {
         Step::Continues => None,
-        Step::Finished { text, num_tokens, near_ties } => {
-            Some(Answer { request, response: Response::Generation { text, num_tokens, near_ties } })
-        }
+        Step::Finished(response) => Some(Answer { request, response }),
     }
 }

@@ -12,7 +12,7 @@ use super::sequence::Sequence;
 use super::tree::TokenTree;
 use crate::model::{ForwardError, Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
-use crate::vocabulary::Response;
+use crate::vocabulary::{Response, Stops};
 
 /// Rows of a pass, at most. Matrix products are at their best from some hundreds on; beyond, only memory grows.
 pub const ROWS_PER_PASS: usize = 1024;
@@ -292,7 +292,7 @@ impl<'r> Schedule<'r> {
         self.next_id += 1;
         let (until, max_new_tokens) = match self.requests[request] {
             TokenRequest::GenerateUntil { until, max_new_tokens, .. } => (until.clone(), *max_new_tokens),
-            TokenRequest::Loglikelihood { .. } => (Vec::new().into(), 0),
+            TokenRequest::Loglikelihood { .. } => (Stops::from(Vec::new()), 0),
         };
         let prompt = &self.sequences[request];
         Decode::new(request, leaf, id, prompt.slice(0, prompt.len()), until, max_new_tokens)

@@ -155,13 +155,12 @@ mod tests {
     use crate::tokenizer::TokenRequest;
     use proptest::prelude::*;
     use std::collections::HashSet;
-    use std::sync::Arc;
 
     fn request(context: Vec<u32>, continuation: Vec<u32>) -> TokenRequest {
         match continuation.is_empty() {
             true => TokenRequest::GenerateUntil {
                 context: context.into(),
-                until: Arc::new([]),
+                until: Vec::new().into(),
                 max_new_tokens: 4,
             },
             false => TokenRequest::Loglikelihood { context: context.into(), continuation },

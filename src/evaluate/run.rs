@@ -365,6 +365,7 @@ impl<'a> TaskProgress<'a> {
             asked: tokens.len(),
             outcomes,
             estimates,
+            passed: task.passed(),
             sample: requests.splits.iter().any(|(_, split)| split.is_sample()),
             truncated: self.prepared.truncated.clone(),
             file: task.fingerprint.clone(),

@@ -63,6 +63,11 @@ pub fn accuracy_by_bytes(scored: &Scored<'_>) -> (f64, Decision) {
     likeliest(scored, str::len)
 }
 
+/// The place of the choice that is likeliest per unit of `length`.
+pub fn likeliest_place(choices: &[String], loglikelihoods: &[f64], length: fn(&str) -> usize) -> usize {
+    argmax(choices.iter().zip(loglikelihoods).map(|(choice, ll)| ll / length(choice) as f64))
+}
+
 /// 1 if the choice likeliest per unit of `length` is right, and how narrowly it was taken.
 fn likeliest(scored: &Scored<'_>, length: fn(&str) -> usize) -> (f64, Decision) {
     // What the estimated rounding leaves possible for each choice: at least, as read, at most.

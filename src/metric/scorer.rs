@@ -10,7 +10,7 @@ use super::filter::{self, Filter};
 use super::text::ExactMatch;
 use crate::python::regex::PythonRegex;
 use crate::statistics;
-use crate::task::{Declared, MetricConfig, OutputType, Place, Task, Yaml, closest};
+use crate::task::{Declared, MetricConfig, OutputType, Place, Reads, Task, Yaml, closest};
 use crate::vocabulary::{Decision, DocumentRequests, Estimate, Gold, Measured, Response, View};
 
 /// Metrics cannot be bound or computed.
@@ -88,6 +88,8 @@ struct Bound {
     view: usize,
     /// Index of the filter chain.
     chain: usize,
+    /// Whether it reads a text beyond its stops.
+    beyond: bool,
 }
 
 /// Values documents of one task.
@@ -114,13 +116,26 @@ impl Scorer {
         let mut bound = Vec::new();
         for chain in 0..chains.len() {
             for (view, metric) in task.metrics.iter().enumerate() {
+                let beyond = match metric.reads {
+                    Reads::UpToStop => false,
+                    Reads::Beyond => true,
+                    Reads::BeyondBy(_) => continue,
+                };
                 let (function, aggregation) = bind(metric, task.output_type)?;
                 // With several chains 0.4's names tell them apart; one chain needs no mark.
                 let name = match names.len() {
                     0 | 1 => metric.name.clone(),
                     _ => format!("{},{}", metric.name, names[chain]),
                 };
-                bound.push(Bound { name, function, aggregation, view, chain });
+                bound.push(Bound { name, function, aggregation, view, chain, beyond });
+            }
+        }
+        for (view, metric) in task.metrics.iter().enumerate() {
+            if let Reads::BeyondBy(own) = &metric.reads {
+                let (function, aggregation) = bind(metric, task.output_type)?;
+                let (name, chain) = (metric.name.clone(), chains.len());
+                chains.push(own.steps.iter().map(read_filter).collect::<Result<Vec<_>, _>>()?);
+                bound.push(Bound { name, function, aggregation, view, chain, beyond: true });
             }
         }
         Ok(Self { task: task.name.clone(), bound, chains })
@@ -129,6 +144,55 @@ impl Scorer {
     /// The names of the values, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.bound.iter().map(|bound| bound.name.as_str())
+    }
+
+    /// The names of the values that are means over documents, with their places, and whether a document is either right or wrong.
+    pub fn means(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        let means = |bound: &Bound| bound.aggregation == Aggregation::Mean;
+        let decides = |function: &Function| !matches!(function, Function::TrueMass | Function::Loglikelihood);
+        let bound = self.bound.iter().enumerate().filter(move |(_, bound)| means(bound));
+        bound.map(move |(place, bound)| (place, bound.name.as_str(), decides(&bound.function)))
+    }
+
+    /// What the model answered, as each value sees it: a choice, or what the filters leave of a text; none where the value is no
+    /// decision.
+    pub fn answers(&self, document: &DocumentRequests, responses: &[Response]) -> Vec<Option<String>> {
+        self.bound.iter().map(|bound| self.answer(bound, document, responses)).collect()
+    }
+
+    fn answer(&self, bound: &Bound, document: &DocumentRequests, responses: &[Response]) -> Option<String> {
+        let view = document.views.get(bound.view)?;
+        match (&bound.function, responses.first()?) {
+            (Function::ExactMatch(_), Response::Generation { text, beyond, .. }) => {
+                let text = match bound.beyond {
+                    true => &beyond.as_ref()?.text,
+                    false => text,
+                };
+                let chain = &self.chains[bound.chain];
+                chain.iter().try_fold(text.clone(), |text, filter| filter.apply(&text).ok())
+            }
+            (Function::TargetIsGreedy, Response::Loglikelihood { is_greedy, .. }) => {
+                Some(if *is_greedy { "the target" } else { "another text" }.to_string())
+            }
+            (function, _) => {
+                let choices = document.choices.get(view.choices.clone())?;
+                let seen = responses.get(view.choices.clone())?.iter().map(|response| match response {
+                    Response::Loglikelihood { loglikelihood, .. } => Some(*loglikelihood),
+                    Response::Generation { .. } => None,
+                });
+                let place = choice::likeliest_place(
+                    choices,
+                    &seen.collect::<Option<Vec<f64>>>()?,
+                    match function {
+                        Function::Accuracy => |_| 1,
+                        Function::AccuracyByCharacters => |choice| choice.chars().count(),
+                        Function::AccuracyByBytes => str::len,
+                        _ => return None,
+                    },
+                );
+                choices.get(place).cloned()
+            }
+        }
     }
 
     /// The values of one document.
@@ -152,8 +216,7 @@ impl Scorer {
                 let view =
                     document.views.get(bound.view).ok_or_else(|| fault("a metric has no view".into()))?;
                 let chain = &self.chains[bound.chain];
-                let (value, decision) =
-                    measure(&bound.function, view, document, responses, chain).map_err(fault)?;
+                let (value, decision) = measure(bound, view, document, responses, chain).map_err(fault)?;
                 if value.is_nan() {
                     return Err(fault(format!("metric `{}` is not a number", bound.name)));
                 }
@@ -174,16 +237,21 @@ impl Scorer {
 
 /// A metric's value and, where it is a decision, how narrowly it was taken.
 fn measure(
-    function: &Function,
+    bound: &Bound,
     view: &View,
     document: &DocumentRequests,
     responses: &[Response],
     chain: &[Filter],
 ) -> Result<(f64, Option<Decision>), String> {
-    match function {
+    match &bound.function {
         Function::ExactMatch(matcher) => {
-            let Some(Response::Generation { text, near_ties, .. }) = responses.first() else {
+            let Some(Response::Generation { text, near_ties, beyond, .. }) = responses.first() else {
                 return Err("the response is no text".into());
+            };
+            let (text, near_ties) = match (bound.beyond, beyond) {
+                (false, _) => (text, near_ties),
+                (true, Some(beyond)) => (&beyond.text, &beyond.near_ties),
+                (true, None) => return Err("the text ends at its first stop".into()),
             };
             let mut answer = text.clone();
             for filter in chain {
@@ -197,7 +265,7 @@ fn measure(
             let decision = Decision { margin: None, near_tie: *near_ties > 0 };
             Ok((matcher.score(&answer, &right)?, Some(decision)))
         }
-        Function::TargetIsGreedy | Function::Loglikelihood => {
+        function @ (Function::TargetIsGreedy | Function::Loglikelihood) => {
             let Some(Response::Loglikelihood { loglikelihood, is_greedy, greedy_near_tie, .. }) =
                 responses.first()
             else {
@@ -211,7 +279,7 @@ fn measure(
                 }
             })
         }
-        _ => {
+        function => {
             let seen = responses.get(view.choices.clone()).ok_or("responses are missing")?;
             let choices = document.choices.get(view.choices.clone()).ok_or("choices are missing")?;
             let mut scored = Scored::new(choices, &view.gold);

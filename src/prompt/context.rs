@@ -12,7 +12,7 @@ use super::shots::{ShotPool, Shots};
 use super::{PromptError, columns, hint};
 use crate::python::{literal, literal::literal_eval, text};
 use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template, TemplateError};
-use crate::vocabulary::{DocumentRequests, Gold, Request, Row, View};
+use crate::vocabulary::{DocumentRequests, Gold, Request, Row, Stops, View};
 
 /// Builds the requests of a task's documents.
 pub struct Builder<'a> {
@@ -146,7 +146,8 @@ impl<'a> Builder<'a> {
                 let delimiter = &task.rendering.target_delimiter;
                 let context =
                     ask(&head, &self.question(&rendered.text, at)?, prefix.as_deref(), delimiter).into();
-                let until = task.generation.until.clone().into();
+                let mut until = Stops::from(task.generation.until.clone());
+                until.beyond = task.generation.beyond.clone().map(Into::into);
                 let max_new_tokens = task.generation.max_new_tokens;
                 (vec![Request::GenerateUntil { context, until, max_new_tokens }], &rendered.target)
             }

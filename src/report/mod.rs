@@ -1,9 +1,16 @@
 //! What people read: tables as text, Markdown, CSV and JSON.
 
+mod comparison;
+mod comparison_json;
+mod family;
+mod flips;
 mod leaderboard;
 mod run_summary;
+mod stops;
 mod table;
 
+pub use comparison::comparison;
+pub use comparison_json::comparison_json;
 pub use leaderboard::leaderboard;
 pub use run_summary::run_summary;
 pub use table::{Cell, Format, Table};

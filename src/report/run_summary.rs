@@ -1,7 +1,8 @@
 //! The table at the end of a run.
 
+use super::stops::shown_stops;
 use super::table::{Cell, Format, Table};
-use crate::vocabulary::{Estimate, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Estimate, Response, SuiteRecord, TaskRecord};
 
 /// The tasks' metrics, the suite's line below them, and what must be known to read them.
 pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord>) -> String {
@@ -17,11 +18,44 @@ pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord
             parts.push(format!("Not ranked, and without an average: {}.", suite.unranked.join("; ")));
         }
     }
+    parts.extend(tasks.iter().filter_map(passed_stops));
     parts.extend(near_ties(tasks));
     if tasks.iter().any(|task| task.sample) {
         parts.push("These are built-in samples, not the benchmarks: the numbers are not scores.".to_string());
     }
     parts.join("\n\n")
+}
+
+/// What the stops cost that texts were let on past; none where there is nothing to tell.
+fn passed_stops(task: &TaskRecord) -> Option<String> {
+    let passed = task.passed.as_ref()?;
+    let score = |metric: &str| {
+        let estimate = task.estimates.iter().find(|(name, _)| name == metric);
+        estimate.map(|(_, estimate)| 100.0 * estimate.value)
+    };
+    let up_to = score(&passed.up_to)?;
+    let went_on = |response: &Response| match response {
+        Response::Generation { num_tokens, beyond, .. } => {
+            beyond.as_ref().is_some_and(|beyond| beyond.num_tokens > *num_tokens)
+        }
+        Response::Loglikelihood { .. } => false,
+    };
+    let longer = task.outcomes.iter().filter(|outcome| outcome.responses.iter().any(went_on)).count();
+    let beyond = passed.beyond.iter().filter_map(|(metric, same)| {
+        let score = score(metric)?;
+        Some(match same {
+            true => format!("{metric} {score:.2}: the stop cost {:.2} points", score - up_to),
+            false => format!("{metric} {score:.2} ({:+.2})", score - up_to),
+        })
+    });
+    Some(format!(
+        "{} up to {}: {} {up_to:.2}. Beyond it: {}. {longer} of {} texts go on.",
+        task.task,
+        shown_stops(&passed.stops),
+        passed.up_to,
+        beyond.collect::<Vec<_>>().join("; "),
+        task.outcomes.len(),
+    ))
 }
 
 /// How many documents rounding alone could have decided otherwise; none where there is none.

@@ -26,6 +26,8 @@ pub enum Cell {
     Score(Option<f64>),
     /// A count, to the right.
     Count(u64),
+    /// A number as it is to be read, to the right.
+    Number(String),
 }
 
 impl Cell {
@@ -111,7 +113,7 @@ impl Table {
         let object = |row: &Vec<Cell>| -> Value {
             let cells = self.head.iter().zip(row).map(|(name, cell)| {
                 let value = match cell {
-                    Cell::Text(text) => Value::from(text.as_str()),
+                    Cell::Text(text) | Cell::Number(text) => Value::from(text.as_str()),
                     Cell::Score(score) => score.map_or(Value::Null, Value::from),
                     Cell::Count(count) => Value::from(*count),
                 };
@@ -134,5 +136,6 @@ fn shown(cell: &Cell) -> String {
         Cell::Score(Some(score)) => format!("{score:.2}"),
         Cell::Score(None) => "-".into(),
         Cell::Count(count) => count.to_string(),
+        Cell::Number(number) => number.clone(),
     }
 }

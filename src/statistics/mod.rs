@@ -1,5 +1,20 @@
-//! From values of documents to an estimate.
+//! From values of documents to an estimate, and from two models' values to what their difference says.
 
+mod bootstrap;
+mod distributions;
 mod estimate;
+mod holm;
+mod mcnemar;
+mod paired_interval;
+mod permutation;
+mod random;
+mod unpaired;
 
+pub use bootstrap::{Bootstrapped, Stratum, bootstrap};
 pub use estimate::{estimate, mean, standard_error};
+pub use holm::holm;
+pub use mcnemar::{detectable, mcnemar};
+pub use paired_interval::{RightOrWrong, detectable_mean, mean_interval, right_or_wrong_interval};
+pub use permutation::sign_flips;
+pub use random::Random;
+pub use unpaired::{Count, two_shares, two_shares_detectable, two_shares_interval};

@@ -45,6 +45,7 @@ pub fn run_identity(
     tasks: &[(&Prepared, &Digests)],
     limit: Option<usize>,
     num_fewshot: Option<usize>,
+    views: bool,
     suite: Option<&str>,
 ) -> Value {
     let task = |(prepared, digests): &(&Prepared, &Digests)| {
@@ -68,6 +69,7 @@ pub fn run_identity(
         "end_of_text": model.end_of_text,
         "limit": limit,
         "num_fewshot": num_fewshot,
+        "views": views,
         "suite": suite,
         "tasks": tasks.iter().map(task).collect::<Vec<_>>(),
     })

@@ -1,12 +1,15 @@
 //! Runs on disk: writing one so that nothing is lost, and reading those of the past; answers kept across runs.
 
 mod cache_files;
+mod compared_folder;
 mod differences;
 mod file_hashes;
 mod identity;
 mod journal;
 mod keeper;
+mod outside;
 mod past;
+mod published_row;
 mod recheck;
 mod record_file;
 mod recorded_run;
@@ -16,12 +19,17 @@ mod samples;
 mod shape;
 
 pub use cache_files::{CachedModel, Pruned, cached_models, prune};
+pub use compared_folder::{ComparedError, Detail, compared_folder};
 pub use differences::{Difference, differences, shown};
 pub use file_hashes::{FileHashes, Stamp};
 pub use identity::{NUMERICS, model_identity, run_identity};
 pub use journal::{Asked, History, JOURNAL, Journal, JournalError, Session, SessionWork};
 pub use keeper::{Keeper, Keys};
+pub use outside::{
+    AskedOf, OutsideError, OutsideRun, OutsideTask, compared_outside, is_outside, read_outside,
+};
 pub use past::{Line, PastError, past_runs, published};
+pub use published_row::{published_run, published_spec};
 pub use recheck::{Rechecked, recheck, recheck_suite, unlike_journal};
 pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};

@@ -72,6 +72,11 @@ impl RecordedRun {
         self.get(keys).as_str()
     }
 
+    /// Whether its texts were let on past stops; runs from before that was possible do not say.
+    pub fn has_views(&self) -> bool {
+        self.get(&["views"]) == true
+    }
+
     /// Tasks with their records.
     pub fn tasks(&self) -> impl Iterator<Item = (&str, &Value)> {
         let tasks = self.run.get("tasks").and_then(Value::as_object);

@@ -39,6 +39,13 @@ impl Key {
                 hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
             }
             hasher.update(end.to_string().as_bytes());
+            // A text that goes on past its stops is another answer. What has no such end keeps the key that it always had.
+            if let Some(beyond) = &until.beyond {
+                hasher.update(b"beyond");
+                for text in beyond.iter() {
+                    hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+                }
+            }
         }
         let mut key = [0; 16];
         key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
@@ -293,6 +300,7 @@ fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::vocabulary::Stops;
     use serde_json::json;
     use std::sync::Arc;
 
@@ -351,7 +359,10 @@ pub(super) mod tests {
     #[test]
     fn keys_tell_apart_all_that_a_text_depends_on() {
         let text = |context: &[u32], until: &[&str], max_new_tokens: usize, end: &[u8]| {
-            let until: Arc<[String]> = until.iter().map(|s| s.to_string()).collect();
+            // What stands behind a bar is read beyond it.
+            let mut halves = until.split(|stop| *stop == "|").map(|half| half.iter().map(|s| s.to_string()));
+            let mut until = Stops::from(halves.next().into_iter().flatten().collect::<Vec<String>>());
+            until.beyond = halves.next().map(|half| half.collect());
             let context = Arc::from(context);
             Key::of(&TokenRequest::GenerateUntil { context, until, max_new_tokens }, &Fingerprint::of(end))
         };
@@ -362,6 +373,9 @@ pub(super) mod tests {
         let keys = [
             text(&[1, 2], &["a", "b"], 5, b"a"),
             text(&[1, 2], &["ab"], 5, b"a"),
+            text(&[1, 2], &["a", "b", "|"], 5, b"a"),
+            text(&[1, 2], &["a", "b", "|", "b"], 5, b"a"),
+            text(&[1, 2], &["a", "b", "|", "a"], 5, b"a"),
             text(&[1, 2], &["a", "b"], 6, b"a"),
             text(&[1, 2], &["a", "b"], 5, b"b"),
             text(&[1], &["a", "b"], 5, b"a"),

@@ -58,6 +58,8 @@ pub struct RunRecord<'a> {
     pub limit: Option<usize>,
     /// `--num-fewshot`.
     pub num_fewshot: Option<usize>,
+    /// Whether texts were let on past stops, for the tasks' other views of them.
+    pub views: bool,
     /// Folders of the user's own that were read: of datasets, and of task files.
     pub datasets: Option<String>,
     /// See `datasets`.
@@ -215,6 +217,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "threads": run.threads,
         "limit": run.limit,
         "num_fewshot": run.num_fewshot,
+        "views": run.views,
         "datasets_folder": run.datasets,
         "include": run.include,
         "tasks": run.tasks.iter().map(|task| (task.task.to_string(), task_json(task, run))).collect::<Map<_, _>>(),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, SchemaError, template_of, text_of, wrong};
+use super::known_as::read_known_as;
 use super::schema::{
     Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
-    Rendering, Sampler, Splits, Target, Task,
+    Reads, Rendering, Sampler, Splits, Target, Task,
 };
 use super::template::Template;
+use super::views::read_views;
 use super::yaml::{Node, Yaml, parse};
 use crate::vocabulary::Fingerprint;
 
@@ -89,6 +91,9 @@ pub fn read_task(
         read_fewshot(&mut fields, &rendering, gen_prefix.as_ref(), splits.fewshot.clone())?;
     let splits = Splits { fewshot: fewshot_split, ..splits };
     let generation = read_generation(&mut fields, &rendering)?;
+    let metrics = read_metrics(&mut fields, output_type)?;
+    let views = fields.take("views").map(|node| read_views(node, &generation.until, &metrics)).transpose()?;
+    let known_as = fields.take("known_as").map(|node| read_known_as(node, &constants)).transpose()?;
     let version = match fields.take("metadata") {
         Some(node) => node.to_json().get("version").cloned().unwrap_or(Value::Null),
         None => Value::Null,
@@ -109,7 +114,9 @@ pub fn read_task(
         random: read_random(&mut fields)?,
         generation,
         filters: read_filters(&mut fields)?,
-        metrics: read_metrics(&mut fields, output_type)?,
+        metrics,
+        views,
+        known_as: known_as.unwrap_or_default(),
         rendering,
         version,
         fingerprint,
@@ -311,7 +318,8 @@ fn read_fewshot(
 }
 
 fn read_generation(fields: &mut Fields, rendering: &Rendering) -> Result<Generation, SchemaError> {
-    let mut generation = Generation { until: vec![rendering.fewshot_delimiter.clone()], max_new_tokens: 256 };
+    let until = vec![rendering.fewshot_delimiter.clone()];
+    let mut generation = Generation { until, beyond: None, max_new_tokens: 256 };
     let Some(node) = fields.take("generation_kwargs") else { return Ok(generation) };
     let mut kwargs = Fields::new(node, "generation_kwargs")?;
     if let Some(until) = kwargs.texts("until")? {
@@ -369,7 +377,7 @@ fn read_random(fields: &mut Fields) -> Result<RandomOrder, SchemaError> {
     Ok(order)
 }
 
-fn list_of(node: Node, key: &str) -> Result<Vec<Node>, SchemaError> {
+pub(super) fn list_of(node: Node, key: &str) -> Result<Vec<Node>, SchemaError> {
     match node.yaml {
         Yaml::List(items) => Ok(items),
         _ => Err(wrong(&node, key, "a list")),
@@ -395,16 +403,17 @@ fn read_filters(fields: &mut Fields) -> Result<Vec<FilterChain>, SchemaError> {
     for node in list_of(node, "filter_list")? {
         let mut chain = Fields::new(node, "an entry of filter_list")?;
         let name = chain.required_text("name", "strict-match")?;
-        let mut steps = Vec::new();
-        if let Some(node) = chain.take("filter") {
-            for step in list_of(node, "filter")? {
-                steps.push(read_declared(Fields::new(step, "a filter")?, "function")?);
-            }
-        }
+        let steps = chain.take("filter").map(read_steps).transpose()?.unwrap_or_default();
         chain.finish()?;
         chains.push(FilterChain { name, steps });
     }
     Ok(chains)
+}
+
+/// The steps of a chain of filters.
+pub(super) fn read_steps(node: Node) -> Result<Vec<Declared>, SchemaError> {
+    let steps = list_of(node, "filter")?;
+    steps.into_iter().map(|step| read_declared(Fields::new(step, "a filter")?, "function")).collect()
 }
 
 fn more_is_better(metric: &str) -> bool {
@@ -427,24 +436,27 @@ fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricCon
             higher_is_better: more_is_better(name),
             choices: None,
             gold: None,
+            reads: Reads::UpToStop,
         };
         return Ok(names.iter().map(plain).collect());
     };
-    let mut metrics = Vec::new();
-    for node in list_of(node, "metric_list")? {
-        let mut entry = Fields::new(node, "an entry of metric_list")?;
-        let aggregation = entry.text("aggregation")?;
-        let higher_is_better = entry.flag("higher_is_better")?;
-        let choices = entry.template("choices")?;
-        let gold = entry.template("gold")?;
-        let name = entry.text("name")?;
-        // Of groups; some files have it here too, where it says nothing.
-        entry.ignore("weight_by_size");
-        entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
-        let metric = read_declared(entry, "metric")?;
-        let name = name.unwrap_or_else(|| metric.function.clone());
-        let higher_is_better = higher_is_better.unwrap_or_else(|| more_is_better(&metric.function));
-        metrics.push(MetricConfig { metric, name, aggregation, higher_is_better, choices, gold });
-    }
-    Ok(metrics)
+    let entries = list_of(node, "metric_list")?.into_iter();
+    entries.map(|node| read_metric(Fields::new(node, "an entry of metric_list")?)).collect()
+}
+
+/// An entry of a list of metrics.
+pub(super) fn read_metric(mut entry: Fields) -> Result<MetricConfig, SchemaError> {
+    let aggregation = entry.text("aggregation")?;
+    let higher_is_better = entry.flag("higher_is_better")?;
+    let choices = entry.template("choices")?;
+    let gold = entry.template("gold")?;
+    let name = entry.text("name")?;
+    // Of groups; some files have it here too, where it says nothing.
+    entry.ignore("weight_by_size");
+    entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
+    let metric = read_declared(entry, "metric")?;
+    let name = name.unwrap_or_else(|| metric.function.clone());
+    let higher_is_better = higher_is_better.unwrap_or_else(|| more_is_better(&metric.function));
+    let reads = Reads::UpToStop;
+    Ok(MetricConfig { metric, name, aggregation, higher_is_better, choices, gold, reads })
 }

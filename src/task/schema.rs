@@ -1,14 +1,16 @@
 //! A task: which documents, which prompts, which metrics.
 //!
 //! Keys and meanings follow lm-evaluation-harness 0.4's task YAML. `assay`'s own keys are `random`, `doc_to_gold`,
-//! `for_each`, and `name`, `choices` and `gold` of a metric; the README documents them.
+//! `for_each`, `views`, `known_as`, and `name`, `choices` and `gold` of a metric; the README documents them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::known_as::KnownAs;
 use super::template::Template;
+use super::views::Views;
 use super::yaml::{Node, Place};
 use crate::vocabulary::Fingerprint;
 
@@ -109,6 +111,8 @@ pub struct Fewshot {
 pub struct Generation {
     /// The text ends before the first of these.
     pub until: Vec<String>,
+    /// Where given, the model writes on to the first of these, and what it wrote is read beyond `until` too.
+    pub beyond: Option<Vec<String>>,
     /// At most this many tokens.
     pub max_new_tokens: usize,
 }
@@ -142,6 +146,17 @@ pub struct FilterChain {
     pub steps: Vec<Declared>,
 }
 
+/// What of a generated text a metric reads.
+#[derive(Debug, Clone)]
+pub enum Reads {
+    /// Up to its first stop, by the task's filters.
+    UpToStop,
+    /// Beyond it, by the task's filters.
+    Beyond,
+    /// Beyond it, by filters of the metric's own.
+    BeyondBy(FilterChain),
+}
+
 /// A metric as declared.
 #[derive(Debug, Clone)]
 pub struct MetricConfig {
@@ -157,6 +172,8 @@ pub struct MetricConfig {
     pub choices: Option<Template>,
     /// What is right for this metric; the document's gold where missing.
     pub gold: Option<Template>,
+    /// What of a generated text it reads.
+    pub reads: Reads,
 }
 
 /// A task, ready to build requests.
@@ -196,6 +213,10 @@ pub struct Task {
     pub filters: Vec<FilterChain>,
     /// Metrics, in order; those of the output type where none are declared.
     pub metrics: Vec<MetricConfig>,
+    /// What else its texts can be read for; taken out by [`Task::with_views`].
+    pub views: Option<Views>,
+    /// What other harnesses call it, where that is not its own name.
+    pub known_as: Vec<KnownAs>,
     /// `metadata.version`.
     pub version: Value,
     /// Hash over the file and all it includes.

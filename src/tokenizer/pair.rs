@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::words::WordEncoder;
 use super::{Tokenizer, TokenizerError};
 use crate::python::text;
-use crate::vocabulary::{DocumentRequests, Request};
+use crate::vocabulary::{DocumentRequests, Request, Stops};
 
 /// A request in tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,7 @@ pub enum TokenRequest {
         /// What the model reads.
         context: Arc<[u32]>,
         /// Stop strings.
-        until: Arc<[String]>,
+        until: Stops,
         /// Length.
         max_new_tokens: usize,
     },

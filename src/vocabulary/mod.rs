@@ -1,5 +1,6 @@
 //! The words that every room speaks: plain data, no I/O, nothing of ours imported.
 
+mod compared_run;
 mod document;
 mod estimate;
 mod event;
@@ -9,11 +10,12 @@ mod request;
 mod response;
 mod run_record;
 
+pub use compared_run::{ColumnScore, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask};
 pub use document::{Document, Row};
 pub use estimate::Estimate;
 pub use event::Event;
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use outcome::{Decision, Gold, Measured, Outcome};
-pub use request::{DocumentRequests, Request, View};
-pub use response::Response;
-pub use run_record::{Pin, SplitRecord, SuiteRecord, TaskRecord, Truncation};
+pub use request::{DocumentRequests, Request, Stops, View};
+pub use response::{Response, Written};
+pub use run_record::{PassedStops, Pin, SplitRecord, SuiteRecord, TaskRecord, Truncation};

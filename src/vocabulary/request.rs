@@ -1,6 +1,6 @@
 //! What a task asks of a model.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::outcome::Gold;
@@ -11,7 +11,29 @@ pub enum Request {
     /// The log-probability of `continuation` after `context`.
     Loglikelihood { context: Arc<str>, continuation: String },
     /// Greedy text after `context`, cut before the first of `until`, of at most `max_new_tokens` tokens.
-    GenerateUntil { context: Arc<str>, until: Arc<[String]>, max_new_tokens: usize },
+    GenerateUntil { context: Arc<str>, until: Stops, max_new_tokens: usize },
+}
+
+/// Before what a generated text is cut: the first of these strings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stops {
+    until: Arc<[String]>,
+    /// Where given, the model writes on past `until` and up to the first of these, and both texts are kept.
+    pub beyond: Option<Arc<[String]>>,
+}
+
+impl<T: Into<Arc<[String]>>> From<T> for Stops {
+    fn from(until: T) -> Self {
+        Self { until: until.into(), beyond: None }
+    }
+}
+
+impl Deref for Stops {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.until
+    }
 }
 
 impl Request {

@@ -31,7 +31,21 @@ pub enum Response {
         /// Those of them that could have been others before the logits were rounded to the model's number format.
         #[serde(default)]
         near_ties: usize,
+        /// The same text as it went on, where the request asked for that; what stands above is as if it had not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beyond: Option<Written>,
     },
+}
+
+/// A text that a model wrote.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// Cut before the first stop string.
+    pub text: String,
+    /// Tokens that the model wrote, a stop string's among them.
+    pub num_tokens: usize,
+    /// See [`Response::Generation`].
+    pub near_ties: usize,
 }
 
 #[cfg(test)]

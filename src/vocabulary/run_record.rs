@@ -32,6 +32,8 @@ pub struct TaskRecord {
     pub outcomes: Vec<Outcome>,
     /// Each metric over the finished documents.
     pub estimates: Vec<(String, Estimate)>,
+    /// What its texts were read for beyond their stops, where they were let on.
+    pub passed: Option<PassedStops>,
     /// Whether the rows are built-in samples.
     pub sample: bool,
     /// Requests cut to the model's context.
@@ -40,6 +42,17 @@ pub struct TaskRecord {
     pub file: Fingerprint,
     /// The splits it was made of.
     pub splits: Vec<SplitRecord>,
+}
+
+/// Stops that generated texts were let on past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PassedStops {
+    /// The stops.
+    pub stops: Vec<String>,
+    /// The metric that reads a text up to them.
+    pub up_to: String,
+    /// The metrics that read it beyond them, and whether they do it in the same way.
+    pub beyond: Vec<(String, bool)>,
 }
 
 /// A split that was read.

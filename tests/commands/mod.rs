@@ -3,6 +3,7 @@
 mod answers_kept;
 mod bad_input;
 mod damaged_files;
+mod elsewhere;
 mod eval;
 mod faults;
 mod kills;
@@ -11,6 +12,7 @@ mod pins;
 mod same_samples;
 mod tables;
 mod verify;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

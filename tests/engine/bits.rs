@@ -109,7 +109,7 @@ fn request(vocabulary: u32) -> impl Strategy<Value = TokenRequest> {
             let context: Arc<[u32]> = [prefix, own].concat().into();
             match continuation.is_empty() {
                 true => {
-                    let until = Arc::new(["\n\n".to_string()]);
+                    let until = vec!["\n\n".to_string()].into();
                     TokenRequest::GenerateUntil { context, until, max_new_tokens }
                 }
                 false => TokenRequest::Loglikelihood { context, continuation },
@@ -167,7 +167,7 @@ fn drafts_of_a_model_change_no_bit_and_are_written() {
         let requests: Vec<TokenRequest> = (0..6u32)
             .map(|i| TokenRequest::GenerateUntil {
                 context: (0..40).map(|k| (k % (5 + i) * 37 + i) % vocabulary).collect(),
-                until: Arc::new([]),
+                until: Vec::new().into(),
                 max_new_tokens: 60 + 7 * i as usize,
             })
             .collect();

@@ -31,7 +31,14 @@ fn any_request() -> impl Strategy<Value = TokenRequest> {
     // Stop strings of one token, of several, and none that occurs.
     let stops =
         prop_oneof![Just(vec!["e"]), Just(vec!["no such text"]), Just(vec!["th", " a"]), Just(vec![])];
-    let repeating = (1usize..40, stops, 0u32..6).prop_map(|(most, until, seed)| text(most, &until, seed));
+    // Some go on past all stops but the last.
+    let repeating = (1usize..40, stops, 0u32..6, any::<bool>()).prop_map(|(most, until, seed, beyond)| {
+        let mut request = text(most, &until, seed);
+        if let TokenRequest::GenerateUntil { until, .. } = &mut request {
+            until.beyond = beyond.then(|| until.iter().skip(1).cloned().collect());
+        }
+        request
+    });
     prop_oneof![2 => repeating, 1 => request()]
 }
 
@@ -102,7 +109,7 @@ fn a_text_ends_within_a_draft_where_it_ends_without() {
                 let request = match text(most, &[], seed) {
                     TokenRequest::GenerateUntil { context, .. } => TokenRequest::GenerateUntil {
                         context,
-                        until: Arc::new([format!("{}{stop}", &written[..start]), "no such text".into()]),
+                        until: vec![format!("{}{stop}", &written[..start]), "no such text".into()].into(),
                         max_new_tokens: most,
                     },
                     scored => scored,

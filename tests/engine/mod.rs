@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
 use assay::engine::{
     Engine, EngineError, Forward, Heard, Speculation, Work, half_ulp, log_softmax, walk_through,
 };
 use assay::model::{Dtype, ForwardError, Row, Segment, SegmentId};
 use assay::tokenizer::{TokenRequest, Tokenizer};
-use assay::vocabulary::Response;
+use assay::vocabulary::{Response, Stops, Written};
 use proptest::prelude::*;
 
 const VOCABULARY: u32 = 300;
@@ -216,6 +215,19 @@ fn alone_by(sees: usize, request: &TokenRequest, tokenizer: &Tokenizer) -> Respo
                         text: written[..end].to_string(),
                         num_tokens: text.len() - prompt,
                         near_ties,
+                        // What goes on past its stops is two texts, as if each had been asked for alone.
+                        beyond: until.beyond.as_ref().map(|stops| {
+                            let mut wider = request.clone();
+                            if let TokenRequest::GenerateUntil { until, .. } = &mut wider {
+                                *until = stops.clone().into();
+                            }
+                            match alone_by(sees, &wider, tokenizer) {
+                                Response::Generation { text, num_tokens, near_ties, .. } => {
+                                    Written { text, num_tokens, near_ties }
+                                }
+                                _ => unreachable!("a text"),
+                            }
+                        }),
                     };
                 }
             }
@@ -239,7 +251,7 @@ fn request() -> impl Strategy<Value = TokenRequest> {
         .is_empty()
     {
         true => {
-            let until = Arc::new(["e".to_string(), "Question".to_string()]);
+            let until = vec!["e".to_string(), "Question".to_string()].into();
             TokenRequest::GenerateUntil { context: context.into(), until, max_new_tokens }
         }
         false => TokenRequest::Loglikelihood { context: context.into(), continuation },
@@ -306,7 +318,7 @@ fn requests_that_cannot_be_fed_are_named() {
 
 #[test]
 fn equal_prompts_wait_for_room() {
-    let until: Arc<[String]> = Arc::new(["no such text".to_string()]);
+    let until: Stops = vec!["no such text".to_string()].into();
     let prompt = |length: u32| TokenRequest::GenerateUntil {
         context: (20..20 + length).collect(),
         until: until.clone(),

@@ -30,7 +30,9 @@ fn metrics_and_standard_errors_are_the_references() {
     for line in gunzip(&scores).lines() {
         let golden: Value = serde_json::from_str(line).unwrap();
         let response = match golden["text"].as_str() {
-            Some(text) => Response::Generation { text: text.to_string(), num_tokens: 0, near_ties: 0 },
+            Some(text) => {
+                Response::Generation { text: text.to_string(), num_tokens: 0, near_ties: 0, beyond: None }
+            }
             None => Response::Loglikelihood {
                 loglikelihood: golden["ll"].as_f64().unwrap(),
                 is_greedy: golden["greedy"].as_bool().unwrap(),

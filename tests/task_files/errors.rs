@@ -209,3 +209,33 @@ fn what_the_harness_does_and_assay_does_not() {
         ),
     ]);
 }
+
+#[test]
+fn views_of_texts() {
+    let task = |views: &str| {
+        format!(
+            "task: t\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: d.jsonl}}}}\ntest_split: test\n\
+             doc_to_text: \"{{{{q}}}}\"\ndoc_to_target: a\ngeneration_kwargs: {{until: [a, b]}}\nviews: {views}\n"
+        )
+    };
+    for (views, expected) in [
+        (
+            "{until: [c], metric_list: []}",
+            "error: ./t.yaml:8:16: `until` is a list, expected some of the stops in `generation_kwargs.until`\n",
+        ),
+        (
+            "{until: [a, b], metric_list: []}",
+            "error: ./t.yaml:8:16: `until` is a list, expected some of the stops in `generation_kwargs.until`\n",
+        ),
+        ("{until: a}", "error: ./t.yaml:8:8: views has no `metric_list`\n"),
+        ("{metric_list: []}", "error: ./t.yaml:8:8: views has no `until`\n"),
+        (
+            "{until: a, metric_list: [{metric: exact_match}]}",
+            "error: ./t.yaml:8:33: `metric_list` is a mapping, expected a `name` that no other metric of the task has\n",
+        ),
+        ("{until: a, stop: b, metric_list: []}", "error: ./t.yaml:8:19: unknown key `stop` in views\n"),
+    ] {
+        let said = complaint(&task(views));
+        assert!(said.starts_with(expected), "{views}: {said}");
+    }
+}

@@ -70,7 +70,7 @@ fn rounds(document: &DocumentRequests) -> Vec<Vec<Response>> {
         Request::GenerateUntil { .. } => (0..TEXTS.len())
             .map(|shift| {
                 let text = TEXTS[(doc_id + shift) % TEXTS.len()].to_string();
-                vec![Response::Generation { text, num_tokens: 1, near_ties: 0 }]
+                vec![Response::Generation { text, num_tokens: 1, near_ties: 0, beyond: None }]
             })
             .collect(),
     }

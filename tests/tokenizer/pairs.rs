@@ -15,7 +15,8 @@ fn document(context: &str, continuations: &[String]) -> DocumentRequests {
     let context: Arc<str> = context.into();
     let request =
         |text: &String| Request::Loglikelihood { context: context.clone(), continuation: text.clone() };
-    let text = Request::GenerateUntil { context: context.clone(), until: [].into(), max_new_tokens: 1 };
+    let text =
+        Request::GenerateUntil { context: context.clone(), until: Vec::new().into(), max_new_tokens: 1 };
     DocumentRequests {
         task: "t".into(),
         doc_id: 0,

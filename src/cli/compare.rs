@@ -1,0 +1,107 @@
+//! `assay compare`: whether a merge is better than its parents.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::arguments::{CompareArguments, CompareFormat, FailOn};
+use super::compare_prompts;
+use super::failure::{self, Failure};
+use super::output::{say, write_stdout};
+use super::outside_runs::read_runs;
+use crate::compare::{Allowances, Comparison, SuiteColumn, Verdict, compare};
+use crate::report::{self, Format};
+use crate::store::{Detail, RecordedRun, compared_folder};
+use crate::task::TaskIndex;
+use crate::vocabulary::ComparedRun;
+
+/// More parents than any merge has.
+const MOST_PARENTS: usize = 16;
+
+/// Prints the comparison.
+pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
+    let folders: Vec<&Path> =
+        [&arguments.merge].into_iter().chain(&arguments.parents).map(PathBuf::as_path).collect();
+    if arguments.parents.len() > MOST_PARENTS {
+        let found = arguments.parents.len();
+        return Err(Failure::bad_input(
+            format!("{found} parents, expected at most {MOST_PARENTS}"),
+            "compare the merge with some of them at a time",
+        ));
+    }
+    check_distinct(&folders)?;
+    let detail = if arguments.flips { Detail::Answers } else { Detail::Scores };
+    let index = TaskIndex::load(&arguments.include)?;
+    let own = |folder: &Path| Ok(compared_folder(folder, detail)?);
+    let mut runs = read_runs(&folders, &index, arguments.datasets.as_deref(), &own)?;
+    name_apart(&mut runs);
+    let suite = suite_of(&index, folders[0])?;
+    let allowances = Allowances { common: arguments.common, other_numerics: arguments.allow_other_numerics };
+    let mut comparison = compare(&runs, &suite, allowances, arguments.seed)?;
+    if arguments.flips {
+        for (source, why) in compare_prompts::fill(arguments, folders[0], &index, &mut comparison.flips) {
+            comparison.notes.push(format!("{source}: no prompts: {why}"));
+        }
+    }
+    for note in &comparison.notes {
+        say!("note: {note}");
+    }
+    write_stdout(&match arguments.format {
+        CompareFormat::Json => format!("{:#}\n", report::comparison_json(&comparison, arguments.flips)),
+        CompareFormat::Table => report::comparison(&comparison, arguments.flips, Format::Table),
+        CompareFormat::Markdown => report::comparison(&comparison, arguments.flips, Format::Markdown),
+    })?;
+    let fails = arguments.fail_on == Some(FailOn::Worse) && is_worse(&comparison);
+    Ok(if fails { ExitCode::from(failure::NO) } else { ExitCode::SUCCESS })
+}
+
+fn is_worse(comparison: &Comparison) -> bool {
+    let rows = comparison.parents.iter().flat_map(|parent| parent.rows.iter().chain(&parent.average));
+    rows.into_iter().any(|row| row.verdict == Some(Verdict::Worse))
+}
+
+/// A run beside itself has no differences, which would look like a result.
+fn check_distinct(folders: &[&Path]) -> Result<(), Failure> {
+    let mut seen: Vec<(PathBuf, Option<String>)> = Vec::new();
+    for folder in folders {
+        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        let seal = RecordedRun::open(folder).ok().and_then(|run| run.text(&["seal"]).map(str::to_string));
+        let before =
+            seen.iter().position(|(path, known)| *path == place || (known.is_some() && *known == seal));
+        if let Some(before) = before {
+            return Err(Failure::bad_input(
+                format!("{} and {} are the same run", folders[before].display(), folder.display()),
+                "give the merge's run first, then another run for each parent",
+            ));
+        }
+        seen.push((place, seal));
+    }
+    Ok(())
+}
+
+/// Models of the same name are called by where their runs are.
+fn name_apart(runs: &mut [ComparedRun]) {
+    let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
+    for run in runs {
+        if names.iter().filter(|name| **name == run.name).count() > 1 {
+            run.name = run.source.clone();
+        }
+    }
+}
+
+/// The columns of the suite that the merge was run as part of, or of the first one that there is.
+fn suite_of(index: &TaskIndex, merge: &Path) -> Result<Vec<SuiteColumn>, Failure> {
+    let recorded = RecordedRun::open(merge).ok();
+    let name = recorded.as_ref().and_then(|run| run.text(&["identity", "suite"]));
+    let named = index.suites().iter().find(|suite| Some(suite.name.as_str()) == name);
+    let Some(suite) = named.or_else(|| index.suites().first()) else { return Ok(Vec::new()) };
+    let mut columns = Vec::new();
+    for column in &suite.columns {
+        columns.push(SuiteColumn {
+            name: column.name.clone(),
+            tasks: column.tasks.clone(),
+            members: index.members(&column.tasks, 0)?,
+            metric: column.metric.clone(),
+        });
+    }
+    Ok(columns)
+}

@@ -1,0 +1,93 @@
+//! The prompts of documents that flipped, built again from the datasets: runs do not keep them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::arguments::CompareArguments;
+use super::verify::{given_or, in_a_line};
+use crate::compare::Flip;
+use crate::dataset::DatasetStore;
+use crate::prompt::{self, PromptOptions};
+use crate::store::RecordedRun;
+use crate::task::TaskIndex;
+
+/// Gives documents without a prompt the one that the run in `folder` asked; what could not be built, with the reason.
+pub fn fill(
+    arguments: &CompareArguments,
+    folder: &Path,
+    index: &TaskIndex,
+    flips: &mut [Flip],
+) -> BTreeMap<String, String> {
+    let mut missing = BTreeMap::new();
+    let mut by_task: BTreeMap<String, Vec<&mut Flip>> = BTreeMap::new();
+    for flip in flips.iter_mut().filter(|flip| flip.prompt.is_none()) {
+        by_task.entry(flip.task.clone()).or_default().push(flip);
+    }
+    let Ok(run) = RecordedRun::open(folder) else { return missing };
+    let root = given_or(arguments.datasets.as_deref(), run.text(&["datasets_folder"]));
+    let store = match open(root) {
+        Ok(store) => store,
+        Err(why) => {
+            missing.insert(folder.display().to_string(), why);
+            return missing;
+        }
+    };
+    let count = |key: &str| run.get(&[key]).as_u64().map(|n| n as usize);
+    let options = PromptOptions { limit: count("limit"), num_fewshot: count("num_fewshot") };
+    for (name, flips) in by_task {
+        if let Err(why) = fill_task(&name, index, &store, &options, &run, flips) {
+            missing.insert(name, why);
+        }
+    }
+    missing
+}
+
+fn open(root: Option<PathBuf>) -> Result<DatasetStore, String> {
+    if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
+        return Err(format!("{} is not there; give its new place with --datasets", root.display()));
+    }
+    let store = DatasetStore::new(root).map(|store| store.allowing_changes(true));
+    store.map_err(|error| in_a_line(&error))
+}
+
+fn fill_task(
+    name: &str,
+    index: &TaskIndex,
+    store: &DatasetStore,
+    options: &PromptOptions,
+    run: &RecordedRun,
+    flips: Vec<&mut Flip>,
+) -> Result<(), String> {
+    let selection = index.select(&[name.to_string()]).map_err(|error| in_a_line(&error))?;
+    let [task] = selection.tasks.as_slice() else { return Err("it is a group here".into()) };
+    let recorded = run.get(&["tasks", name, "task_files_blake3"]);
+    if recorded.as_str() != Some(task.fingerprint.to_string().as_str()) {
+        return Err("the task file is another than the run's".into());
+    }
+    let built = prompt::build(task, store, options).map_err(|error| in_a_line(&error))?;
+    for (place, (_, split)) in built.splits.iter().enumerate() {
+        let recorded = &run.get(&["tasks", name, "datasets"])[place]["content_blake3"];
+        if recorded.as_str() != Some(split.content.to_string().as_str()) {
+            return Err("the datasets are others than the run's; give their place with --datasets".into());
+        }
+    }
+    let documents: HashMap<usize, _> = built.documents.iter().map(|d| (d.doc_id, d)).collect();
+    for flip in flips {
+        let Some(document) = documents.get(&flip.doc_id) else { continue };
+        let contexts: Vec<&str> = document.requests.iter().map(|request| request.context()).collect();
+        flip.prompt = contexts.split_first().map(|(first, rest)| shared(first, rest).to_string());
+    }
+    Ok(())
+}
+
+/// What all contexts of a document begin with, up to a whole word: some have the choice in them.
+fn shared<'a>(first: &'a str, rest: &[&str]) -> &'a str {
+    let mut end = first.len();
+    for other in rest.iter().filter(|other| **other != first) {
+        let same = first.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8());
+        let same: usize = same.sum();
+        let word = first[..same].rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        end = end.min(word);
+    }
+    if end < first.len() { first[..end].trim_end() } else { first }
+}

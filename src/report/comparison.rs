@@ -1,0 +1,118 @@
+//! A comparison for people.
+
+use super::family::{family_table, letter, moved_table};
+use super::flips::flips_text;
+use super::stops::{shown_stops, stops_table};
+use super::table::{Cell, Format, Table};
+use crate::compare::{Comparison, Parent, Row, Test};
+
+/// Each parent's table, the family, and, where they are asked for, the documents that flipped.
+pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> String {
+    let mut parts = Vec::new();
+    let heading = |text: String| match format {
+        Format::Markdown => format!("## {text}\n"),
+        _ => text,
+    };
+    for (place, parent) in comparison.parents.iter().enumerate() {
+        let head = heading(format!("{} against {}: {}", comparison.merge, letter(place), parent.name));
+        parts.push(format!("{head}\n{}", parent_table(parent).render(format)));
+        parts.extend(unpaired(parent));
+    }
+    parts.push(
+        "Scores, differences, intervals of 95 % and MDE in points. p (Holm) is corrected for the tasks of one parent. MDE: the smallest \
+         difference that this comparison had a chance of 80 % to find."
+            .into(),
+    );
+    if !comparison.family.is_empty() {
+        let parents: Vec<String> = comparison
+            .parents
+            .iter()
+            .enumerate()
+            .map(|(place, parent)| format!("{} = {}", letter(place), parent.name))
+            .collect();
+        let head =
+            heading(format!("Where the answers of {} come from ({})", comparison.merge, parents.join(", ")));
+        parts.push(format!("{head}\n{}", family_table(comparison).render(format)));
+    }
+    for family in comparison.family.iter().filter(|family| !family.members.is_empty()) {
+        for (place, parent) in comparison.parents.iter().enumerate() {
+            let name = format!("{} ({})", letter(place), parent.name);
+            let (sentence, table) = moved_table(family, place, &name);
+            parts.push(match table.rows.is_empty() {
+                true => sentence,
+                false if format == Format::Markdown => format!("{sentence}\n\n{}", table.render(format)),
+                false => format!("{sentence}\n{}", table.render(format)),
+            });
+        }
+    }
+    for cost in &comparison.stops {
+        let head = heading(format!("{} up to {} and beyond", cost.task, shown_stops(&cost.passed.stops)));
+        parts.push(format!("{head}\n{}", stops_table(cost).render(format)));
+    }
+    if flips {
+        parts.push(flips_text(&comparison.flips, format).trim_end().to_string());
+    }
+    parts.join("\n\n") + "\n"
+}
+
+fn parent_table(parent: &Parent) -> Table {
+    let head = [
+        "Task",
+        "Metric",
+        "n",
+        "Merge",
+        "Parent",
+        "Difference",
+        "95 %",
+        "p",
+        "p (Holm)",
+        "Won",
+        "Lost",
+        "MDE",
+        "Verdict",
+    ];
+    let rows = parent.rows.iter().chain(&parent.average).map(row).collect();
+    Table { head: head.map(str::to_string).to_vec(), rows }
+}
+
+fn row(row: &Row) -> Vec<Cell> {
+    let count = |count: Option<usize>| Cell::Number(count.map_or("-".into(), |count| count.to_string()));
+    let points = |fraction: f64| format!("{:+.2}", 100.0 * fraction);
+    let verdict = row.verdict.map_or("not tested", |verdict| verdict.words());
+    vec![
+        Cell::Text(row.task.clone()),
+        Cell::Text(row.metric.clone()),
+        count(row.n),
+        Cell::Score(Some(100.0 * row.merge)),
+        Cell::Score(Some(100.0 * row.parent)),
+        Cell::Number(points(row.difference)),
+        Cell::Number(
+            row.ci95.map_or("-".into(), |[low, high]| format!("{} to {}", points(low), points(high))),
+        ),
+        Cell::Number(shown_p(row.p)),
+        Cell::Number(shown_p(row.p_holm)),
+        count(row.won),
+        count(row.lost),
+        Cell::Number(row.mde.map_or("-".into(), |mde| format!("{:.2}", 100.0 * mde))),
+        Cell::Text(if row.test == Test::Unpaired { format!("{verdict} (unpaired)") } else { verdict.into() }),
+    ]
+}
+
+/// A p-value with as many digits as say something.
+pub fn shown_p(p: Option<f64>) -> String {
+    match p {
+        None => "-".into(),
+        Some(p) if p < 0.0001 => "<0.0001".into(),
+        Some(p) => format!("{p:.4}"),
+    }
+}
+
+fn unpaired(parent: &Parent) -> Option<String> {
+    let told = |test: Test| parent.rows.iter().any(|row| row.test == test);
+    let unpaired = told(Test::Unpaired).then_some(
+        "Unpaired: only counts are known, so the test takes the documents of both for different ones, and sees less than a paired test.",
+    );
+    let alone = told(Test::None).then_some("Not tested: only the scores are known.");
+    let sentences: Vec<&str> = unpaired.into_iter().chain(alone).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}

@@ -1,0 +1,91 @@
+//! Documents that flipped, as text.
+
+use super::table::Format;
+use crate::compare::{Flip, FlipSide};
+use crate::vocabulary::Gold;
+
+/// Characters of a prompt that are shown: the question stands at its end.
+const SHOWN: usize = 400;
+
+/// Each document: its prompt's end, what is right, and what each model answered.
+pub fn flips_text(flips: &[Flip], format: Format) -> String {
+    let near = flips.iter().filter(|flip| flip.near_tie()).count();
+    let mut text = format!(
+        "{} documents flipped; {near} of them are near-ties, which the rounding of logits alone could have flipped.\n",
+        flips.len()
+    );
+    for flip in flips {
+        let mark = if flip.near_tie() { ", near-tie" } else { "" };
+        let head = format!("{}, document {}{mark}", flip.task, flip.doc_id);
+        let lines: Vec<String> = flip.sides.iter().map(side).collect();
+        let gold = gold(flip);
+        let prompt = flip.prompt.as_deref().map(end_of);
+        match format {
+            Format::Markdown => {
+                text.push_str(&format!("\n### {head}\n\n"));
+                if let Some(prompt) = prompt {
+                    let fence = "`".repeat(longest_run(&prompt).max(2) + 1);
+                    text.push_str(&format!("{fence}text\n{prompt}\n{fence}\n\n"));
+                }
+                text.push_str(&format!("- right is: {}\n", escaped(&gold)));
+                lines.iter().for_each(|line| text.push_str(&format!("- {}\n", escaped(line))));
+            }
+            _ => {
+                text.push_str(&format!("\n{head}\n"));
+                for line in prompt.iter().flat_map(|prompt| prompt.lines()) {
+                    text.push_str(format!("  | {line}").trim_end());
+                    text.push('\n');
+                }
+                text.push_str(&format!("  right is: {gold}\n"));
+                lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            }
+        }
+    }
+    text
+}
+
+fn end_of(prompt: &str) -> String {
+    let count = prompt.chars().count();
+    match prompt.char_indices().nth(count.saturating_sub(SHOWN)) {
+        Some((at, _)) if at > 0 => format!("...{}", &prompt[at..]),
+        _ => prompt.to_string(),
+    }
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        if "\\`*_<>[]|~$".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+fn gold(flip: &Flip) -> String {
+    let choice = |at: usize| flip.choices.get(at).map(|choice| one_line(choice));
+    match &flip.gold {
+        Some(Gold::Index(at)) => choice(*at).unwrap_or_else(|| format!("choice {at}")),
+        Some(Gold::Labels(labels)) => format!("{labels:?}"),
+        Some(Gold::Answer(answer)) => one_line(answer),
+        Some(Gold::Answers(answers)) => one_line(&answers.join(" or ")),
+        None => "not recorded".into(),
+    }
+}
+
+fn side(side: &FlipSide) -> String {
+    let answer = side.answer.as_deref().map_or("answer not recorded".into(), one_line);
+    let margin = side.margin.map_or(String::new(), |margin| format!(", margin {margin:.4}"));
+    let near_tie = if side.near_tie { ", near-tie" } else { "" };
+    let right = if side.right { "right" } else { "wrong" };
+    format!("{}: {right}: {answer}{margin}{near_tie}", side.name)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,312 @@
+//! A run's folder, read for comparisons.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use miette::Diagnostic;
+use rayon::prelude::*;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::recorded_run::{RecordedError, RecordedRun};
+use super::samples::{Sample, samples_file};
+use super::shape::seal_of;
+use crate::metric::Scorer;
+use crate::task::task_of_config;
+use crate::vocabulary::{
+    ComparedDocument, ComparedMetric, ComparedRun, ComparedTask, Decision, DocumentRequests, Fingerprint,
+};
+
+/// A run's folder cannot be compared.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ComparedError {
+    /// It is no folder of a run.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recorded(#[from] RecordedError),
+    /// The run did not come to its end.
+    #[error("{path}: the run is not finished: {how}")]
+    #[diagnostic(
+        code(assay::input),
+        help("the command that began it goes on where it stopped; compare it then")
+    )]
+    Unfinished {
+        /// The folder.
+        path: String,
+        /// How that shows.
+        how: String,
+    },
+    /// A file that is not what a run writes.
+    #[error("{path}:{line}: {what}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "the file is damaged: `assay verify RUN` says more, and the command that made the run, given again after its results are removed, writes it anew from the journal"
+        )
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// The fault.
+        what: String,
+    },
+    /// A task whose metrics no longer bind.
+    #[error("{path}: task `{task}`: {what}")]
+    #[diagnostic(code(assay::input), help("run.json is damaged, or of another version of assay"))]
+    Task {
+        /// The file.
+        path: String,
+        /// The task.
+        task: String,
+        /// The fault.
+        what: String,
+    },
+}
+
+/// How much of each document is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What scores need.
+    Scores,
+    /// Its answers, too.
+    Answers,
+}
+
+/// Reads the run in `folder`.
+///
+/// # Errors
+/// There is no finished run, or its samples are damaged.
+pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, ComparedError> {
+    let source = folder.display().to_string();
+    if folder.join(super::JOURNAL).is_file() && !folder.join("run.json").exists() {
+        let how = "it has a journal, and no run.json yet".to_string();
+        return Err(ComparedError::Unfinished { path: source, how });
+    }
+    let run = RecordedRun::open(folder)?;
+    check_finished(&run, &source)?;
+    let mut notes = Vec::new();
+    if run.text(&["seal"]) != Some(seal_of(&run.run).to_string().as_str()) {
+        notes.push("run.json was edited since it was written; `assay verify` says more".to_string());
+    }
+    let recorded: BTreeMap<&str, &str> = run.hashes(&["files"]).into_iter().collect();
+    let tasks: Vec<(&str, &Value)> = run.tasks().collect();
+    let read: Vec<Result<(ComparedTask, bool), ComparedError>> =
+        tasks.par_iter().map(|(name, record)| read_task(&run, name, record, detail, &recorded)).collect();
+    let mut tasks = Vec::new();
+    let mut edited = Vec::new();
+    for task in read {
+        let (task, as_written) = task?;
+        if !as_written {
+            edited.push(task.task.clone());
+        }
+        tasks.push(task);
+    }
+    if let Some(first) = edited.first() {
+        notes.push(format!(
+            "samples of {} tasks are not those that run.json recorded, {first} the first; `assay verify` says more",
+            edited.len()
+        ));
+    }
+    if run.tasks().any(|(_, record)| record["sample_data"] == true) {
+        notes.push("it is over built-in samples, not the benchmarks: the numbers are not scores".to_string());
+    }
+    let mut numerics = BTreeMap::new();
+    for (name, keys) in
+        [("dtype", ["dtype"]), ("device", ["device"]), ("kernels", ["kernels"]), ("code", ["numerics"])]
+    {
+        if let Some(value) = run.text(&keys) {
+            numerics.insert(name.to_string(), value.to_string());
+        }
+    }
+    let name = run.text(&["model", "name"]).unwrap_or(&source).to_string();
+    Ok(ComparedRun { name, source, numerics, tasks, columns: Vec::new(), notes })
+}
+
+fn check_finished(run: &RecordedRun, source: &str) -> Result<(), ComparedError> {
+    let unfinished = |how: String| ComparedError::Unfinished { path: source.to_string(), how };
+    if let Some(error) = run.text(&["failed"]) {
+        return Err(unfinished(format!("it failed: {error}")));
+    }
+    if run.get(&["interrupted"]) == true {
+        return Err(unfinished("it was interrupted".into()));
+    }
+    for (name, record) in run.tasks() {
+        let count = |key: &str| record[key].as_u64().unwrap_or(0);
+        if count("documents") != count("asked") {
+            let (found, asked) = (count("documents"), count("asked"));
+            return Err(unfinished(format!("{name} has {found} of {asked} documents")));
+        }
+    }
+    match run.tasks().next() {
+        None => Err(unfinished("it has no task".into())),
+        Some(_) => Ok(()),
+    }
+}
+
+/// A task, and whether its samples are those that the record names.
+fn read_task(
+    run: &RecordedRun,
+    name: &str,
+    record: &Value,
+    detail: Detail,
+    recorded: &BTreeMap<&str, &str>,
+) -> Result<(ComparedTask, bool), ComparedError> {
+    let path = run.path.join("run.json");
+    let fault =
+        |what: String| ComparedError::Task { path: path.display().to_string(), task: name.to_string(), what };
+    let task = task_of_config(&record["config"], &path).map_err(|error| fault(error.to_string()))?;
+    let task = if run.has_views() { task.with_views() } else { task };
+    let scorer = Scorer::for_task(&task).map_err(|error| fault(error.to_string()))?;
+    let means: Vec<(usize, &str, bool)> = scorer.means().collect();
+    let file = samples_file(name).display().to_string();
+    let bytes = run.read(&file)?;
+    let as_written = recorded.get(file.as_str()) == Some(&Fingerprint::of(&bytes).to_string().as_str());
+    let path = run.path.join(&file).display().to_string();
+    let damaged = |line: usize, what: String| ComparedError::Damaged { path: path.clone(), line, what };
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        damaged(1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count(), error.to_string())
+    })?;
+    let names: Vec<&str> = means.iter().map(|(_, name, _)| *name).collect();
+    let mut documents: Vec<ComparedDocument> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let mut document =
+            read_line(line, &names).map_err(|what| damaged(at + 1, what.to_string().to_lowercase()))?;
+        if let Some((_, metric, _)) = means
+            .iter()
+            .zip(&document.values)
+            .find(|((.., decides), v)| *decides && **v != 0.0 && **v != 1.0)
+            .map(|(m, _)| m)
+        {
+            return Err(damaged(at + 1, format!("`{metric}` is neither 0 nor 1")));
+        }
+        if documents.last().is_some_and(|before| before.doc_id >= document.doc_id) {
+            return Err(damaged(at + 1, format!("document {} is out of order", document.doc_id)));
+        }
+        if detail == Detail::Answers {
+            let sample = Sample::read(line, task.metrics.len()).map_err(|what| damaged(at + 1, what))?;
+            let answers = answers(&scorer, &sample);
+            document.answers =
+                means.iter().map(|(place, ..)| answers.get(*place).cloned().flatten()).collect();
+        }
+        documents.push(document);
+    }
+    if record["documents"].as_u64() != Some(documents.len() as u64) {
+        let what = format!("{} samples, run.json recorded {}", documents.len(), record["documents"]);
+        return Err(damaged(documents.len().max(1), what));
+    }
+    let metric = |(_, name, right_or_wrong): &(usize, &str, bool)| ComparedMetric {
+        name: name.to_string(),
+        right_or_wrong: *right_or_wrong,
+    };
+    let compared = ComparedTask {
+        task: name.to_string(),
+        setup: setup(record),
+        available: record["available"].as_u64().map(|count| count as usize),
+        metrics: means.iter().map(metric).collect(),
+        passed: task.passed(),
+        documents,
+    };
+    Ok((compared, as_written))
+}
+
+/// What decides documents and prompts. The first documents of a task are the same whatever `--limit`, so a hash over prompts says
+/// something only beside one over as many.
+fn setup(record: &Value) -> BTreeMap<String, String> {
+    let mut setup = BTreeMap::new();
+    setup.insert("shots".to_string(), record["num_fewshot"].to_string());
+    setup.insert(
+        "task file".to_string(),
+        Fingerprint::of(record["config"].to_string().as_bytes()).to_string(),
+    );
+    for split in record["datasets"].as_array().into_iter().flatten() {
+        let name = format!("rows of `{}`", split["split"].as_str().unwrap_or_default());
+        setup.insert(name, split["content_blake3"].as_str().unwrap_or_default().to_string());
+    }
+    if let Some(prompts) = record["prompts_blake3"].as_str() {
+        setup.insert(format!("prompts of {} documents", record["documents"]), prompts.to_string());
+    }
+    setup
+}
+
+fn answers(scorer: &Scorer, sample: &Sample) -> Vec<Option<String>> {
+    let document = DocumentRequests {
+        task: "".into(),
+        doc_id: sample.doc_id,
+        row: sample.row,
+        gold: sample.gold.clone(),
+        requests: Vec::new(),
+        choices: sample.choices.clone(),
+        views: sample.views.clone(),
+    };
+    scorer.answers(&document, &sample.responses)
+}
+
+fn read_line(line: &str, metrics: &[&str]) -> Result<ComparedDocument, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let document = Line { metrics }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(document)
+}
+
+/// Reads of a line what comparisons need, and passes over the responses, which are most of it.
+struct Line<'a> {
+    metrics: &'a [&'a str],
+}
+
+impl<'de> DeserializeSeed<'de> for Line<'_> {
+    type Value = ComparedDocument;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<ComparedDocument, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Line<'_> {
+    type Value = ComparedDocument;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sample")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ComparedDocument, A::Error> {
+        let mut document = ComparedDocument::default();
+        let mut doc_id = None;
+        let mut values: Vec<Option<f64>> = vec![None; self.metrics.len()];
+        let (mut margins, mut near_ties): (BTreeMap<String, f64>, BTreeMap<String, bool>) =
+            Default::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "doc_id" => doc_id = Some(map.next_value()?),
+                "row" => document.row = Some(map.next_value()?),
+                "gold" => document.gold = Some(map.next_value()?),
+                "choices" => document.choices = map.next_value()?,
+                "margin" => margins = map.next_value()?,
+                "near_tie" => near_ties = map.next_value()?,
+                key => match self.metrics.iter().position(|metric| *metric == key) {
+                    Some(at) => values[at] = Some(map.next_value()?),
+                    None => {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                },
+            }
+        }
+        document.doc_id = doc_id.ok_or_else(|| A::Error::custom("no `doc_id`"))?;
+        if document.row.is_none() || document.gold.is_none() {
+            return Err(A::Error::custom("no `row` or no `gold`"));
+        }
+        for (metric, value) in self.metrics.iter().zip(values) {
+            document.values.push(value.ok_or_else(|| A::Error::custom(format!("no `{metric}`")))?);
+            document.decisions.push(
+                near_ties
+                    .get(*metric)
+                    .map(|near_tie| Decision { margin: margins.get(*metric).copied(), near_tie: *near_tie }),
+            );
+        }
+        Ok(document)
+    }
+}

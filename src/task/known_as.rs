@@ -1,0 +1,73 @@
+//! What other harnesses call a task and its metrics, so that their results can be read.
+
+use serde_json::{Map, Value};
+
+use super::fields::{Fields, SchemaError, text_of, wrong};
+use super::read_task::list_of;
+use super::schema::Task;
+use super::template::{Columns, Template};
+use super::yaml::{Node, Yaml};
+
+/// A name under which a task's results may come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownAs {
+    /// The task.
+    pub task: String,
+    /// Metrics: their name, with their chain of filters behind a comma where there is one, and ours.
+    pub metrics: Vec<(String, String)>,
+    /// The stops that generated texts must have had there; any where missing.
+    pub until: Option<Vec<String>>,
+}
+
+impl Task {
+    /// What a task `name` of another harness is here, `until` being its stops: the metrics, as they call them and as we do. None where
+    /// it is another task.
+    pub fn metrics_known_as(&self, name: &str, until: Option<&[String]>) -> Option<Vec<(String, String)>> {
+        let fits = |known: &&KnownAs| {
+            let stops = known.until.as_deref();
+            known.task == name && (stops.is_none() || until.is_none() || stops == until)
+        };
+        if let Some(known) = self.known_as.iter().find(fits) {
+            return Some(known.metrics.clone());
+        }
+        let same = *self.name == *name && !self.known_as.iter().any(|known| known.task == name);
+        same.then(|| self.metrics.iter().map(|metric| (metric.name.clone(), metric.name.clone())).collect())
+    }
+
+    /// Whether another harness has it under this name, with whatever stops.
+    pub fn is_known_as(&self, name: &str) -> bool {
+        *self.name == *name || self.known_as.iter().any(|known| known.task == name)
+    }
+}
+
+/// Reads `known_as`.
+///
+/// # Errors
+/// Unknown keys, values of the wrong kind.
+pub fn read_known_as(node: Node, constants: &Map<String, Value>) -> Result<Vec<KnownAs>, SchemaError> {
+    // The task that a run's record keeps comes without its constants, and is not looked for by other names.
+    let columns = (!constants.is_empty()).then(|| Columns::new(constants.clone()));
+    let mut all = Vec::new();
+    for node in list_of(node, "known_as")? {
+        let mut entry = Fields::new(node, "an entry of known_as")?;
+        let place = entry.place().clone();
+        let task = entry.required_text("task", "their_name")?;
+        let task = match &columns {
+            Some(columns) => Template::new(&task, &place, false)?.render(columns)?,
+            None => task,
+        };
+        let mut metrics = Vec::new();
+        if let Some(node) = entry.take("metrics") {
+            let Yaml::Map(entries) = &node.yaml else {
+                return Err(wrong(&node, "metrics", "a mapping of their names to ours"));
+            };
+            for (key, ours) in entries {
+                metrics.push((key.name.clone(), text_of(ours, "metrics")?));
+            }
+        }
+        let until = entry.texts("until")?;
+        entry.finish()?;
+        all.push(KnownAs { task, metrics, until });
+    }
+    Ok(all)
+}

@@ -1,0 +1,102 @@
+//! A run as comparisons see it, whoever made it: run folders, files of other harnesses and published scores are read into this.
+
+use std::collections::BTreeMap;
+
+use super::{Decision, Fingerprint, Gold, PassedStops};
+
+/// A model's scores, as far as they are known.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ComparedRun {
+    /// What tables call it: the model's name.
+    pub name: String,
+    /// Where it was read from, as the user gave it: a folder, a file, or a row of a table.
+    pub source: String,
+    /// What all answers were computed with, by name, such as `dtype`. Runs that differ in a fact that both have are not compared;
+    /// what is not known is left out.
+    pub numerics: BTreeMap<String, String>,
+    /// Tasks whose documents are known.
+    pub tasks: Vec<ComparedTask>,
+    /// Scores of suite columns of which no document is known.
+    pub columns: Vec<ColumnScore>,
+    /// What whoever reads a comparison has to know about this run, a sentence each, in lower case.
+    pub notes: Vec<String>,
+}
+
+/// A task with its documents.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ComparedTask {
+    /// Its name, as task files have it.
+    pub task: String,
+    /// What decides documents and prompts, by name, such as `shots` or the hash of a split's rows. As with
+    /// [`ComparedRun::numerics`], facts that both runs have must agree.
+    pub setup: BTreeMap<String, String>,
+    /// Documents of the whole split; none where that is not known.
+    pub available: Option<usize>,
+    /// Its metrics, in the task's order.
+    pub metrics: Vec<ComparedMetric>,
+    /// What its texts were read for beyond their stops, where they were let on.
+    pub passed: Option<PassedStops>,
+    /// Its documents, by rising `doc_id`.
+    pub documents: Vec<ComparedDocument>,
+}
+
+/// A metric whose score is the mean over documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComparedMetric {
+    /// Its reported name.
+    pub name: String,
+    /// Whether a document is either right (1) or wrong (0), and nothing between.
+    pub right_or_wrong: bool,
+}
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ComparedDocument {
+    /// Position among the task's documents, after any shuffle. Documents of two runs are the same by their rows where both know
+    /// them, and by this otherwise.
+    pub doc_id: usize,
+    /// Position in the split's file.
+    pub row: Option<usize>,
+    /// What the model read before it answered, where the run kept it.
+    pub prompt: Option<String>,
+    /// Hash of the prompt; two runs that both know it must agree.
+    pub prompt_hash: Option<Fingerprint>,
+    /// What was right.
+    pub gold: Option<Gold>,
+    /// The choices; empty where there are none, or none are known.
+    pub choices: Vec<String>,
+    /// A value for each of the task's metrics, in their order.
+    pub values: Vec<f64>,
+    /// How narrowly each metric was decided, in their order; empty where nothing is known.
+    pub decisions: Vec<Option<Decision>>,
+    /// What the model answered as each metric sees it, in their order: the text of a choice, or what was read out of a generated
+    /// text; empty where nothing is known.
+    pub answers: Vec<Option<String>>,
+}
+
+/// A score without documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnScore {
+    /// The suite column's name.
+    pub column: String,
+    /// The score, as a fraction.
+    pub score: f64,
+    /// How many documents it is over, where that is known.
+    pub documents: Option<usize>,
+    /// How many of them were right, where the score leaves one count only.
+    pub correct: Option<usize>,
+}
+
+impl ComparedRun {
+    /// The task of that name.
+    pub fn task(&self, name: &str) -> Option<&ComparedTask> {
+        self.tasks.iter().find(|task| task.task == name)
+    }
+}
+
+impl ComparedTask {
+    /// The place of a metric among the task's.
+    pub fn metric(&self, name: &str) -> Option<usize> {
+        self.metrics.iter().position(|metric| metric.name == name)
+    }
+}
