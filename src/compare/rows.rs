@@ -3,7 +3,8 @@
 use super::columns::{Group, SuiteColumn};
 use crate::statistics::{
     Count, RightOrWrong, Stratum, bootstrap, detectable, detectable_mean, holm, mcnemar, mean, mean_interval,
-    right_or_wrong_interval, sign_flips, two_shares, two_shares_detectable, two_shares_interval,
+    right_or_wrong_interval, sign_flips, strata_of_column, two_shares, two_shares_detectable,
+    two_shares_interval,
 };
 use crate::vocabulary::{ColumnScore, ComparedRun};
 
@@ -139,8 +140,7 @@ pub fn rows(
     for group in groups {
         let Some((row, differences)) = paired(runs, parent, group, seed) else { continue };
         if group.column.is_some() {
-            let weight = 1.0 / (suite.len() * differences.len()) as f64;
-            strata.extend(differences.iter().map(|differences| Stratum::new(weight, differences)));
+            strata.extend(strata_of_column(1.0 / suite.len() as f64, &differences));
         }
         rows.push((group.column, row));
     }

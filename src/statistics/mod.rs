@@ -10,7 +10,7 @@ mod permutation;
 mod random;
 mod unpaired;
 
-pub use bootstrap::{Bootstrapped, Stratum, bootstrap};
+pub use bootstrap::{Bootstrapped, Stratum, bootstrap, strata_of_column};
 pub use estimate::{estimate, mean, standard_error};
 pub use holm::holm;
 pub use mcnemar::{detectable, mcnemar};

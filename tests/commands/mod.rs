@@ -2,6 +2,9 @@
 
 mod answers_kept;
 mod bad_input;
+mod compare;
+mod compare_bad_input;
+mod compared_runs;
 mod damaged_files;
 mod elsewhere;
 mod eval;
