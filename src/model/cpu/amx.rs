@@ -76,8 +76,14 @@ mod tiles {
     pub struct Tiles(PhantomData<*const ()>);
 
     impl Tiles {
-        /// `None` where there are none.
+        /// For whole tiles of rows; `None` where there are none.
         pub fn set_up() -> Option<Self> {
+            Self::set_up_for(ROWS)
+        }
+
+        /// For products of so many rows: where they are fewer than 16, the kernels for 16 rows read and write as many, and take less
+        /// time for them.
+        pub fn set_up_for(rows: usize) -> Option<Self> {
             if !is_usable() {
                 return None;
             }
@@ -90,6 +96,10 @@ mod tiles {
             };
             configuration.bytes_per_row[..8].fill(64);
             configuration.rows[..8].fill(ROWS as u8);
+            // Sums, and rows; the others hold weights.
+            for tile in [0, 1, 4, 5] {
+                configuration.rows[tile] = rows.clamp(1, ROWS) as u8;
+            }
             // SAFETY: the tiles are there, and the configuration is one of palette 1: 8 tiles of 16 rows of 64 bytes.
             unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly)) };
             Some(Self(PhantomData))
@@ -385,6 +395,10 @@ mod tiles {
 
     impl Tiles {
         pub fn set_up() -> Option<Self> {
+            None
+        }
+
+        pub fn set_up_for(_: usize) -> Option<Self> {
             None
         }
 

@@ -90,8 +90,10 @@ impl Matrix {
             let width = together * PANEL;
             let padded = plan.rows_at_once.next_multiple_of(2 * amx::ROWS);
             let (tiles, words) = match (&rows.inputs, self.isa.bf16) {
-                (Inputs::Bf16(_), Bf16::Amx) => (Tiles::set_up(), 0),
-                (Inputs::Split(_), _) => (Tiles::set_up(), (plan.terms / amx::BLOCK).max(2) * BLOCK_WORDS),
+                (Inputs::Bf16(_), Bf16::Amx) => (Tiles::set_up_for(rows.count), 0),
+                (Inputs::Split(_), _) => {
+                    (Tiles::set_up_for(rows.count), (plan.terms / amx::BLOCK).max(2) * BLOCK_WORDS)
+                }
                 _ => (None, 0),
             };
             with_scratch(padded * plan.panels_at_once * PANEL + words, |scratch| {
