@@ -116,7 +116,7 @@ fn align_task(
         for (place, document) in task.documents.iter().enumerate() {
             let fault = |run: &ComparedRun| (run.source.clone(), task.task.clone(), document.doc_id);
             if document.values.len() != task.metrics.len()
-                || document.values.iter().any(|value| !value.is_finite())
+                || document.values.iter().any(|value| !(-1e-9..=1.0 + 1e-9).contains(value))
             {
                 let (run, task, doc_id) = fault(run);
                 return Err(CompareError::NoNumber { run, task, doc_id });

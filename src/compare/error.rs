@@ -24,6 +24,19 @@ pub enum CompareError {
         /// The facts that differ.
         how: String,
     },
+    /// A run that is not as published ones are.
+    #[error("{run} cannot stand beside {published}: {how}")]
+    #[diagnostic(help(
+        "published scores are over whole benchmarks: run without --limit, over the datasets and shots of the leaderboard"
+    ))]
+    Unranked {
+        /// The run.
+        run: String,
+        /// The published one.
+        published: String,
+        /// Why not.
+        how: String,
+    },
     /// Other documents or prompts, by what decides them.
     #[error("{left} and {right} were asked other things in {task}: {how}")]
     #[diagnostic(help(
@@ -100,7 +113,7 @@ pub enum CompareError {
         doc_id: usize,
     },
     /// A value that is no number.
-    #[error("{run}: document {doc_id} of {task} has no finite value for each metric")]
+    #[error("{run}: document {doc_id} of {task} has no value from 0 to 1 for each metric")]
     #[diagnostic(help("the samples are damaged: run again, or take the files as they were written"))]
     NoNumber {
         /// The run.

@@ -34,7 +34,9 @@ pub struct Comparison {
     pub merge: String,
     /// Each parent.
     pub parents: Vec<Parent>,
-    /// Where right and wrong answers come from; only for what is right or wrong and has documents in all runs.
+    /// The parents whose documents are known, by their places: `family` and `flips` are of those.
+    pub documented: Vec<usize>,
+    /// Where right and wrong answers come from; only for what is right or wrong in the merge and all of those.
     pub family: Vec<Family>,
     /// Documents that the merge and a parent do not both have right or both wrong.
     pub flips: Vec<Flip>,
@@ -70,6 +72,7 @@ pub fn compare(
     for run in runs {
         notes.extend(run.notes.iter().map(|note| format!("{}: {note}", run.source)));
     }
+    check_rank(runs)?;
     align::check_numerics(runs, allowances, &mut notes)?;
     let tasks = align::align(runs, allowances, &mut notes)?;
     let mut parents = Vec::new();
@@ -80,7 +83,7 @@ pub fn compare(
         if rows.is_empty() {
             return Err(CompareError::NoTask { merge: merge.source.clone(), parent: parent.source.clone() });
         }
-        if average.is_none() && rows.iter().any(|row| !row.whole) {
+        if average.is_none() && (parent.tasks.is_empty() || rows.iter().any(|row| !row.whole)) {
             notes.push(format!(
                 "{}: no average: not every column of the suite is compared over all of its documents",
                 parent.source
@@ -88,13 +91,43 @@ pub fn compare(
         }
         parents.push(Parent { name: parent.name.clone(), rows, average });
     }
+    let stops = stops::stop_costs(runs, &tasks);
+    let documented: Vec<usize> = (0..others.len()).filter(|place| !others[*place].tasks.is_empty()).collect();
+    let (family, flips) = match documented.len() == others.len() {
+        true => answers(runs, &tasks, suite),
+        false => {
+            let places = [0].into_iter().chain(documented.iter().map(|place| place + 1));
+            let runs: Vec<ComparedRun> = places.map(|place| runs[place].clone()).collect();
+            // What there is to say of it was said above.
+            answers(&runs, &align::align(&runs, allowances, &mut Vec::new())?, suite)
+        }
+    };
+    notes.dedup();
+    Ok(Comparison { merge: merge.name.clone(), parents, documented, family, flips, stops, notes })
+}
+
+/// Where answers come from, and which flipped, over documents of all runs.
+fn answers(
+    runs: &[ComparedRun],
+    tasks: &[align::Aligned],
+    suite: &[SuiteColumn],
+) -> (Vec<Family>, Vec<Flip>) {
     let everywhere: Vec<usize> = (1..runs.len()).collect();
-    let groups = columns::groups(&tasks, suite, &everywhere);
+    let groups = columns::groups(tasks, suite, &everywhere);
     // What there is to say of it was said of each parent.
     let groups = metrics::by_shared_metrics(runs, &everywhere, groups, suite, &mut Vec::new());
-    let family = family::families(runs, &groups);
-    let flips = flips::flips(runs, &groups);
-    let stops = stops::stop_costs(runs, &tasks);
-    notes.dedup();
-    Ok(Comparison { merge: merge.name.clone(), parents, family, flips, stops, notes })
+    (family::families(runs, &groups), flips::flips(runs, &groups))
+}
+
+/// Published scores are over whole benchmarks as a leaderboard asks them: beside them only runs like that say anything.
+fn check_rank(runs: &[ComparedRun]) -> Result<(), CompareError> {
+    let Some(published) = runs.iter().find(|run| !run.columns.is_empty()) else { return Ok(()) };
+    match runs.iter().find(|run| !run.unranked.is_empty()) {
+        None => Ok(()),
+        Some(run) => Err(CompareError::Unranked {
+            run: run.source.clone(),
+            published: published.source.clone(),
+            how: run.unranked.join("; "),
+        }),
+    }
 }

@@ -25,19 +25,18 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> Strin
     );
     if !comparison.family.is_empty() {
         let parents: Vec<String> = comparison
-            .parents
+            .documented
             .iter()
-            .enumerate()
-            .map(|(place, parent)| format!("{} = {}", letter(place), parent.name))
+            .map(|place| format!("{} = {}", letter(*place), comparison.parents[*place].name))
             .collect();
         let head =
             heading(format!("Where the answers of {} come from ({})", comparison.merge, parents.join(", ")));
         parts.push(format!("{head}\n{}", family_table(comparison).render(format)));
     }
     for family in comparison.family.iter().filter(|family| !family.members.is_empty()) {
-        for (place, parent) in comparison.parents.iter().enumerate() {
-            let name = format!("{} ({})", letter(place), parent.name);
-            let (sentence, table) = moved_table(family, place, &name);
+        for (number, place) in comparison.documented.iter().enumerate() {
+            let name = format!("{} ({})", letter(*place), comparison.parents[*place].name);
+            let (sentence, table) = moved_table(family, number, &name);
             parts.push(match table.rows.is_empty() {
                 true => sentence,
                 false if format == Format::Markdown => format!("{sentence}\n\n{}", table.render(format)),

@@ -8,7 +8,8 @@ use crate::compare::{Comparison, Counts, Family, Flip, Row, Test};
 
 /// The comparison as an object; scores are fractions. `flips` only where they are asked for.
 pub fn comparison_json(comparison: &Comparison, flips: bool) -> Value {
-    let names: Vec<&str> = comparison.parents.iter().map(|parent| parent.name.as_str()).collect();
+    let documented = comparison.documented.iter();
+    let names: Vec<&str> = documented.map(|place| comparison.parents[*place].name.as_str()).collect();
     let parents: Vec<Value> = comparison
         .parents
         .iter()

@@ -18,14 +18,14 @@ pub fn sets(counts: &Counts, parents: usize) -> Vec<u64> {
 
 /// One line a task: right answers by whom they are inherited from, wrong ones by whom they are lost from.
 pub fn family_table(comparison: &Comparison) -> Table {
-    let parents = comparison.parents.len();
+    let parents = &comparison.documented;
     let mut all = Counts::default();
     for family in &comparison.family {
         for set in family.counts.by_parents.keys() {
             all.by_parents.insert(*set, [0, 0]);
         }
     }
-    let sets: Vec<u64> = sets(&all, parents).into_iter().filter(|set| *set > 0).collect();
+    let sets: Vec<u64> = sets(&all, parents.len()).into_iter().filter(|set| *set > 0).collect();
     let mut head = vec!["Task".to_string()];
     head.extend(sets.iter().map(|set| format!("from {}", letters(*set, parents))));
     head.push("emergent".into());
@@ -49,15 +49,16 @@ pub fn letter(parent: usize) -> char {
     char::from(b'A' + (parent % 26) as u8)
 }
 
-fn letters(set: u64, parents: usize) -> String {
-    if parents == 2 && set == 3 {
+/// The letters of a set of `parents`, which are given by their places.
+fn letters(set: u64, parents: &[usize]) -> String {
+    if parents.len() == 2 && set == 3 {
         return "both".into();
     }
-    if parents > 2 && set.count_ones() as usize == parents {
+    if parents.len() > 2 && set.count_ones() as usize == parents.len() {
         return "all".into();
     }
-    let of: Vec<String> =
-        (0..parents).filter(|bit| set >> bit & 1 == 1).map(|bit| letter(bit).to_string()).collect();
+    let of = parents.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1);
+    let of: Vec<String> = of.map(|(_, place)| letter(*place).to_string()).collect();
     of.join("+")
 }
 

@@ -124,7 +124,18 @@ pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, Com
         }
     }
     let name = run.text(&["model", "name"]).unwrap_or(&source).to_string();
-    Ok(ComparedRun { name, source, numerics, tasks, columns: Vec::new(), notes })
+    Ok(ComparedRun { name, source, numerics, tasks, unranked: unranked(&run)?, columns: Vec::new(), notes })
+}
+
+/// Why a run is not ranked, but for columns that it does not have.
+fn unranked(run: &RecordedRun) -> Result<Vec<String>, ComparedError> {
+    let results = run.results()?;
+    let suite = results.get("suite").unwrap_or(&Value::Null);
+    let reasons = suite["unranked_because"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns = suite["columns"].as_object().map_or(0, serde_json::Map::len);
+    let missing = format!(" of {columns} columns");
+    let reasons = reasons.iter().filter_map(Value::as_str).filter(|reason| !reason.ends_with(&missing));
+    Ok(reasons.map(str::to_string).collect())
 }
 
 fn check_finished(run: &RecordedRun, source: &str) -> Result<(), ComparedError> {

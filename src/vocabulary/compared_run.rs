@@ -16,6 +16,8 @@ pub struct ComparedRun {
     pub numerics: BTreeMap<String, String>,
     /// Tasks whose documents are known.
     pub tasks: Vec<ComparedTask>,
+    /// Why its scores cannot stand beside published ones, such as a limit or other shots; empty where they can.
+    pub unranked: Vec<String>,
     /// Scores of suite columns of which no document is known.
     pub columns: Vec<ColumnScore>,
     /// What whoever reads a comparison has to know about this run, a sentence each, in lower case.

@@ -277,9 +277,9 @@ fn asked(arguments: &Value) -> Option<Fingerprint> {
 fn check_means(task: &OutsideTask, results: &Path) -> Result<(), OutsideError> {
     for (metric, score) in &task.scores {
         let values: Vec<f64> = task.documents.iter().filter_map(|d| d.values.get(metric).copied()).collect();
-        let zero_or_one = values.iter().all(|value| *value == 0.0 || *value == 1.0);
+        let is_share = values.iter().all(|value| (0.0..=1.0).contains(value));
         // Other metrics may have another aggregation than the mean.
-        if values.is_empty() || !zero_or_one {
+        if values.is_empty() || !is_share {
             continue;
         }
         let mean = crate::statistics::mean(&values);
