@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::statistics::mean;
 use crate::task::{Suite, TaskError, TaskIndex};
-use crate::vocabulary::{Pin, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Pin, SAMPLE_MODEL, SuiteRecord, TaskRecord};
 
 /// What else may keep a run from being ranked.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ pub fn suite_record(
         }
     };
     if circumstances.sample_model {
-        add("built-in sample model".into());
+        add(SAMPLE_MODEL.into());
     }
     if let Some(limit) = circumstances.limit {
         add(format!("limit {limit}"));

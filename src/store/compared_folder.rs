@@ -16,6 +16,7 @@ use super::samples::{Sample, samples_file};
 use super::shape::seal_of;
 use crate::metric::Scorer;
 use crate::task::task_of_config;
+use crate::vocabulary::SAMPLE_MODEL;
 use crate::vocabulary::{
     ComparedDocument, ComparedMetric, ComparedRun, ComparedTask, Decision, DocumentRequests, Fingerprint,
 };
@@ -127,14 +128,16 @@ pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, Com
     Ok(ComparedRun { name, source, numerics, tasks, unranked: unranked(&run)?, columns: Vec::new(), notes })
 }
 
-/// Why a run is not ranked, but for columns that it does not have.
+/// Why a run is not ranked, but for columns that it does not have, and for its model, whose scores are what they are.
 fn unranked(run: &RecordedRun) -> Result<Vec<String>, ComparedError> {
     let results = run.results()?;
     let suite = results.get("suite").unwrap_or(&Value::Null);
     let reasons = suite["unranked_because"].as_array().map(Vec::as_slice).unwrap_or_default();
     let columns = suite["columns"].as_object().map_or(0, serde_json::Map::len);
     let missing = format!(" of {columns} columns");
-    let reasons = reasons.iter().filter_map(Value::as_str).filter(|reason| !reason.ends_with(&missing));
+    let of_model = |reason: &&str| run.get(&["model", "sample"]) == true && *reason == SAMPLE_MODEL;
+    let reasons = reasons.iter().filter_map(Value::as_str);
+    let reasons = reasons.filter(|reason| !reason.ends_with(&missing) && !of_model(reason));
     Ok(reasons.map(str::to_string).collect())
 }
 

@@ -18,4 +18,4 @@ pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use outcome::{Decision, Gold, Measured, Outcome};
 pub use request::{DocumentRequests, Request, Stops, View};
 pub use response::{Response, Written};
-pub use run_record::{PassedStops, Pin, SplitRecord, SuiteRecord, TaskRecord, Truncation};
+pub use run_record::{PassedStops, Pin, SAMPLE_MODEL, SplitRecord, SuiteRecord, TaskRecord, Truncation};

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::{Estimate, Fingerprint, Outcome};
 
+/// Why a run of the model in the binary is not ranked.
+pub const SAMPLE_MODEL: &str = "built-in sample model";
+
 /// A task's part of a run.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {

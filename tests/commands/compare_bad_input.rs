@@ -162,3 +162,30 @@ fn runs_without_anything_in_common_are_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).starts_with("error: runs/one and runs/other have no task in common\nhint: "));
 }
+
+#[test]
+fn published_scores_stand_beside_whole_benchmarks_only() {
+    evaluate(FAMILY.path(), "a", "runs/limited", &["--tasks", "arc_challenge", "--limit", "3"]);
+    let published =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/results/published.csv:Gille/StrangeMerges_24-7B-slerp");
+    let output = compare(&["runs/limited", published, "--fail-on", "worse"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(
+        said.starts_with("error: runs/limited cannot stand beside ") && said.contains("limit 3"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_value_that_is_no_share_is_refused() {
+    let (_folder, copy) = copy_of("runs/a");
+    let path = copy.join("samples/arc_challenge.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for value in ["17.5", "-1"] {
+        let changed = ["0.0", "1.0"].map(|old| format!("\"acc_norm\":{old}"));
+        let at = changed.iter().find(|old| text.contains(old.as_str())).unwrap();
+        std::fs::write(&path, text.replacen(at.as_str(), &format!("\"acc_norm\":{value}"), 1)).unwrap();
+        assert!(!compare(&["runs/merge", copy.to_str().unwrap()]).status.success(), "{value}");
+    }
+}
