@@ -92,7 +92,9 @@ impl Matrix {
             let (tiles, words) = match (&rows.inputs, self.isa.bf16) {
                 (Inputs::Bf16(_), Bf16::Amx) => (Tiles::set_up_for(rows.count), 0),
                 (Inputs::Split(_), _) => {
-                    (Tiles::set_up_for(rows.count), (plan.terms / amx::BLOCK).max(2) * BLOCK_WORDS)
+                    // Few rows' panels are split block by block, in two places in turn.
+                    let blocks = if rows.count <= amx::ROWS { 2 } else { plan.terms / amx::BLOCK };
+                    (Tiles::set_up_for(rows.count), blocks * BLOCK_WORDS)
                 }
                 _ => (None, 0),
             };

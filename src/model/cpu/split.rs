@@ -2,7 +2,7 @@
 //!
 //! `x = h + m + l`: `h` is `x` rounded to its 8 upper bits, `m` what that left, rounded likewise, and `l` the rest, which has at
 //! most 8 bits. The sum is exact for numbers from 2^-110 on; below, `l` and then `m` are numbers that tiles take for zero. Of
-//! the nine products of two such sums six are computed; those of `m` and `l` with `l` are below 2^-26 of the whole, less than
+//! the nine products of two such sums six are computed; those of `m` and `l` with `l` are at most 2^-24 of the whole, as much as
 //! single precision's own rounding (the scheme of G. Henry, P. Tang, A. Heinecke, <https://arxiv.org/abs/1904.06376>).
 
 use super::amx::{BLOCK, Tiles};
