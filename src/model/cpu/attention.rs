@@ -8,13 +8,12 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::gather::{Gathered, Kind};
 use super::inputs::Rows;
 use super::isa::{Bf16, Isa};
 use super::kept::{KeptRows, KeptShape};
 use super::memory::NoMemory;
+use super::team;
 #[cfg(target_arch = "x86_64")]
 use super::tiled;
 use super::wide;
@@ -99,7 +98,7 @@ const MAX_PLACES: usize = 1 << 15;
 impl Attention {
     /// What keys and values are brought into.
     pub fn kind(&self) -> Kind {
-        let is_tiled = self.isa.bf16 == Bf16::Amx && self.shape.dtype == Dtype::Bf16;
+        let is_tiled = self.isa.bf16 == Bf16::Amx && self.shape.dtype != Dtype::F16;
         match is_tiled && self.shape.head_dim.is_multiple_of(BLOCK) {
             true => Kind::Tiles,
             false => Kind::Single,
@@ -261,7 +260,8 @@ impl Lines {
     }
 }
 
-/// Calls `job` for all lines of all groups and each head of keys, on all threads.
+/// Calls `job` for all lines of all groups and each head of keys, on all threads: those of a head one after another, so that its
+/// keys and values stay in the caches, the longest first.
 pub fn for_each_job(
     groups: &[Group],
     most: impl Fn(&Group) -> usize,
@@ -270,15 +270,17 @@ pub fn for_each_job(
     job: impl Fn(&Group, &Lines, usize) + Sync,
 ) {
     let (query_heads, kv_heads) = heads;
-    let lines: Vec<(&Group, Lines)> = groups
+    let lines: Vec<Vec<Lines>> =
+        groups.iter().map(|group| group.lines(most(group), query_heads / kv_heads, places)).collect();
+    let jobs: Vec<(&Group, &Lines, usize)> = groups
         .iter()
-        .flat_map(|group| {
-            let lines = group.lines(most(group), query_heads / kv_heads, places);
-            lines.into_iter().map(move |lines| (group, lines))
+        .zip(&lines)
+        .flat_map(|(group, lines)| {
+            (0..kv_heads).flat_map(move |head| lines.iter().rev().map(move |lines| (group, lines, head)))
         })
         .collect();
-    (0..lines.len() * kv_heads).into_par_iter().for_each(|number| {
-        let (group, lines) = &lines[number / kv_heads];
-        job(group, lines, number % kv_heads);
+    team::for_each(jobs.len(), |number| {
+        let (group, lines, head) = jobs[number];
+        job(group, lines, head);
     });
 }

@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::attention::{Asking, Attention, Queries, Seen};
 use super::clock::Operation;
 use super::matrix::PANEL;
+use super::memory::Shared;
 use super::network::Network;
 use super::rows;
+use super::team;
 use super::workspace::{Activations, Workspace};
 use crate::model::all_finite;
 use crate::model::kv::{KvCache, Link, SegmentError, SegmentId};
@@ -49,10 +50,10 @@ impl Network {
         mut read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
     ) -> Result<(), ForwardError> {
         // On a thread of the pool: handing over the many small jobs of a pass from outside would cost more than they do.
-        rayon::scope(|_| self.layers(workspace, layout, wanted, kv))?;
+        team::together(|| self.layers(workspace, layout, wanted, kv))?;
         let piece = (MAX_LOGITS / self.head.width()).max(1);
         for (at, rows) in wanted.chunks(piece).enumerate() {
-            rayon::scope(|_| self.logits(workspace, some, rows))?;
+            team::together(|| self.logits(workspace, some, rows))?;
             for i in 0..rows.len() {
                 if read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size])?.is_break() {
                     return Ok(());
@@ -129,9 +130,14 @@ impl Network {
 
     fn embed(&self, tokens: &[u32], x: &mut Activations) {
         let hidden = self.config.hidden_size;
-        x.numbers.par_chunks_mut(hidden.max(1)).zip(tokens).for_each(|(x, &token)| match &self.embedding {
-            None => self.head.row(token as usize, x),
-            Some(table) => table.read(token as usize, x),
+        let x = Shared::new(&mut x.numbers);
+        team::for_each(tokens.len(), |row| {
+            // SAFETY: each row is of one job.
+            let x = unsafe { x.part(row * hidden, hidden) };
+            match &self.embedding {
+                None => self.head.row(tokens[row] as usize, x),
+                Some(table) => table.read(tokens[row] as usize, x),
+            }
         });
     }
 
@@ -148,8 +154,11 @@ impl Network {
         let (keys, _) = self.columns();
         let half = width / 2;
         let (stride, count) = (qkv.stride.max(1), qkv.count);
-        let jobs = qkv.numbers[..count * stride].par_chunks_mut(ROWS * stride).enumerate();
-        jobs.for_each(|(job, numbers)| {
+        let numbers = Shared::new(&mut qkv.numbers);
+        team::for_each(count.div_ceil(ROWS), |job| {
+            let rows = job * ROWS..count.min((job + 1) * ROWS);
+            // SAFETY: each row is of one job.
+            let numbers = unsafe { numbers.part(rows.start * stride, rows.len() * stride) };
             for (row, numbers) in numbers.chunks_exact_mut(stride).enumerate() {
                 let angles = (job * ROWS + row) * half..(job * ROWS + row + 1) * half;
                 let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
@@ -169,8 +178,16 @@ impl Network {
             let row = qkv.row(*row);
             !all_finite(&row[keys..keys + width]) || !all_finite(&row[values..values + width])
         };
-        let rows = (0..layout.tokens.len()).into_par_iter().with_min_len(ROWS);
-        let Some(row) = rows.find_first(is_bad) else { return Ok(()) };
+        let count = layout.tokens.len();
+        let first = AtomicUsize::new(count);
+        team::for_each(count.div_ceil(ROWS), |job| {
+            let bad = (job * ROWS..count.min((job + 1) * ROWS)).find(is_bad);
+            first.fetch_min(bad.unwrap_or(count), Ordering::Relaxed);
+        });
+        let row = first.into_inner();
+        if row == count {
+            return Ok(());
+        }
         let placed = layout.segments.iter().find(|placed| placed.rows.contains(&row));
         let (id, token) = placed.map_or((SegmentId(0), row), |placed| (placed.id, row - placed.rows.start));
         Err(ForwardError::NotFinite { path: self.path.clone(), what: "keys or values", id, token })
@@ -181,7 +198,11 @@ impl Network {
         let (keys, values) = self.columns();
         let width = self.config.kv_width();
         let mut kept: Vec<_> = layout.ids().map(|id| kv.take_rows(id, layer)).collect();
-        kept.par_iter_mut().zip(&layout.segments).for_each(|((kept, length), placed)| {
+        let all = Shared::new(&mut kept);
+        team::for_each(layout.segments.len(), |number| {
+            // SAFETY: each segment is of one job.
+            let (kept, length) = unsafe { &mut all.part(number, 1)[0] };
+            let placed = &layout.segments[number];
             kept.append(self.isa.vector, shape, *length, placed.rows.len(), |row| {
                 let row = qkv.row(placed.rows.start + row);
                 (&row[keys..keys + width], &row[values..values + width])

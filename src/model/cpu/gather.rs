@@ -3,20 +3,23 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::attention::{BLOCK, Part, Seen};
 use super::columns;
 use super::isa::Vector;
-use super::kept::KeptShape;
+use super::kept::{KeptRows, KeptShape};
 use super::memory::{Aligned, NoMemory, Shared};
 use super::rows::from_bytes;
+use super::split::{PARTS, split_row};
+use super::team;
+use super::transpose::transpose_numbers;
 use super::vector::UNIT;
+use crate::model::Dtype;
 
 /// Orders of keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// bfloat16: keys `[place][head_dim]`, values by blocks of 32 places, `[block][head_dim][32]`.
+    /// bfloat16: keys `[place][head_dim]`, values by blocks of 32 places, `[block][head_dim][32]`. Single precision in three
+    /// parts: keys by blocks of 32 numbers, `[place][block][part][32]`, values `[block][head_dim][part][32]`.
     Tiles,
     /// Single precision: keys by units of 16, `[unit][head_dim][16]`, values `[place][value_width]`.
     Single,
@@ -66,15 +69,17 @@ impl Gathered {
         match kind {
             Kind::Tiles => {
                 let [k, v] = &mut self.bf16;
+                let keys = keys * parts_of(shape);
                 k.grow(total * keys)?;
                 v.grow(total * keys)?;
                 let (k, v) = (Shared::new(k), Shared::new(v));
-                jobs.par_iter().for_each(|&(part, at, head, first)| {
+                team::for_each(jobs.len(), |job| {
+                    let (part, at, head, first) = jobs[job];
                     for block in first..(first + BLOCKS).min(part.places / BLOCK) {
                         let at = (at * shape.kv_heads + head * part.places + block * BLOCK) * keys;
                         // SAFETY: each block of each head of each part has places of its own.
                         unsafe {
-                            tile_keys(shape, head, part, block, k.part(at, BLOCK * keys));
+                            tile_keys(vector, shape, head, part, block, k.part(at, BLOCK * keys));
                             tile_values(vector, shape, head, part, block, v.part(at, BLOCK * keys));
                         }
                     }
@@ -85,7 +90,8 @@ impl Gathered {
                 k.grow(total * keys)?;
                 v.grow(total * values)?;
                 let (k, v) = (Shared::new(k), Shared::new(v));
-                jobs.par_iter().for_each(|&(part, at, head, first)| {
+                team::for_each(jobs.len(), |job| {
+                    let (part, at, head, first) = jobs[job];
                     for block in first..(first + BLOCKS).min(part.places / BLOCK) {
                         let at = at * shape.kv_heads + head * part.places + block * BLOCK;
                         // SAFETY: as above.
@@ -109,14 +115,20 @@ impl Gathered {
     }
 
     /// Keys of a part in one head, as [`Kind::Tiles`]; those of a part that is not shared are gathered to `scratch`.
-    pub fn tile_keys<'s>(&'s self, part: &Part<'_>, head: usize, scratch: &'s mut [u16]) -> &'s [u16] {
-        let width = self.shape.head_dim;
+    pub fn tile_keys<'s>(
+        &'s self,
+        vector: Vector,
+        part: &Part<'_>,
+        head: usize,
+        scratch: &'s mut [u16],
+    ) -> &'s [u16] {
+        let width = self.shape.head_dim * parts_of(self.shape);
         match self.at(part, head, width) {
             Some(of) => &self.bf16[0][of],
             None => {
                 for (block, to) in scratch[..part.places * width].chunks_exact_mut(BLOCK * width).enumerate()
                 {
-                    tile_keys(self.shape, head, part, block, to);
+                    tile_keys(vector, self.shape, head, part, block, to);
                 }
                 scratch
             }
@@ -131,7 +143,7 @@ impl Gathered {
         head: usize,
         scratch: &'s mut [u16],
     ) -> &'s [u16] {
-        let width = self.shape.head_dim;
+        let width = self.shape.head_dim * parts_of(self.shape);
         match self.at(part, head, width) {
             Some(of) => &self.bf16[1][of],
             None => {
@@ -203,35 +215,72 @@ fn for_each_row<'p>(part: &'p Part<'_>, block: usize, mut row: impl FnMut(usize,
     }
 }
 
-fn tile_keys(shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [u16]) {
+/// Parts of a number in [`Kind::Tiles`].
+fn parts_of(shape: KeptShape) -> usize {
+    if shape.dtype == Dtype::F32 { PARTS } else { 1 }
+}
+
+fn tile_keys(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [u16]) {
+    let width = shape.head_dim;
+    if shape.dtype == Dtype::F32 {
+        return with_row_scratch(BLOCK * width, |rows| {
+            single_rows(vector, shape, (head, KeptRows::key), part, block, rows);
+            split_row(vector, rows, to);
+        });
+    }
     let mut filled = 0;
     for_each_row(part, block, |place, seen, at| {
-        let key = to[place * shape.head_dim..][..shape.head_dim].iter_mut();
+        let key = to[place * width..][..width].iter_mut();
         let bytes = seen.rows.key(shape, at, head).as_chunks::<2>().0;
         key.zip(bytes).for_each(|(to, bytes)| *to = u16::from_ne_bytes(*bytes));
         filled = place + 1;
     });
     // Sources have no gaps: they end with the part, and begin before it.
-    to[filled * shape.head_dim..].fill(0);
+    to[filled * width..].fill(0);
 }
 
 fn tile_values(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [u16]) {
+    if shape.dtype == Dtype::F32 {
+        let width = shape.head_dim;
+        return with_row_scratch(2 * BLOCK * width, |scratch| {
+            let (rows, columns) = scratch.split_at_mut(BLOCK * width);
+            single_rows(vector, shape, (head, KeptRows::value), part, block, rows);
+            transpose_numbers(vector, rows, columns);
+            split_row(vector, columns, to);
+        });
+    }
     const NOTHING: &[u8] = &[];
     let mut rows = [NOTHING; BLOCK];
     for_each_row(part, block, |place, seen, at| rows[place] = seen.rows.value(shape, at, head));
     columns::to_columns(vector, &rows, to);
 }
 
+/// The keys or values of a place in a head.
+type RowsOf = fn(&KeptRows, KeptShape, usize, usize) -> &[u8];
+
+/// A block's rows in single precision, one after another.
+fn single_rows(
+    vector: Vector,
+    shape: KeptShape,
+    (head, bytes): (usize, RowsOf),
+    part: &Part<'_>,
+    block: usize,
+    to: &mut [f32],
+) {
+    let width = to.len() / BLOCK;
+    let mut filled = 0;
+    for_each_row(part, block, |place, seen, at| {
+        let row = &mut to[place * width..][..width];
+        from_bytes(vector, shape.dtype, bytes(seen.rows, shape, at, head), row);
+        filled = place + 1;
+    });
+    to[filled * width..].fill(0.0);
+}
+
 fn single_keys(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [f32]) {
     let width = shape.head_dim;
     with_row_scratch(BLOCK * width, |rows| {
-        let mut filled = 0;
-        for_each_row(part, block, |place, seen, at| {
-            let row = &mut rows[place * width..][..width];
-            from_bytes(vector, shape.dtype, seen.rows.key(shape, at, head), row);
-            filled = place + 1;
-        });
-        rows[filled * width..].fill(0.0);
+        single_rows(vector, shape, (head, KeptRows::key), part, block, rows);
         for (rows, unit) in rows.chunks_exact(UNIT * width).zip(to.chunks_exact_mut(UNIT * width)) {
             columns::to_unit(vector, rows, width, unit);
         }
@@ -263,7 +312,9 @@ fn with_row_scratch(length: usize, work: impl FnOnce(&mut [f32])) {
         static ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     ROWS.with_borrow_mut(|rows| {
-        rows.resize(length, 0.0);
-        work(rows);
+        if rows.len() < length {
+            rows.resize(length, 0.0);
+        }
+        work(&mut rows[..length]);
     });
 }

@@ -31,6 +31,18 @@ enum To<'a> {
 }
 
 impl Places<'_> {
+    /// Numbers `column..column + count` of a row of bfloat16 numbers.
+    ///
+    /// # Safety
+    /// While the result lives, nobody else writes these numbers.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
+    pub unsafe fn bf16(&self, row: usize, column: usize, count: usize) -> &mut [u16] {
+        let To::Bf16(to) = &self.to else { unreachable!("rows of bfloat16 numbers") };
+        // SAFETY: the caller's promise.
+        unsafe { to.part(row * self.stride + column, count) }
+    }
+
     /// Writes numbers of a row, the first of them at `column`.
     ///
     /// # Safety

@@ -1,14 +1,13 @@
 //! What a layer does to each row for itself: norms, products, the MLP.
 
-use rayon::prelude::*;
-
 use super::clock::Operation;
 use super::inputs::Rows;
 use super::layer::Layer;
 use super::matrix::{Matrix, PANEL};
-use super::memory::Table;
+use super::memory::{Table, with_scratch};
 use super::network::Network;
 use super::rows;
+use super::team;
 use super::workspace::{Activations, Workspace};
 
 /// Rows that a job takes of what costs little.
@@ -43,13 +42,14 @@ impl Network {
         let epsilon = self.config.rms_norm_eps as f32;
         let places = to.places();
         self.clock.time(Operation::Norms, || {
-            let jobs = (0..x.count.div_ceil(ROWS)).into_par_iter();
-            jobs.for_each_with(vec![0.0; x.stride], |normed, job| {
-                for row in job * ROWS..x.count.min((job + 1) * ROWS) {
-                    rows::norm(vector, dtype, x.row(row), weight, epsilon, normed);
-                    // SAFETY: each row is of one job.
-                    unsafe { places.write(vector, dtype, row, 0, normed) };
-                }
+            team::for_each(x.count.div_ceil(ROWS), |job| {
+                with_scratch(x.stride, |normed| {
+                    for row in job * ROWS..x.count.min((job + 1) * ROWS) {
+                        rows::norm(vector, dtype, x.row(row), weight, epsilon, normed);
+                        // SAFETY: each row is of one job.
+                        unsafe { places.write(vector, dtype, row, 0, normed) };
+                    }
+                });
             });
         });
     }

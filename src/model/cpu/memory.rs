@@ -245,6 +245,12 @@ pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
+/// Scratch memory as words.
+pub fn words(numbers: &mut [f32]) -> &mut [u32] {
+    // SAFETY: both are any 32 bits.
+    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), numbers.len()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

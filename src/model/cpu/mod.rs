@@ -17,6 +17,8 @@ mod gather;
 mod inputs;
 mod isa;
 mod kept;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod layer;
 mod linear;
 mod matrix;
@@ -28,6 +30,7 @@ mod packing;
 mod product;
 mod rows;
 mod split;
+mod team;
 #[cfg(test)]
 mod testing;
 #[cfg(target_arch = "x86_64")]

@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::amx::{self, TileProduct, Tiles};
 use super::dot::{self, PairProduct};
 use super::inputs::{Inputs, Rows};
 use super::isa::Bf16;
 use super::matrix::{Matrix, PANEL};
-use super::memory::with_scratch;
+use super::memory::{with_scratch, words};
 use super::split::{BLOCK_WORDS, FewRows, PARTS, multiply_few, split_panel};
+use super::team;
 use super::vector::{self, Format, Product, UNIT};
 
 /// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fastest cache,
@@ -82,7 +81,7 @@ impl Matrix {
         let plan = self.plan(rows, together);
         let blocks = rows.count.div_ceil(plan.rows);
         let runs = self.count.div_ceil(plan.panels);
-        (0..blocks * runs).into_par_iter().for_each(|job| {
+        team::for_each(blocks * runs, |job| {
             // Neighbouring jobs share panels, which come from memory, rather than rows, which don't.
             let (first_row, first_panel) = (job % blocks * plan.rows, job / blocks * plan.panels);
             let last_row = rows.count.min(first_row + plan.rows);
@@ -301,12 +300,6 @@ fn tile_sums<'b>(
             }
         }
     }
-}
-
-/// Scratch memory as words.
-fn words(numbers: &mut [f32]) -> &mut [u32] {
-    // SAFETY: both are any 32 bits.
-    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), numbers.len()) }
 }
 
 /// A panel's bytes as single-precision numbers, which it holds.

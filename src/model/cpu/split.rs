@@ -141,7 +141,29 @@ unsafe fn few_avx512(tiles: &Tiles, product: &FewRows<'_>, words: [&mut [u32; BL
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn row_avx512(numbers: &[f32], to: &mut [u16]) {
-    row_plainly(numbers, to);
+    use std::arch::x86_64::*;
+
+    let mut uppers = [0i16; BLOCK];
+    uppers.iter_mut().zip(0..).for_each(|(at, i)| *at = 2 * i + 1);
+    let half = _mm512_set1_epi32(0x8000);
+    let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+    let blocks = to.as_chunks_mut::<{ PARTS * BLOCK }>().0;
+    for (numbers, to) in numbers.as_chunks::<BLOCK>().0.iter().zip(blocks) {
+        // SAFETY: 32 numbers, three times 32 parts of them, and 64 bytes of `uppers`.
+        unsafe {
+            let uppers = _mm512_loadu_si512(uppers.as_ptr().cast());
+            let mut rests = [_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers.as_ptr().add(16))];
+            for part in 0..PARTS {
+                let mut bits = rests.map(|rest| _mm512_castps_si512(rest));
+                if part + 1 < PARTS {
+                    bits = bits.map(|bits| _mm512_and_si512(_mm512_add_epi32(bits, half), mask));
+                    rests = [0, 1].map(|i| _mm512_sub_ps(rests[i], _mm512_castsi512_ps(bits[i])));
+                }
+                let both = _mm512_permutex2var_epi16(bits[0], uppers, bits[1]);
+                _mm512_storeu_si512(to.as_mut_ptr().add(part * BLOCK).cast(), both);
+            }
+        }
+    }
 }
 
 /// Splits blocks of 32 terms of a panel, `[blocks][32 terms][32 columns]`, into `[blocks][3 parts][16 pairs][32 columns]`, where
