@@ -22,7 +22,7 @@ fn tokenizer() -> Tokenizer {
 
 /// The built-in samples, which have rows for a few shots.
 fn samples() -> (DatasetStore, PromptOptions) {
-    (DatasetStore::new(None).unwrap(), PromptOptions { limit: Some(4), num_fewshot: Some(1) })
+    (DatasetStore::new(None).unwrap(), PromptOptions { limits: Some(4).into(), num_fewshot: Some(1) })
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::failure::Failure;
+use super::limit::LimitArgument;
 use crate::dataset::DatasetStore;
 use crate::engine::Speculation;
 use crate::model::{DeviceChoice, DtypeChoice};
+use crate::prompt::PromptOptions;
 use crate::report::Format;
+use crate::task::{Selection, TaskIndex};
 
 /// The flag for other views of generated texts, by the name of the task that people know them of. What they are stands in task files.
 pub const VIEWS: &str = "gsm8k-views";
@@ -51,9 +54,11 @@ pub struct TaskArguments {
     /// Tasks, tags or suites, separated by commas; `*` matches anything
     #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
     pub tasks: Vec<String>,
-    /// Score only the first N documents of each task (after its shuffle)
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
+    /// Only the first N documents of each task (after its shuffle). NAME=N, separated by commas, limits the tasks that NAME
+    /// stands for, which is read as in --tasks; where several name a task, the last one holds. N beside them is for tasks that none
+    /// names: 4,NAME=8
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub limit: Option<LimitArgument>,
     /// Use N shots instead of each task's own number (tasks that declare 0 keep it)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub num_fewshot: Option<u32>,
@@ -70,6 +75,15 @@ impl TaskArguments {
             true => Err(Failure::bad_input("--tasks names no task", "`assay tasks` lists all")),
             false => Ok(names),
         }
+    }
+
+    /// What changes the prompts of the tasks that were chosen.
+    pub fn prompt_options(&self, index: &TaskIndex, selection: &Selection) -> Result<PromptOptions, Failure> {
+        let limits = self.limit.as_ref().map(|limit| limit.of(index, selection)).transpose()?;
+        Ok(PromptOptions {
+            limits: limits.unwrap_or_default(),
+            num_fewshot: self.num_fewshot.map(|n| n as usize),
+        })
     }
 }
 

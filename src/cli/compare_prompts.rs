@@ -32,8 +32,7 @@ pub fn fill(
             return missing;
         }
     };
-    let count = |key: &str| run.get(&[key]).as_u64().map(|n| n as usize);
-    let options = PromptOptions { limit: count("limit"), num_fewshot: count("num_fewshot") };
+    let options = run.prompt_options();
     for (name, flips) in by_task {
         if let Err(why) = fill_task(&name, index, &store, &options, &run, flips) {
             missing.insert(name, why);

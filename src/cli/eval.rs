@@ -38,6 +38,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     let threads = use_threads(arguments.threads)?;
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
+    let prompts = arguments.tasks.prompt_options(&index, &selection)?;
     let store = arguments.tasks.data.store()?;
     let source = ModelSource::find(arguments.model.as_deref())?;
     let mut destination = Destination::find(arguments.output.as_deref(), &source.path, started)?;
@@ -66,7 +67,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
         cache,
         stop,
     };
-    let outcome = run.score(selection, &mut destination);
+    let outcome = run.score(selection, prompts, &mut destination);
     let kept = destination.close();
     let outcome = outcome.map_err(|failure| match &kept {
         Some(folder) => failure.and_hint(format!(
@@ -114,6 +115,7 @@ impl Run<'_> {
     fn score(
         &self,
         selection: Selection,
+        prompts: PromptOptions,
         destination: &mut Destination,
     ) -> Result<Option<ExitCode>, Failure> {
         let mut spans: Vec<(&'static str, Duration)> = Vec::new();
@@ -132,9 +134,6 @@ impl Run<'_> {
         spans.extend([("loading", clock.elapsed()), ("hashing_beside_loading", hashing)]);
 
         let clock = Instant::now();
-        let limit = self.arguments.tasks.limit.map(|n| n as usize);
-        let num_fewshot = self.arguments.tasks.num_fewshot.map(|n| n as usize);
-        let options = PromptOptions { limit, num_fewshot };
         let Selection { mut tasks, suite } = selection;
         let views = self.arguments.views;
         if views {
@@ -142,21 +141,22 @@ impl Run<'_> {
         }
         let facts = model.facts();
         let room = room(self.arguments.kv_memory, facts);
-        let limits = Limits {
+        let fits = Limits {
             max_length: facts.max_length,
             vocab_size: facts.vocab_size,
             room,
             kv_bytes_per_token: facts.kv_bytes_per_token,
         };
         let stop = || self.stopped();
-        let Some(mut prepared) = prepare_all(tasks, self.store, &options, &tokenizer, limits, &stop)? else {
+        let Some(mut prepared) = prepare_all(tasks, self.store, &prompts, &tokenizer, fits, &stop)? else {
             return Ok(None);
         };
+        let PromptOptions { limits, num_fewshot } = prompts;
         let suite = suite.or_else(|| covering_suite(self.index, &prepared));
         let digests: Vec<Digests> = prepared.par_iter().map(Digests::of).collect();
         let tasks: Vec<(&Prepared, &Digests)> = prepared.iter().zip(&digests).collect();
         let suite_name = suite.as_ref().map(|suite| suite.name.as_str());
-        let identity = run_identity(&model_record, &tasks, limit, num_fewshot, views, suite_name);
+        let identity = run_identity(&model_record, &tasks, &limits, num_fewshot, views, suite_name);
         let names: Vec<Arc<str>> = prepared.iter().map(|task| task.task.name.clone()).collect();
         let digests: Vec<(Arc<str>, Digests)> = names.iter().cloned().zip(digests).collect();
         let Settled { folder, history, complete: known } =
@@ -202,7 +202,7 @@ impl Run<'_> {
         // Whatever happened, what was finished is written.
         evaluation.tasks.retain(|task| !task.outcomes.is_empty());
         let circumstances = Circumstances {
-            limit,
+            limits: limits.clone(),
             sample_model: self.source.sample,
             interrupted: evaluation.interrupted || outcome.is_err(),
         };
@@ -216,7 +216,7 @@ impl Run<'_> {
             tasks: &evaluation.tasks,
             digests: &digests,
             suite,
-            limit,
+            limits,
             num_fewshot,
             views,
             datasets: data.datasets.as_ref().map(|folder| folder.display().to_string()),

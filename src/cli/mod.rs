@@ -11,6 +11,7 @@ mod eval;
 mod failure;
 mod kept_answers;
 mod leaderboard;
+mod limit;
 mod memory;
 mod model_files;
 mod output;

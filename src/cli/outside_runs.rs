@@ -11,7 +11,7 @@ use crate::store::{
     read_outside,
 };
 use crate::task::{Task, TaskIndex};
-use crate::vocabulary::ComparedRun;
+use crate::vocabulary::{ComparedRun, TaskLimits};
 
 /// What is typed in the place of a run.
 enum Named<'a> {
@@ -104,8 +104,7 @@ fn asked<'a>(
     let first = shared.first().map_or("", |task| &*task.name);
     let root = given_or(datasets, run.text(&["datasets_folder"]));
     let store = store(root).map_err(|why| fault(first, why))?;
-    let num_fewshot = run.get(&["num_fewshot"]).as_u64().map(|n| n as usize);
-    let options = PromptOptions { limit: None, num_fewshot };
+    let options = PromptOptions { limits: TaskLimits::Whole, ..run.prompt_options() };
     for task in shared {
         let name = &*task.name;
         let recorded = |keys: &[&str]| run.text(&[&["tasks", name], keys].concat()).map(str::to_string);

@@ -11,7 +11,6 @@ use super::output::{say, write_stdout};
 use super::pins;
 use crate::evaluate::{Limits, Plan, Prepared, plan_each, prepare_all};
 use crate::model::shape_of;
-use crate::prompt::PromptOptions;
 use crate::report::{Cell, Format, Table};
 use crate::task::TaskIndex;
 
@@ -34,10 +33,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         Some(bytes) => usize::try_from(bytes / kv_bytes.max(1)).unwrap_or(usize::MAX),
         None => usize::MAX,
     };
-    let options = PromptOptions {
-        limit: arguments.tasks.limit.map(|n| n as usize),
-        num_fewshot: arguments.tasks.num_fewshot.map(|n| n as usize),
-    };
+    let options = arguments.tasks.prompt_options(&index, &selection)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }

@@ -9,7 +9,6 @@ use super::failure::Failure;
 use super::output::{say, write_stdout};
 use super::pins;
 use crate::evaluate::{Prepared, prepare};
-use crate::prompt::PromptOptions;
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Request;
@@ -20,10 +19,7 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let selection = index.select(&arguments.tasks.names()?)?;
     let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
-    let options = PromptOptions {
-        limit: arguments.tasks.limit.map(|n| n as usize),
-        num_fewshot: arguments.tasks.num_fewshot.map(|n| n as usize),
-    };
+    let options = arguments.tasks.prompt_options(&index, &selection)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
     }

@@ -9,7 +9,7 @@ use super::pins;
 use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};
 use crate::task::{Task, TaskIndex};
-use crate::vocabulary::Request;
+use crate::vocabulary::{Request, TaskLimits};
 
 /// Lists all tasks, or shows one.
 pub fn run(arguments: &TasksArguments) -> Result<ExitCode, Failure> {
@@ -48,7 +48,8 @@ fn list(index: &TaskIndex) -> String {
 }
 
 fn show(task: &Task, store: &DatasetStore) -> Result<String, Failure> {
-    let built = prompt::build(task, store, &PromptOptions { limit: Some(1), num_fewshot: None })?;
+    let built =
+        prompt::build(task, store, &PromptOptions { limits: TaskLimits::Each(1), num_fewshot: None })?;
     pins::announce(built.splits.iter().map(|(name, split)| split.record(name)));
     let mut lines = vec![
         format!("task      {}", task.name),

@@ -11,7 +11,6 @@ use super::verify::{Findings, Verdict, given_or, in_a_line};
 use crate::dataset::DatasetStore;
 use crate::evaluate::{Digests, Limits, Prepared, prepare};
 use crate::model::{ModelConfig, config_of, weight_files};
-use crate::prompt::PromptOptions;
 use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample, TaskSamples, split_json};
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
@@ -53,6 +52,7 @@ pub fn check(
     }
     let store = store(arguments, run);
     let samples: HashMap<&str, &Vec<Sample>> = samples.iter().map(|(name, lines)| (&**name, lines)).collect();
+    let options = run.prompt_options();
     for (name, record) in run.tasks() {
         let text = |key: &str| record[key].as_str().unwrap_or_default();
         let task = match index.select(&[name.to_string()]).map(|selection| selection.tasks) {
@@ -79,8 +79,6 @@ pub fn check(
                 continue;
             }
         };
-        let count = |key: &str| run.get(&[key]).as_u64().map(|n| n as usize);
-        let options = PromptOptions { limit: count("limit"), num_fewshot: count("num_fewshot") };
         let task = if run.has_views() { task.with_views() } else { task };
         match prepare(task, store, &options, tokenizer) {
             Ok(mut prepared) => {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use crate::statistics::mean;
 use crate::task::{Suite, TaskError, TaskIndex};
-use crate::vocabulary::{Pin, SAMPLE_MODEL, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Pin, SAMPLE_MODEL, SuiteRecord, TaskLimits, TaskRecord};
 
 /// What else may keep a run from being ranked.
 #[derive(Debug, Clone, Default)]
 pub struct Circumstances {
-    /// `--limit`.
-    pub limit: Option<usize>,
+    /// `--limit`, by task.
+    pub limits: TaskLimits,
     /// Whether the model is the built-in sample.
     pub sample_model: bool,
     /// Whether it was stopped.
@@ -38,8 +38,8 @@ pub fn suite_record(
     if circumstances.sample_model {
         add(SAMPLE_MODEL.into());
     }
-    if let Some(limit) = circumstances.limit {
-        add(format!("limit {limit}"));
+    if !circumstances.limits.is_whole() {
+        add(circumstances.limits.to_string());
     }
     if circumstances.interrupted {
         add("interrupted".into());
@@ -74,7 +74,7 @@ pub fn suite_record(
                 add("built-in sample datasets".into());
             } else if record.num_fewshot != record.declared_fewshot {
                 add(format!("{} shots in {}", record.num_fewshot, column.name));
-            } else if !record.is_complete() && circumstances.limit.is_none() {
+            } else if !record.is_complete() && circumstances.limits.of(&record.task).is_none() {
                 add(format!("{} is not complete", column.name));
             }
         }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::dataset::{DatasetError, DatasetStore, Split};
 use crate::task::{Columns, Task, TemplateError};
-use crate::vocabulary::DocumentRequests;
+use crate::vocabulary::{DocumentRequests, TaskLimits};
 
 use context::Builder;
 use shots::ShotPool;
@@ -77,10 +77,10 @@ pub enum PromptError {
 }
 
 /// What the command line changes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PromptOptions {
-    /// Only the first documents, after any shuffle.
-    pub limit: Option<usize>,
+    /// Only the first documents of a task, after any shuffle.
+    pub limits: TaskLimits,
     /// Other shots than the task declares.
     pub num_fewshot: Option<usize>,
 }
@@ -132,7 +132,8 @@ pub fn build(
             pool
         }
     };
-    let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, options.limit)?;
+    let limit = options.limits.of(&task.name);
+    let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, limit)?;
 
     let builder = Builder::new(task, &evaluated, &pool, rows.rows.first())?;
     // Collected first: of several faults the first document's is told, not the one that was found first.

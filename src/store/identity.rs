@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::shape::ModelRecord;
 use crate::evaluate::{Digests, Prepared};
-use crate::vocabulary::Fingerprint;
+use crate::vocabulary::{Fingerprint, TaskLimits};
 
 /// What computes answers from tokens: a hash over the code and what it is built on, and one over what the system's own functions
 /// give for a few numbers, since those of two systems may differ in a last bit.
@@ -43,7 +43,7 @@ pub fn model_identity(model: &ModelRecord) -> Value {
 pub fn run_identity(
     model: &ModelRecord,
     tasks: &[(&Prepared, &Digests)],
-    limit: Option<usize>,
+    limits: &TaskLimits,
     num_fewshot: Option<usize>,
     views: bool,
     suite: Option<&str>,
@@ -67,7 +67,7 @@ pub fn run_identity(
         "model": model_identity(model),
         "tokenizer": model.tokenizer.1,
         "end_of_text": model.end_of_text,
-        "limit": limit,
+        "limit": limits,
         "num_fewshot": num_fewshot,
         "views": views,
         "suite": suite,

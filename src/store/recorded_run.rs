@@ -6,8 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+use crate::prompt::PromptOptions;
+use crate::vocabulary::TaskLimits;
 
 /// A run cannot be read back.
 #[derive(Debug, Error, Diagnostic)]
@@ -75,6 +79,14 @@ impl RecordedRun {
     /// Whether its texts were let on past stops; runs from before that was possible do not say.
     pub fn has_views(&self) -> bool {
         self.get(&["views"]) == true
+    }
+
+    /// What its command line changed in the prompts.
+    pub fn prompt_options(&self) -> PromptOptions {
+        PromptOptions {
+            limits: TaskLimits::deserialize(self.get(&["limit"])).unwrap_or_default(),
+            num_fewshot: self.get(&["num_fewshot"]).as_u64().map(|n| n as usize),
+        }
     }
 
     /// Tasks with their records.

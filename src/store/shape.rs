@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::identity::NUMERICS;
 use super::journal::{Session, SessionWork};
 use crate::evaluate::Digests;
-use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, TaskRecord};
 
 /// The model of a run, as its record shows it.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub struct RunRecord<'a> {
     /// The suite's line.
     pub suite: Option<SuiteRecord>,
     /// `--limit`.
-    pub limit: Option<usize>,
+    pub limits: TaskLimits,
     /// `--num-fewshot`.
     pub num_fewshot: Option<usize>,
     /// Whether texts were let on past stops, for the tasks' other views of them.
@@ -133,7 +133,7 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
             "model_path": run.model.path,
             "dtype": run.model.dtype,
             "device": run.model.device,
-            "limit": run.limit,
+            "limit": run.limits,
             "num_fewshot": run.num_fewshot,
             "assay": env!("CARGO_PKG_VERSION"),
         },
@@ -215,7 +215,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "device": run.model.device,
         "kernels": run.model.kernels,
         "threads": run.threads,
-        "limit": run.limit,
+        "limit": run.limits,
         "num_fewshot": run.num_fewshot,
         "views": run.views,
         "datasets_folder": run.datasets,

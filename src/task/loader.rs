@@ -298,14 +298,8 @@ impl TaskIndex {
         let mut chosen: Vec<(String, Overrides)> = Vec::new();
         let mut suites: Vec<&Suite> = Vec::new();
         for name in wanted {
-            if let Some(suite) = self.suites.iter().find(|s| s.name == *name || s.aliases.contains(name)) {
-                for column in &suite.columns {
-                    chosen.extend(self.chosen(&column.tasks, &[], 0)?);
-                }
-                suites.push(suite);
-            } else {
-                chosen.extend(self.chosen(name, &[], 0)?);
-            }
+            chosen.extend(self.wanted(name)?);
+            suites.extend(self.suite(name));
         }
         let mut seen = HashSet::new();
         chosen.retain(|(name, _)| seen.insert(name.clone()));
@@ -315,6 +309,27 @@ impl TaskIndex {
             .collect::<Result<Vec<_>, _>>()?;
         let suite = (suites.len() == 1 && wanted.len() == 1).then(|| suites[0].clone());
         Ok(Selection { tasks, suite })
+    }
+
+    /// The names of the tasks that `wanted` stands for, read as by [`select`](Self::select).
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn resolve(&self, wanted: &str) -> Result<Vec<String>, TaskError> {
+        Ok(self.wanted(wanted)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn suite(&self, name: &str) -> Option<&Suite> {
+        self.suites.iter().find(|suite| suite.name == name || suite.aliases.iter().any(|alias| alias == name))
+    }
+
+    fn wanted(&self, name: &str) -> Result<Vec<(String, Overrides)>, TaskError> {
+        let Some(suite) = self.suite(name) else { return self.chosen(name, &[], 0) };
+        let mut chosen = Vec::new();
+        for column in &suite.columns {
+            chosen.extend(self.chosen(&column.tasks, &[], 0)?);
+        }
+        Ok(chosen)
     }
 
     /// The task names that a task, tag, group or pattern stands for.

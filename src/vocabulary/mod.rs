@@ -9,6 +9,7 @@ mod outcome;
 mod request;
 mod response;
 mod run_record;
+mod task_limits;
 
 pub use compared_run::{ColumnScore, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask};
 pub use document::{Document, Row};
@@ -19,3 +20,4 @@ pub use outcome::{Decision, Gold, Measured, Outcome};
 pub use request::{DocumentRequests, Request, Stops, View};
 pub use response::{Response, Written};
 pub use run_record::{PassedStops, Pin, SAMPLE_MODEL, SplitRecord, SuiteRecord, TaskRecord, Truncation};
+pub use task_limits::TaskLimits;

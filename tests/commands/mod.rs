@@ -10,6 +10,7 @@ mod elsewhere;
 mod eval;
 mod faults;
 mod kills;
+mod limits;
 mod near_ties;
 mod pins;
 mod same_samples;

@@ -64,7 +64,8 @@ fn outcomes(
         let task = index.select(std::slice::from_ref(name)).unwrap().tasks.remove(0);
         let limit = Some(documents.keys().max().unwrap() + 1);
         let mut prepared: Prepared =
-            prepare(task, &store, &PromptOptions { limit, num_fewshot: None }, tokenizer).unwrap();
+            prepare(task, &store, &PromptOptions { limits: limit.into(), num_fewshot: None }, tokenizer)
+                .unwrap();
         // The reference computed every second document.
         let mut at = 0..;
         prepared.tokens.retain(|_| documents.contains_key(&at.next().unwrap()));

@@ -1,0 +1,165 @@
+//! `--limit`: a number for each task, limits by task, or both.
+
+use std::collections::{BTreeMap, HashSet};
+use std::str::FromStr;
+
+use miette::Diagnostic;
+
+use super::failure::Failure;
+use crate::task::{Selection, TaskIndex};
+use crate::vocabulary::TaskLimits;
+
+/// What was typed, before tasks are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LimitArgument {
+    /// For tasks that no entry names.
+    default: Option<usize>,
+    /// Names as `--tasks` takes them, with their numbers, in the order of typing.
+    named: Vec<(String, usize)>,
+}
+
+impl FromStr for LimitArgument {
+    type Err = String;
+
+    /// The faults are read by clap, which puts the option and its value before them; a `tip:` becomes the hint.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut read = Self::default();
+        for entry in text.split(',').map(str::trim) {
+            let fault = |what: &str| Err(format!("`{entry}` {what}\ntip: {TIP}"));
+            let Some((name, limit)) = entry.rsplit_once('=') else {
+                let limit = match entry {
+                    "" => return fault("is empty, expected N or NAME=N"),
+                    entry => number(entry)?,
+                };
+                if read.default.replace(limit).is_some() {
+                    return fault("is a second number for all tasks, expected one");
+                }
+                continue;
+            };
+            let (name, limit) = (name.trim(), limit.trim());
+            if name.is_empty() {
+                return fault("names no task, expected NAME=N");
+            }
+            if limit.is_empty() {
+                return fault("has no number, expected NAME=N");
+            }
+            if read.named.iter().any(|(other, _)| other == name) {
+                return fault("names its tasks a second time, expected each name once");
+            }
+            read.named.push((name.to_string(), number(limit)?));
+        }
+        Ok(read)
+    }
+}
+
+const TIP: &str = "give one number for each task, limits by task (NAME=8,OTHER=20), or both (4,NAME=8)";
+
+/// A number, with clap's own words for one out of its range.
+fn number(text: &str) -> Result<usize, String> {
+    match text.parse::<i64>() {
+        Ok(number) => match u32::try_from(number) {
+            Ok(number @ 1..) => Ok(number as usize),
+            _ => Err(format!("{number} is not in 1..={}", u32::MAX)),
+        },
+        Err(_) => Err(format!("`{text}` is no whole number, expected N or NAME=N\ntip: {TIP}")),
+    }
+}
+
+impl LimitArgument {
+    /// The limits of the chosen tasks.
+    ///
+    /// # Errors
+    /// An entry that names none of them.
+    pub fn of(&self, index: &TaskIndex, selection: &Selection) -> Result<TaskLimits, Failure> {
+        let chosen: Vec<&str> = selection.tasks.iter().map(|task| &*task.name).collect();
+        let mut limits: BTreeMap<&str, Option<usize>> =
+            chosen.iter().map(|name| (*name, self.default)).collect();
+        for (name, limit) in &self.named {
+            let named = index.resolve(name).map_err(|error| {
+                let hint = error.help().map(|help| help.to_string()).unwrap_or_default();
+                Failure::bad_input(format!("--limit {name}={limit}: {error}"), hint)
+            })?;
+            let named: HashSet<&str> = named.iter().map(String::as_str).collect();
+            let mut held = false;
+            for (_, of_task) in limits.iter_mut().filter(|(task, _)| named.contains(**task)) {
+                *of_task = Some(*limit);
+                held = true;
+            }
+            if !held {
+                return Err(Failure::bad_input(
+                    format!(
+                        "--limit {name}={limit}: `{name}` is none of the chosen tasks, expected one of --tasks"
+                    ),
+                    "leave this entry out, or choose its tasks with --tasks too",
+                ));
+            }
+        }
+        Ok(TaskLimits::of_tasks(limits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> TaskIndex {
+        TaskIndex::load(&[]).unwrap()
+    }
+
+    fn limits(tasks: &[&str], typed: &str) -> TaskLimits {
+        let index = index();
+        let tasks: Vec<String> = tasks.iter().map(|name| name.to_string()).collect();
+        let selection = index.select(&tasks).unwrap();
+        typed.parse::<LimitArgument>().unwrap().of(&index, &selection).unwrap()
+    }
+
+    #[test]
+    fn a_number_is_every_task_s() {
+        assert_eq!(limits(&["gsm8k", "winogrande"], "4"), TaskLimits::Each(4));
+        assert_eq!(limits(&["gsm8k", "winogrande"], "4,gsm8k=4"), TaskLimits::Each(4));
+        assert_eq!(limits(&["gsm8k"], " gsm8k = 4 "), TaskLimits::Each(4));
+    }
+
+    #[test]
+    fn the_last_entry_that_names_a_task_wins_over_the_number_for_all() {
+        let tasks = ["all"];
+        let found = limits(&tasks, "mmlu=3,hendrycksTest-a*=2,hendrycksTest-anatomy=5,gsm8k=7,9");
+        let expected = [
+            ("hendrycksTest-anatomy", 5),
+            ("hendrycksTest-astronomy", 2),
+            ("hendrycksTest-virology", 3),
+            ("gsm8k", 7),
+            ("winogrande", 9),
+        ];
+        for (task, limit) in expected {
+            assert_eq!(found.of(task), Some(limit), "{task}");
+        }
+        let found = limits(&tasks, "gsm8k=7,all=2,winogrande=3");
+        assert_eq!(["gsm8k", "winogrande"].map(|task| found.of(task)), [Some(2), Some(3)]);
+        // Without a number for all, tasks that nothing names are whole.
+        let found = limits(&["gsm8k", "winogrande"], "gsm8k=7");
+        assert_eq!(found, TaskLimits::of_tasks([("gsm8k", Some(7)), ("winogrande", None)]));
+        assert_eq!(found.of("winogrande"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        for (typed, fault) in [
+            ("0", "0 is not in 1..=4294967295"),
+            ("-1", "-1 is not in 1..=4294967295"),
+            ("4294967296", "4294967296 is not in 1..=4294967295"),
+            ("x=0", "0 is not in 1..=4294967295"),
+            ("", "`` is empty, expected N or NAME=N"),
+            ("4,", "`` is empty, expected N or NAME=N"),
+            ("x", "`x` is no whole number, expected N or NAME=N"),
+            ("4,5", "`5` is a second number for all tasks, expected one"),
+            ("x=", "`x=` has no number, expected NAME=N"),
+            ("=3", "`=3` names no task, expected NAME=N"),
+            ("x=abc", "`abc` is no whole number, expected N or NAME=N"),
+            ("x=1,y=2,x=3", "`x=3` names its tasks a second time, expected each name once"),
+        ] {
+            let error = typed.parse::<LimitArgument>().unwrap_err();
+            assert_eq!(error.lines().next(), Some(fault), "{typed}");
+        }
+    }
+}
