@@ -51,10 +51,46 @@ fn block_plainly(block: &[f32; BLOCK * PANEL], to: &mut [u32; BLOCK_WORDS]) {
     }
 }
 
+/// As [`block_plainly`]; compilers don't find the blend.
+///
+/// # Safety
+/// The processor has AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn block_avx512(block: &[f32; BLOCK * PANEL], to: &mut [u32; BLOCK_WORDS]) {
+    use std::arch::x86_64::*;
+
+    const HALF: usize = PANEL / 2;
+    const ODD: u32 = 0xaaaa_aaaa;
+    let half = _mm512_set1_epi32(0x8000);
+    let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+    for (number, pair) in block.as_chunks::<{ 2 * PANEL }>().0.iter().enumerate() {
+        prefetch(pair);
+        for column in [0, HALF] {
+            // SAFETY: 16 numbers of 64, and 16 words of each part's 512.
+            unsafe {
+                let load = |at: usize| _mm512_loadu_ps(pair.as_ptr().add(at + column));
+                let mut rests = [load(0), load(PANEL)];
+                for part in 0..PARTS {
+                    let mut bits = rests.map(|rest| _mm512_castps_si512(rest));
+                    if part + 1 < PARTS {
+                        bits = bits.map(|bits| _mm512_add_epi32(bits, half));
+                        let upper = bits.map(|bits| _mm512_castsi512_ps(_mm512_and_si512(bits, mask)));
+                        rests = [0, 1].map(|i| _mm512_sub_ps(rests[i], upper[i]));
+                    }
+                    let both = _mm512_mask_blend_epi16(ODD, _mm512_srli_epi32::<16>(bits[0]), bits[1]);
+                    let at = part * BLOCK_PART + number * PANEL + column;
+                    _mm512_storeu_si512(to.as_mut_ptr().add(at).cast(), both);
+                }
+            }
+        }
+    }
+}
+
 #[inline(always)]
-fn panel_plainly(panel: &[f32], to: &mut [u32]) {
-    let to = to.as_chunks_mut().0;
-    panel.as_chunks().0.iter().zip(to).for_each(|(block, to)| block_plainly(block, to));
+fn panel(panel: &[f32], to: &mut [u32], split: impl Fn(&[f32; BLOCK * PANEL], &mut [u32; BLOCK_WORDS])) {
+    panel.as_chunks().0.iter().zip(to.as_chunks_mut().0).for_each(|(block, to)| split(block, to));
 }
 
 /// Splits a panel block by block while tiles multiply the block before with up to 16 rows.
@@ -62,7 +98,12 @@ fn panel_plainly(panel: &[f32], to: &mut [u32]) {
 /// # Safety
 /// `a` has 16 rows, `lda` numbers apart, of as many blocks as the panel has; `c` as many rows of 32, `ldc` numbers apart.
 #[inline(always)]
-unsafe fn few_plainly(tiles: &Tiles, product: &FewRows<'_>, words: [&mut [u32; BLOCK_WORDS]; 2]) {
+unsafe fn few(
+    tiles: &Tiles,
+    product: &FewRows<'_>,
+    words: [&mut [u32; BLOCK_WORDS]; 2],
+    split_block: impl Fn(&[f32; BLOCK * PANEL], &mut [u32; BLOCK_WORDS]),
+) {
     let FewRows { a, lda, panel, c, ldc, first } = *product;
     // Blocks are split into two places in turn.
     let [mut next, mut split] = words;
@@ -71,7 +112,7 @@ unsafe fn few_plainly(tiles: &Tiles, product: &FewRows<'_>, words: [&mut [u32; B
     unsafe {
         tiles.begin_16(c, ldc, first);
         for (number, block) in blocks.iter().enumerate() {
-            block_plainly(block, next);
+            split_block(block, next);
             if number > 0 {
                 tiles.add_split_16(a.add((number - 1) * PARTS * BLOCK), lda, split.as_ptr());
             }
@@ -124,22 +165,23 @@ fn row_plainly(numbers: &[f32], to: &mut [u16]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn panel_avx512(panel: &[f32], to: &mut [u32]) {
-    panel_plainly(panel, to);
+#[target_feature(enable = "avx512f,avx512bw")]
+fn panel_avx512(numbers: &[f32], to: &mut [u32]) {
+    // SAFETY: as for this function.
+    panel(numbers, to, |block, to| unsafe { block_avx512(block, to) });
 }
 
 /// # Safety
-/// As [`few_plainly`].
+/// As [`few`].
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn few_avx512(tiles: &Tiles, product: &FewRows<'_>, words: [&mut [u32; BLOCK_WORDS]; 2]) {
-    // SAFETY: the caller's promise.
-    unsafe { few_plainly(tiles, product, words) };
+    // SAFETY: the caller's promise, and as for this function.
+    unsafe { few(tiles, product, words, |block, to| block_avx512(block, to)) };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn row_avx512(numbers: &[f32], to: &mut [u16]) {
     use std::arch::x86_64::*;
 
@@ -168,12 +210,12 @@ fn row_avx512(numbers: &[f32], to: &mut [u16]) {
 
 /// Splits blocks of 32 terms of a panel, `[blocks][32 terms][32 columns]`, into `[blocks][3 parts][16 pairs][32 columns]`, where
 /// a word holds a column's two numbers of a pair.
-pub fn split_panel(vector: Vector, panel: &[f32], to: &mut [u32]) {
+pub fn split_panel(vector: Vector, numbers: &[f32], to: &mut [u32]) {
     match vector {
         // SAFETY: a processor without these instructions is not found to have them.
         #[cfg(target_arch = "x86_64")]
-        Vector::Avx512 => unsafe { panel_avx512(panel, to) },
-        _ => panel_plainly(panel, to),
+        Vector::Avx512 => unsafe { panel_avx512(numbers, to) },
+        _ => panel(numbers, to, block_plainly),
     }
 }
 
@@ -189,7 +231,7 @@ pub unsafe fn multiply_few(vector: Vector, tiles: &Tiles, product: &FewRows<'_>,
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 => unsafe { few_avx512(tiles, product, words) },
         // SAFETY: the caller's promise.
-        _ => unsafe { few_plainly(tiles, product, words) },
+        _ => unsafe { few(tiles, product, words, block_plainly) },
     }
 }
 

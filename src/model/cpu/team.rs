@@ -226,7 +226,10 @@ mod tests {
     fn teams_work_side_by_side() {
         in_pool(2, || {
             let sum = AtomicUsize::new(0);
-            let pass = || together(|| for_each(100, |number| drop(sum.fetch_add(number, Ordering::Relaxed))));
+            let add = |number| {
+                sum.fetch_add(number, Ordering::Relaxed);
+            };
+            let pass = || together(|| for_each(100, add));
             (0..50).into_par_iter().for_each(|_| pass());
             assert_eq!(sum.load(Ordering::Relaxed), 50 * 4950);
         });
