@@ -22,7 +22,8 @@ const SPLIT_TERMS_OF_FEW: usize = 128;
 /// Bytes of rows that a job keeps coming back to with panel after panel: half of a second cache.
 const ROWS_KEPT: usize = 1 << 20;
 /// Rows of a job whose rows are longer than that, and the panels that it goes through with a part of them.
-const LONG_ROWS: usize = 160;
+const LONG_ROWS: usize = 256;
+const LONG_ROWS_IN_PARTS: usize = 160;
 const LONG_PANELS: usize = 8;
 /// Rows of which a block of the result is written at once, while it is in the fastest cache.
 const ROWS_WRITTEN: usize = 64;
@@ -139,9 +140,10 @@ impl Matrix {
         };
         let step = if self.isa.bf16 == Bf16::Amx { 2 * amx::ROWS } else { 14 };
         let most = ROWS_KEPT / (self.inputs * size).max(1);
-        let is_long = most < LONG_ROWS && rows.count > step;
+        let long_rows = if is_split { LONG_ROWS_IN_PARTS } else { LONG_ROWS };
+        let is_long = most < long_rows && rows.count > step;
         // Even shares, of as many rows as a kernel takes at best.
-        let most = if is_long { LONG_ROWS } else { most.max(step) };
+        let most = if is_long { long_rows } else { most.max(step) };
         let block = rows.count.div_ceil(rows.count.div_ceil(most)).next_multiple_of(step);
         let blocks = rows.count.div_ceil(block);
         let wanted = (16 * rayon::current_num_threads()).div_ceil(blocks);
