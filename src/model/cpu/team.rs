@@ -132,7 +132,7 @@ impl Team {
         let (mut done, mut patience) = (0, Patience::default());
         while !self.is_over.load(Ordering::Acquire) {
             let turn = self.turn.0.load(Ordering::Relaxed);
-            if turn == done || turn % 2 == 0 {
+            if turn == done || turn.is_multiple_of(2) {
                 patience.wait();
                 continue;
             }
@@ -213,8 +213,10 @@ mod tests {
     fn loops_within_loops_and_beside_a_team_are_done() {
         in_pool(3, || {
             let sum = AtomicUsize::new(0);
-            let both =
-                || for_each(10, |_| for_each(10, |number| drop(sum.fetch_add(number, Ordering::Relaxed))));
+            let add = |number| {
+                sum.fetch_add(number, Ordering::Relaxed);
+            };
+            let both = || for_each(10, |_| for_each(10, add));
             together(both);
             both();
             together(|| rayon::join(both, both));
