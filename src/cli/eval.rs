@@ -128,10 +128,8 @@ impl Run<'_> {
         let hashes = WeightHashes::begin(weight_files(&self.source.path)?, self.cache.as_deref());
         let model = Model::load(&self.source.path, options)?;
         let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
-        let (hashes, hashing) = hashes.finish()?;
         let mut loaded = Loaded::new(&model, &tokenizer);
-        let model_record = self.source.record(&model, &tokenizer, hashes, loaded.end_of_text());
-        spans.extend([("loading", clock.elapsed()), ("hashing_beside_loading", hashing)]);
+        spans.push(("loading", clock.elapsed()));
 
         let clock = Instant::now();
         let Selection { mut tasks, suite } = selection;
@@ -151,6 +149,10 @@ impl Run<'_> {
         let Some(mut prepared) = prepare_all(tasks, self.store, &prompts, &tokenizer, fits, &stop)? else {
             return Ok(None);
         };
+        // Waited for only here: hashing goes on while prompts are built.
+        let (hashes, hashing) = hashes.finish()?;
+        spans.push(("hashing_beside_loading", hashing));
+        let model_record = self.source.record(&model, &tokenizer, hashes, loaded.end_of_text());
         let PromptOptions { limits, num_fewshot } = prompts;
         let suite = suite.or_else(|| covering_suite(self.index, &prepared));
         let digests: Vec<Digests> = prepared.par_iter().map(Digests::of).collect();
