@@ -1,12 +1,11 @@
 //! Rows of activations as products take them.
 
-use rayon::prelude::*;
-
 use super::amx;
 use super::isa::{Bf16, Isa, Vector};
 use super::memory::{Aligned, NoMemory, Shared};
 use super::rows::to_bf16;
 use super::split::{PARTS, split, split_row};
+use super::team;
 use super::vector::Format;
 use crate::model::Dtype;
 
@@ -146,7 +145,10 @@ impl Rows {
 
 /// Some rows, in the order of `rows`.
 pub fn gather<T: Copy + Send + Sync>(to: &mut [T], from: &[T], stride: usize, rows: &[u32]) {
-    to.par_chunks_mut(stride.max(1))
-        .zip(rows)
-        .for_each(|(to, &row)| to.copy_from_slice(&from[row as usize * stride..][..stride]));
+    let to = Shared::new(&mut to[..stride * rows.len()]);
+    team::for_each(rows.len(), |number| {
+        let from = &from[rows[number] as usize * stride..][..stride];
+        // SAFETY: each row is its job's own.
+        unsafe { to.part(number * stride, stride) }.copy_from_slice(from);
+    });
 }

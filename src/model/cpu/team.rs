@@ -9,54 +9,78 @@ use std::cell::{RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread;
 
 use rayon::prelude::*;
 
+/// What a thread is to a team.
+#[derive(Clone, Default)]
+enum Part {
+    #[default]
+    None,
+    Leads(Arc<Team>),
+    /// Within a job of a loop.
+    Works,
+}
+
 thread_local! {
-    /// The team that this thread leads.
-    static LED: RefCell<Option<Arc<Team>>> = const { RefCell::new(None) };
+    static PART: RefCell<Part> = const { RefCell::new(Part::None) };
 }
 
 /// Looks at the leader's doings before a waiting thread lets others run: some 50 microseconds.
 const LOOKS: usize = 1 << 10;
 
-/// Does `body` on a thread of the pool, with the pool's other threads at hand for [`for_each`].
+/// Does `body` on a thread of the pool, with the pool's other threads at hand for [`for_each`]. Loops of `body` go by that
+/// alone: one of the pool's own would wait for threads that follow. Within another team's `body` or job, that team stays.
 pub fn together<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    if !matches!(PART.with_borrow(Part::clone), Part::None) {
+        return body();
+    }
     rayon::scope(|scope| {
         let team = Arc::new(Team::new());
         for _ in 1..rayon::current_num_threads() {
             let team = Arc::clone(&team);
             scope.spawn(move |_| team.follow());
         }
-        let leading = Leading(team);
-        LED.set(Some(Arc::clone(&leading.0)));
+        let _over = Over(Arc::clone(&team));
+        let _led = Playing::new(Part::Leads(team));
         body()
     })
 }
 
-/// Calls `job` with each number below `count`, on the threads of the team that this thread leads, or else on the pool's.
+/// Calls `job` with each number below `count`, on the threads of the team that this thread leads, or else on the pool's; a
+/// loop within a job is its thread's alone.
 pub fn for_each(count: usize, job: impl Fn(usize) + Sync) {
-    if count < 2 {
-        return (0..count).for_each(job);
-    }
-    // Nobody leads meanwhile: a loop within a job is the pool's.
-    match LED.take() {
-        None => (0..count).into_par_iter().for_each(&job),
-        Some(team) => {
-            team.lead(&Loop { job: &job, count });
-            LED.set(Some(team));
-        }
+    match PART.with_borrow(Part::clone) {
+        Part::Leads(team) if count > 1 => team.lead(&Loop { job: &job, count }),
+        Part::None if count > 1 => (0..count).into_par_iter().for_each(&job),
+        _ => (0..count).for_each(job),
     }
 }
 
 /// Lets the team go at the end.
-struct Leading(Arc<Team>);
+struct Over(Arc<Team>);
 
-impl Drop for Leading {
+impl Drop for Over {
     fn drop(&mut self) {
-        LED.take();
         self.0.is_over.store(true, Ordering::Release);
+    }
+}
+
+/// A part that the thread plays meanwhile, and which it played before.
+struct Playing {
+    before: Part,
+}
+
+impl Playing {
+    fn new(part: Part) -> Self {
+        Self { before: PART.replace(part) }
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        PART.set(std::mem::take(&mut self.before));
     }
 }
 
@@ -71,7 +95,6 @@ struct Loop<'a> {
 struct Alone<T>(T);
 
 struct Team {
-    leader: ThreadId,
     /// Odd while there is a loop, and another with every loop.
     turn: Alone<AtomicUsize>,
     /// Followers that may be looking at `at_hand`.
@@ -83,17 +106,16 @@ struct Team {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `at_hand` is written by the leader alone, while `turn` is even and nobody is busy, and read by the busy alone, while it
-// is odd; what it points to may be shared, and is there while somebody is busy.
+// SAFETY: the leader alone writes `at_hand`, while `turn` is even. A follower reads it only if it finds `turn` odd after it said
+// that it is busy; the leader then waits for it before the next write, and before what `at_hand` points to goes. One that says so
+// late, while the leader writes, finds another turn and reads nothing. What `at_hand` points to may be shared.
 unsafe impl Send for Team {}
 // SAFETY: as above.
 unsafe impl Sync for Team {}
 
 impl Team {
-    /// A team that this thread leads.
     fn new() -> Self {
         Self {
-            leader: thread::current().id(),
             turn: Alone(AtomicUsize::new(0)),
             busy: Alone(AtomicUsize::new(0)),
             next: Alone(AtomicUsize::new(0)),
@@ -107,7 +129,8 @@ impl Team {
     fn lead(&self, work: &Loop<'_>) {
         let turn = self.turn.0.load(Ordering::Relaxed);
         self.next.0.store(0, Ordering::Relaxed);
-        // SAFETY: nobody is busy: the last loop ended so. The loop outlives its turn, which ends below, whatever panics.
+        // SAFETY: nobody reads: `turn` is even, and the last loop's followers were waited for. The loop outlives its turn, which
+        // ends below, whatever panics.
         unsafe { *self.at_hand.get() = Some(std::ptr::from_ref(work).cast()) };
         self.turn.0.store(turn + 1, Ordering::SeqCst);
         self.go_through(work);
@@ -125,8 +148,8 @@ impl Team {
 
     /// Takes part in loops until the leader lets go.
     fn follow(&self) {
-        // The pool may hand this to the leader, which waits for nobody but the others.
-        if thread::current().id() == self.leader {
+        // The pool may hand this to a thread that others wait for: the leader, or one within a job.
+        if !matches!(PART.with_borrow(Part::clone), Part::None) {
             return;
         }
         let (mut done, mut patience) = (0, Patience::default());
@@ -138,7 +161,7 @@ impl Team {
             }
             self.busy.0.fetch_add(1, Ordering::SeqCst);
             if self.turn.0.load(Ordering::SeqCst) == turn {
-                // SAFETY: the turn is on, and does not end before this thread is done.
+                // SAFETY: the turn is on, and its leader waits while this thread is busy.
                 let work = unsafe { (*self.at_hand.get()).map(|work| &*work) };
                 if let Some(work) = work {
                     self.go_through(work);
@@ -151,6 +174,7 @@ impl Team {
     }
 
     fn go_through(&self, work: &Loop<'_>) {
+        let _works = Playing::new(Part::Works);
         let all = || {
             loop {
                 let number = self.next.0.fetch_add(1, Ordering::Relaxed);
@@ -161,9 +185,9 @@ impl Team {
             }
         };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
-            // The rest is left; the leader goes on with the panic.
+            // The rest is left; the leader goes on with the first panic.
             self.next.0.store(work.count, Ordering::Relaxed);
-            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
     }
 }
@@ -186,6 +210,8 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn in_pool(threads: usize, test: impl FnOnce() + Send) {
@@ -210,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn loops_within_loops_and_beside_a_team_are_done() {
+    fn loops_and_teams_within_them_and_beside_them_are_done() {
         in_pool(3, || {
             let sum = AtomicUsize::new(0);
             let add = |number| {
@@ -219,8 +245,68 @@ mod tests {
             let both = || for_each(10, |_| for_each(10, add));
             together(both);
             both();
-            together(|| rayon::join(both, both));
-            assert_eq!(sum.load(Ordering::Relaxed), 4 * 450);
+            together(|| for_each(10, |_| together(|| for_each(10, add))));
+            together(|| {
+                together(both);
+                both();
+            });
+            assert_eq!(sum.load(Ordering::Relaxed), 5 * 450);
+        });
+    }
+
+    /// Waits until `count` threads are here.
+    fn meet(here: &AtomicUsize, count: usize) {
+        here.fetch_add(1, Ordering::SeqCst);
+        let start = Instant::now();
+        while here.load(Ordering::SeqCst) < count {
+            assert!(start.elapsed() < Duration::from_secs(60), "fewer than {count} threads take part");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn every_thread_takes_part_in_a_loop_of_as_many_jobs() {
+        for threads in [2, 4] {
+            in_pool(threads, || {
+                let all_meet = || {
+                    let here = AtomicUsize::new(0);
+                    for_each(threads, |_| meet(&here, threads));
+                };
+                together(|| {
+                    all_meet();
+                    // A team within is the same, and is still there afterwards.
+                    together(all_meet);
+                    all_meet();
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn a_caller_from_outside_the_pool_has_a_team() {
+        let sum = AtomicUsize::new(0);
+        let add = |number| {
+            sum.fetch_add(number, Ordering::Relaxed);
+        };
+        together(|| for_each(100, add));
+        assert_eq!(sum.into_inner(), 4950);
+    }
+
+    #[test]
+    fn a_panic_of_a_follower_alone_is_the_callers() {
+        in_pool(3, || {
+            let leader = thread::current().id();
+            let pass = || {
+                let here = AtomicUsize::new(0);
+                together(|| {
+                    for_each(3, |_| {
+                        meet(&here, 3);
+                        assert!(thread::current().id() == leader, "a follower");
+                    })
+                });
+            };
+            let panic = catch_unwind(pass).unwrap_err();
+            assert_eq!(*panic.downcast::<&str>().unwrap(), "a follower");
         });
     }
 
