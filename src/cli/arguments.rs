@@ -57,7 +57,7 @@ pub struct TaskArguments {
     /// Only the first N documents of each task (after its shuffle). NAME=N, separated by commas, limits the tasks that NAME
     /// stands for, which is read as in --tasks; where several name a task, the last one holds. N beside them is for tasks that none
     /// names: 4,NAME=8
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N|NAME=N,..", allow_negative_numbers = true)]
     pub limit: Option<LimitArgument>,
     /// Use N shots instead of each task's own number (tasks that declare 0 keep it)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

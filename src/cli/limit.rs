@@ -29,7 +29,7 @@ impl FromStr for LimitArgument {
             let Some((name, limit)) = entry.rsplit_once('=') else {
                 let limit = match entry {
                     "" => return fault("is empty, expected N or NAME=N"),
-                    entry => number(entry)?,
+                    entry => number(entry, entry)?,
                 };
                 if read.default.replace(limit).is_some() {
                     return fault("is a second number for all tasks, expected one");
@@ -46,7 +46,7 @@ impl FromStr for LimitArgument {
             if read.named.iter().any(|(other, _)| other == name) {
                 return fault("names its tasks a second time, expected each name once");
             }
-            read.named.push((name.to_string(), number(limit)?));
+            read.named.push((name.to_string(), number(entry, limit)?));
         }
         Ok(read)
     }
@@ -54,14 +54,18 @@ impl FromStr for LimitArgument {
 
 const TIP: &str = "give one number for each task, limits by task (NAME=8,OTHER=20), or both (4,NAME=8)";
 
-/// A number, with clap's own words for one out of its range.
-fn number(text: &str) -> Result<usize, String> {
+/// The number of an entry.
+fn number(entry: &str, text: &str) -> Result<usize, String> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+
+    let out_of_range = || Err(format!("`{entry}`: {text} is not in 1..={}\ntip: {TIP}", u32::MAX));
     match text.parse::<i64>() {
         Ok(number) => match u32::try_from(number) {
             Ok(number @ 1..) => Ok(number as usize),
-            _ => Err(format!("{number} is not in 1..={}", u32::MAX)),
+            _ => out_of_range(),
         },
-        Err(_) => Err(format!("`{text}` is no whole number, expected N or NAME=N\ntip: {TIP}")),
+        Err(error) if matches!(error.kind(), PosOverflow | NegOverflow) => out_of_range(),
+        Err(_) => Err(format!("`{entry}`: `{text}` is no whole number, expected N or NAME=N\ntip: {TIP}")),
     }
 }
 
@@ -145,17 +149,21 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said() {
         for (typed, fault) in [
-            ("0", "0 is not in 1..=4294967295"),
-            ("-1", "-1 is not in 1..=4294967295"),
-            ("4294967296", "4294967296 is not in 1..=4294967295"),
-            ("x=0", "0 is not in 1..=4294967295"),
+            ("0", "`0`: 0 is not in 1..=4294967295"),
+            ("-1", "`-1`: -1 is not in 1..=4294967295"),
+            ("4294967296", "`4294967296`: 4294967296 is not in 1..=4294967295"),
+            ("x=0", "`x=0`: 0 is not in 1..=4294967295"),
+            (
+                "x=99999999999999999999",
+                "`x=99999999999999999999`: 99999999999999999999 is not in 1..=4294967295",
+            ),
             ("", "`` is empty, expected N or NAME=N"),
             ("4,", "`` is empty, expected N or NAME=N"),
-            ("x", "`x` is no whole number, expected N or NAME=N"),
+            ("x", "`x`: `x` is no whole number, expected N or NAME=N"),
             ("4,5", "`5` is a second number for all tasks, expected one"),
             ("x=", "`x=` has no number, expected NAME=N"),
             ("=3", "`=3` names no task, expected NAME=N"),
-            ("x=abc", "`abc` is no whole number, expected N or NAME=N"),
+            ("x=abc", "`x=abc`: `abc` is no whole number, expected N or NAME=N"),
             ("x=1,y=2,x=3", "`x=3` names its tasks a second time, expected each name once"),
         ] {
             let error = typed.parse::<LimitArgument>().unwrap_err();

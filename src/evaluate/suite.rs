@@ -38,9 +38,6 @@ pub fn suite_record(
     if circumstances.sample_model {
         add(SAMPLE_MODEL.into());
     }
-    if !circumstances.limits.is_whole() {
-        add(circumstances.limits.to_string());
-    }
     if circumstances.interrupted {
         add("interrupted".into());
     }
@@ -54,6 +51,10 @@ pub fn suite_record(
                 estimate.map(|(_, estimate)| estimate.value)
             })
             .collect();
+        // A limit of a task that the suite does not rank is nothing to it.
+        if members.iter().any(|name| circumstances.limits.of(name).is_some()) {
+            add(circumstances.limits.to_string());
+        }
         for record in members.iter().filter_map(|name| by_name.get(name.as_str())) {
             if record.included {
                 add(format!("a task file of one's own for {}", record.task));

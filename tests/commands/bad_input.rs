@@ -39,8 +39,16 @@ fn fails(arguments: &[&str], code: i32, message: &str) {
 #[test]
 fn arguments() {
     fails(&["eval", "--tasks", "winogrand"], 2, "unknown task `winogrand`");
-    fails(&["eval", "--tasks", "winogrande", "--limit", "-1"], 2, "invalid value '-1' for '--limit <N>'");
-    fails(&["eval", "--tasks", "winogrande", "--limit", "0"], 2, "invalid value '0' for '--limit <N>'");
+    fails(
+        &["eval", "--tasks", "winogrande", "--limit", "-1"],
+        2,
+        "invalid value '-1' for '--limit <N|NAME=N,..>'",
+    );
+    fails(
+        &["eval", "--tasks", "winogrande", "--limit", "0"],
+        2,
+        "invalid value '0' for '--limit <N|NAME=N,..>'",
+    );
     fails(&["eval", "--tasks", "winogrande", "--num-fewshot", "-1"], 2, "invalid value '-1'");
     fails(
         &["eval", "--tasks", "winogrande", "--dtype", "f64"],

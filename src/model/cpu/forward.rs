@@ -10,11 +10,13 @@ use super::matrix::PANEL;
 use super::memory::Shared;
 use super::network::Network;
 use super::rows;
+use super::split::TOO_LARGE;
 use super::team;
+use super::vector::Format;
 use super::workspace::{Activations, Workspace};
-use crate::model::all_finite;
 use crate::model::kv::{KvCache, Link, SegmentError, SegmentId};
 use crate::model::pass::{ForwardError, Layout};
+use crate::model::{Dtype, all_finite};
 
 /// Logits of a piece of the wanted rows are at most as many: 64 MiB.
 const MAX_LOGITS: usize = 1 << 24;
@@ -174,9 +176,15 @@ impl Network {
     fn check(&self, layout: &Layout, qkv: &Activations) -> Result<(), ForwardError> {
         let (keys, values) = self.columns();
         let width = self.config.kv_width();
+        let is_split = self.dtype == Dtype::F32 && self.isa.has_tiles_for(Format::F32);
+        // Attention on tiles would make infinities of what is that large.
+        let is_too_large = |part: &[f32]| {
+            is_split && part.iter().map(|x| x.to_bits() & !(1 << 31)).fold(0, u32::max) >= TOO_LARGE
+        };
         let is_bad = |row: &usize| {
             let row = qkv.row(*row);
-            !all_finite(&row[keys..keys + width]) || !all_finite(&row[values..values + width])
+            let parts = [&row[keys..keys + width], &row[values..values + width]];
+            parts.into_iter().any(|part| !all_finite(part) || is_too_large(part))
         };
         let count = layout.tokens.len();
         let first = AtomicUsize::new(count);

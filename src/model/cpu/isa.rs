@@ -72,10 +72,11 @@ impl Isa {
         let mut ways = Vec::new();
         #[cfg(target_arch = "x86_64")]
         if vector == Vector::Avx512 {
-            if amx::is_usable() {
-                ways.push(Bf16::Amx);
-            }
+            // Attention on tiles rounds by the vectors' own conversions.
             if std::arch::is_x86_feature_detected!("avx512bf16") {
+                if amx::is_usable() {
+                    ways.push(Bf16::Amx);
+                }
                 ways.push(Bf16::Dot);
             }
         }

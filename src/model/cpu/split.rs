@@ -19,6 +19,9 @@ const BLOCK_PART: usize = BLOCK / 2 * PANEL;
 #[cfg(target_arch = "x86_64")]
 const DISTANCE: usize = 8 << 10;
 
+/// Bits of the least number without its sign whose first part would be infinite.
+pub const TOO_LARGE: u32 = 0x7f7f_8000;
+
 /// The parts of a number, each in the upper half of its bits. What is not finite has no finite parts.
 #[inline(always)]
 fn parts(x: f32) -> [u32; PARTS] {
@@ -285,6 +288,45 @@ mod tests {
             let sum: f32 = parts(x).map(f32::from_bits).iter().sum();
             assert!(sum.is_nan(), "{x}");
         }
+    }
+
+    #[test]
+    fn what_is_as_good_as_infinite_is_so_from_a_number_on() {
+        let sum = |bits: u32| {
+            parts(f32::from_bits(bits)).map(|part| f64::from(f32::from_bits(part))).iter().sum::<f64>()
+        };
+        for sign in [0, 1 << 31] {
+            let largest = sign | (TOO_LARGE - 1);
+            assert_eq!(sum(largest), f64::from(f32::from_bits(largest)));
+            assert!(!sum(sign | TOO_LARGE).is_finite());
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_kind_are_split_alike_by_all_vectors() {
+        let kinds = [
+            0.0,
+            -0.0,
+            f32::from_bits(1),
+            -1e-40,
+            f32::MIN_POSITIVE,
+            1.0,
+            -3e38,
+            f32::MAX,
+            f32::INFINITY,
+            f32::NAN,
+        ];
+        let panel: Vec<f32> = (0..BLOCK * PANEL).map(|i| kinds[(i + i / PANEL) % kinds.len()]).collect();
+        let all: Vec<_> = Isa::vectors()
+            .into_iter()
+            .map(|vector| {
+                let (mut words, mut row) = (vec![0; BLOCK_WORDS], vec![0; PARTS * panel.len()]);
+                split_panel(vector, &panel, &mut words);
+                split_row(vector, &panel, &mut row);
+                (words, row)
+            })
+            .collect();
+        assert!(all.iter().all(|split| *split == all[all.len() - 1]));
     }
 
     #[test]

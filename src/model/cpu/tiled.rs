@@ -74,7 +74,8 @@ impl Tiled<'_> {
         let width = self.attention.shape.head_dim;
         let places = (lines.end() - group.base).next_multiple_of(BLOCK);
         let (numbers, vector) = (self.of_number, self.attention.isa.vector);
-        let own = lines.pieces.iter().map(|piece| self.parts[piece.own].places).max().unwrap_or(0) * width;
+        let own = lines.pieces.iter().map(|piece| &self.parts[piece.own]).filter(|part| part.at.is_none());
+        let own = own.map(|part| part.places).max().unwrap_or(0) * width;
         let lengths = [
             numbers * width / 2 * LINES,
             places * LINES,
