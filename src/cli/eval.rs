@@ -151,7 +151,7 @@ impl Run<'_> {
         };
         // Waited for only here: hashing goes on while prompts are built.
         let (hashes, hashing) = hashes.finish()?;
-        spans.push(("hashing_beside_loading", hashing));
+        spans.push(("hashing_beside_loading_and_preparing", hashing));
         let model_record = self.source.record(&model, &tokenizer, hashes, loaded.end_of_text());
         let PromptOptions { limits, num_fewshot } = prompts;
         let suite = suite.or_else(|| covering_suite(self.index, &prepared));

@@ -168,7 +168,7 @@ impl WeightHashes {
         Self { files, before, thread: std::thread::spawn(hash) }
     }
 
-    /// The hashes, once the weights are loaded, and how long they took.
+    /// The hashes, once the weights are loaded, and how long they took beside that and what was done since.
     ///
     /// # Errors
     /// A file cannot be read, or is not what it was before it was loaded.

@@ -95,3 +95,24 @@ pub fn suite_record(
         unranked,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_for_the_tasks_of_the_suite_alone() {
+        let index = TaskIndex::load(&[]).unwrap();
+        let [suite, ..] = index.suites() else { panic!("a built-in suite") };
+        let member = index.members(&suite.columns[0].tasks, 0).unwrap().remove(0);
+        let reasons = |limited: &str| {
+            let limits = TaskLimits::of_tasks([(limited, Some(3)), ("another", None)]);
+            let circumstances = Circumstances { limits, ..Circumstances::default() };
+            suite_record(suite, &index, &[], &circumstances).unwrap().unranked
+        };
+        let missing = format!("0 of {} columns", suite.columns.len());
+        assert_eq!(reasons("a_task_of_ones_own"), [missing.as_str()]);
+        let limit = TaskLimits::of_tasks([(&*member, Some(3)), ("another", None)]).to_string();
+        assert_eq!(reasons(&member), [limit, missing]);
+    }
+}

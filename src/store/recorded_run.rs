@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -51,6 +52,7 @@ pub struct RecordedRun {
     pub path: PathBuf,
     /// `run.json`.
     pub run: Map<String, Value>,
+    limits: TaskLimits,
 }
 
 impl RecordedRun {
@@ -59,7 +61,15 @@ impl RecordedRun {
     /// # Errors
     /// It is not there or damaged.
     pub fn open(folder: &Path) -> Result<Self, RecordedError> {
-        Ok(Self { path: folder.to_path_buf(), run: object(&folder.join("run.json"))? })
+        #[derive(Deserialize)]
+        struct Limited {
+            #[serde(default)]
+            limit: TaskLimits,
+        }
+        let path = folder.join("run.json");
+        let bytes = read(&path)?;
+        let Limited { limit } = parsed(&path, &bytes)?;
+        Ok(Self { path: folder.to_path_buf(), run: parsed(&path, &bytes)?, limits: limit })
     }
 
     /// A value of `run.json`, by its keys.
@@ -84,7 +94,7 @@ impl RecordedRun {
     /// What its command line changed in the prompts.
     pub fn prompt_options(&self) -> PromptOptions {
         PromptOptions {
-            limits: TaskLimits::deserialize(self.get(&["limit"])).unwrap_or_default(),
+            limits: self.limits.clone(),
             num_fewshot: self.get(&["num_fewshot"]).as_u64().map(|n| n as usize),
         }
     }
@@ -132,11 +142,33 @@ fn read(path: &Path) -> Result<Vec<u8>, RecordedError> {
 }
 
 fn object(path: &Path) -> Result<Map<String, Value>, RecordedError> {
-    let bytes = read(path)?;
-    serde_json::from_slice(&bytes).map_err(|error| RecordedError::Damaged {
+    parsed(path, &read(path)?)
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RecordedError> {
+    serde_json::from_slice(bytes).map_err(|error| RecordedError::Damaged {
         path: path.display().to_string(),
         line: error.line().max(1),
         column: error.column().max(1),
         what: error.to_string().to_lowercase(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_limit_is_none_of_the_whole_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |run: &str| {
+            fs::write(folder.path().join("run.json"), run).unwrap();
+            RecordedRun::open(folder.path()).map(|run| run.prompt_options().limits)
+        };
+        assert_eq!(open("{}").unwrap(), TaskLimits::Whole);
+        assert_eq!(open("{\"limit\": null}").unwrap(), TaskLimits::Whole);
+        assert_eq!(open("{\"limit\": 4}").unwrap(), TaskLimits::Each(4));
+        let error = open("{\n  \"limit\": \"4\"\n}").unwrap_err().to_string();
+        assert!(error.contains("run.json:2:"), "{error}");
+    }
 }

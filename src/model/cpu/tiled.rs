@@ -9,6 +9,7 @@ use super::attention::{Attention, BLOCK, Group, Lines, Part, Queries, for_each_j
 use super::gather::Gathered;
 use super::inputs::{Places, Rows};
 use super::lanes;
+use super::matrix::PANEL;
 use super::memory::{with_scratch, words};
 use super::split::{self, split_panel};
 use super::transpose::transpose_numbers;
@@ -16,6 +17,7 @@ use crate::model::Dtype;
 
 /// Lines of a job.
 pub const LINES: usize = 32;
+const _: () = assert!(LINES == PANEL && PANEL == BLOCK, "lines are a panel's columns, and a block's places");
 
 /// One attention over gathered parts.
 struct Tiled<'a> {

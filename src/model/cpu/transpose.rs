@@ -34,7 +34,7 @@ pub fn transpose(vector: Vector, from: &[u8], to: &mut [u8]) {
 /// [`transpose`] of numbers: `[32][columns]` to `[columns][32]`.
 pub fn transpose_numbers(vector: Vector, from: &[f32], to: &mut [f32]) {
     // SAFETY: any number is four bytes, and any four bytes are a number.
-    let (from, to) = unsafe { (from.align_to().1, to.align_to_mut().1) };
+    let ((_, from, _), (_, to, _)) = unsafe { (from.align_to(), to.align_to_mut()) };
     transpose(vector, from, to);
 }
 
