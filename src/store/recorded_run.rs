@@ -168,7 +168,10 @@ mod tests {
         assert_eq!(open("{}").unwrap(), TaskLimits::Whole);
         assert_eq!(open("{\"limit\": null}").unwrap(), TaskLimits::Whole);
         assert_eq!(open("{\"limit\": 4}").unwrap(), TaskLimits::Each(4));
-        let error = open("{\n  \"limit\": \"4\"\n}").unwrap_err().to_string();
-        assert!(error.contains("run.json:2:"), "{error}");
+        for damaged in ["\"4\"", "-4", "4.5", "[4]", "true", "{\"arc\": \"4\"}"] {
+            let error = open(&format!("{{\n  \"limit\": {damaged}\n}}")).unwrap_err().to_string();
+            assert!(error.contains("run.json:2:"), "{error}");
+            assert!(error.contains("expected null, a number") || error.contains("expected usize"), "{error}");
+        }
     }
 }

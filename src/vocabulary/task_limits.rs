@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What `--limit` says of the chosen tasks. It is written as null, a number, or an object with the numbers of the limited tasks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum TaskLimits {
     /// All documents.
@@ -52,6 +54,36 @@ impl TaskLimits {
 impl From<Option<usize>> for TaskLimits {
     fn from(limit: Option<usize>) -> Self {
         limit.map_or(Self::Whole, Self::Each)
+    }
+}
+
+/// A derived one would not say where what is wrong stands.
+impl<'de> Deserialize<'de> for TaskLimits {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AsWritten)
+    }
+}
+
+struct AsWritten;
+
+impl<'de> Visitor<'de> for AsWritten {
+    type Value = TaskLimits;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("null, a number of documents or an object of such numbers")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<TaskLimits, E> {
+        Ok(TaskLimits::Whole)
+    }
+
+    fn visit_u64<E: Error>(self, limit: u64) -> Result<TaskLimits, E> {
+        let number = Unexpected::Unsigned(limit);
+        usize::try_from(limit).map(TaskLimits::Each).map_err(|_| E::invalid_value(number, &self))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, limits: A) -> Result<TaskLimits, A::Error> {
+        BTreeMap::deserialize(MapAccessDeserializer::new(limits)).map(TaskLimits::ByTask)
     }
 }
 
