@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use assay::dataset::DatasetStore;
-use assay::evaluate::{Limits, Plan, Prepared, plan, plan_each, prepare_all};
+use assay::evaluate::{Limits, Plan, Prepared, fit_all, plan, plan_each, prepare_all};
 use assay::metric::Scorer;
 use assay::prompt::{self, PromptOptions, TaskRequests};
 use assay::python::text::rstrip;
@@ -132,8 +132,10 @@ fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
         room: usize::MAX,
         kv_bytes_per_token: 128 << 10,
     };
-    let prepared = prepare_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, limits, &|| false)?;
-    let (_, total) = plan_each(&prepared.unwrap_or_default(), MAX_LENGTH, usize::MAX)?;
+    let prepared = prepare_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, &|| false)?;
+    let mut prepared = prepared.unwrap_or_default();
+    fit_all(&mut prepared, limits)?;
+    let (_, total) = plan_each(&prepared, MAX_LENGTH, usize::MAX)?;
     Ok(total)
 }
 

@@ -8,7 +8,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -203,9 +202,7 @@ fn prefill(model: &Model, rows: usize, name: &str, best: f64) -> Outcome<()> {
         let mut kv = model.kv_cache();
         let before = model.seconds_by_operation();
         let clock = Instant::now();
-        model.forward(std::slice::from_ref(&segment), &wanted, &mut kv, &mut |_, _| {
-            ControlFlow::Continue(())
-        })?;
+        model.forward(std::slice::from_ref(&segment), &wanted, &mut kv, &|_, _| ())?;
         let spent = clock.elapsed().as_secs_f64();
         if spent < seconds {
             seconds = spent;
@@ -238,7 +235,7 @@ fn decode(model: &Model, sequences: usize, bandwidth: f64, alone: &mut f64) -> O
     const STEPS: usize = 16;
     let config = model.config();
     let mut kv: KvCache = model.kv_cache();
-    let ignore = &mut |_: usize, _: &[f32]| ControlFlow::Continue(());
+    let ignore = &|_: usize, _: &[f32]| ();
     for sequence in 0..sequences {
         let id = SegmentId(sequence);
         let segment = Segment { id, prefix: Vec::new(), tokens: tokens(config, CONTEXT, sequence) };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay::dataset::DatasetStore;
-use assay::evaluate::{Limits, Plan, Prepared, plan, plan_each, prepare, prepare_all};
+use assay::evaluate::{Limits, Plan, Prepared, fit_all, plan, plan_each, prepare, prepare_all};
 use assay::prompt::PromptOptions;
 use assay::task::{DatasetRef, Task, TaskIndex};
 use assay::tokenizer::Tokenizer;
@@ -29,7 +29,8 @@ fn samples() -> (DatasetStore, PromptOptions) {
 fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
     let (store, options) = samples();
     let tokenizer = tokenizer();
-    let all = prepare_all(tasks(), &store, &options, &tokenizer, LIMITS, &|| false).unwrap().unwrap();
+    let mut all = prepare_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
+    fit_all(&mut all, LIMITS).unwrap();
     let alone: Vec<Prepared> =
         tasks().into_iter().map(|task| prepare(task, &store, &options, &tokenizer).unwrap()).collect();
     assert_eq!(all.len(), alone.len());
@@ -50,12 +51,12 @@ fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
 fn preparing_stops_when_asked_and_names_the_first_fault() {
     let (store, options) = samples();
     let tokenizer = tokenizer();
-    assert!(prepare_all(tasks(), &store, &options, &tokenizer, LIMITS, &|| true).unwrap().is_none());
+    assert!(prepare_all(tasks(), &store, &options, &tokenizer, &|| true).unwrap().is_none());
     let few = Limits { vocab_size: 3, ..LIMITS };
     let first = tasks()[0].name.to_string();
     for _ in 0..3 {
-        let fault =
-            prepare_all(tasks(), &store, &options, &tokenizer, few, &|| false).err().unwrap().to_string();
+        let mut all = prepare_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
+        let fault = fit_all(&mut all, few).unwrap_err().to_string();
         assert!(fault.starts_with(&format!("task `{first}`")), "{fault}");
     }
 }

@@ -22,13 +22,15 @@ use super::usage::usage;
 use crate::dataset::DatasetStore;
 use crate::engine::{Forward, Loaded};
 use crate::evaluate::{
-    Circumstances, Digests, Evaluation, Limits, Means, Prepared, evaluate, plan, prepare_all, suite_record,
+    Circumstances, Digests, Evaluation, Limits, Means, Prepared, evaluate, fit_all, plan, prepare_all,
+    suite_record,
 };
-use crate::model::{LoadOptions, Model, weight_files};
+use crate::model::{LoadOptions, Model, ModelConfig, config_of, weight_files};
 use crate::prompt::PromptOptions;
 use crate::report;
 use crate::store::{Answers, Keeper, RunRecord, SessionWork, rfc3339, run_identity};
 use crate::task::{Selection, Suite, Task, TaskIndex};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Event;
 
 /// Scores a model and writes the run's folder.
@@ -111,6 +113,18 @@ impl Run<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// The tokenizer, and what the model is to be asked; `None` where it was stopped before.
+    fn prepare(
+        &self,
+        tasks: Vec<Task>,
+        prompts: &PromptOptions,
+        config: &ModelConfig,
+    ) -> Result<Option<(Tokenizer, Vec<Prepared>)>, Failure> {
+        let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), config)?;
+        let prepared = prepare_all(tasks, self.store, prompts, &tokenizer, &|| self.stopped())?;
+        Ok(prepared.map(|prepared| (tokenizer, prepared)))
+    }
+
     /// Scores and writes; `None` where it was stopped before a document was finished.
     fn score(
         &self,
@@ -125,18 +139,25 @@ impl Run<'_> {
             device: self.arguments.device,
             ..LoadOptions::default()
         };
-        let hashes = WeightHashes::begin(weight_files(&self.source.path)?, self.cache.as_deref());
-        let model = Model::load(&self.source.path, options)?;
-        let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), &model)?;
-        let mut loaded = Loaded::new(&model, &tokenizer);
-        spans.push(("loading", clock.elapsed()));
-
-        let clock = Instant::now();
+        let path = &self.source.path;
+        let hashes = WeightHashes::begin(weight_files(path)?, self.cache.as_deref());
+        let config = config_of(path)?;
         let Selection { mut tasks, suite } = selection;
         let views = self.arguments.views;
         if views {
             tasks = with_views(tasks)?;
         }
+        // Each leaves the processor to the other at times.
+        let ((model, loading), (prepared, preparing)) = rayon::join(
+            || (Model::load(path, options), clock.elapsed()),
+            || (self.prepare(tasks, &prompts, &config), clock.elapsed()),
+        );
+        let model = model?;
+        let Some((tokenizer, mut prepared)) = prepared? else { return Ok(None) };
+        let mut loaded = Loaded::new(&model, &tokenizer);
+        spans.extend([("loading", loading), ("preparing_beside_loading", preparing)]);
+
+        let clock = Instant::now();
         let facts = model.facts();
         let room = room(self.arguments.kv_memory, facts);
         let fits = Limits {
@@ -146,12 +167,10 @@ impl Run<'_> {
             kv_bytes_per_token: facts.kv_bytes_per_token,
         };
         let stop = || self.stopped();
-        let Some(mut prepared) = prepare_all(tasks, self.store, &prompts, &tokenizer, fits, &stop)? else {
-            return Ok(None);
-        };
-        // Waited for only here: hashing goes on while prompts are built.
+        fit_all(&mut prepared, fits)?;
+        // Waited for only here: hashing goes on beside both.
         let (hashes, hashing) = hashes.finish()?;
-        spans.push(("hashing_beside_loading_and_preparing", hashing));
+        spans.push(("hashing_beside_both", hashing));
         let model_record = self.source.record(&model, &tokenizer, hashes, loaded.end_of_text());
         let PromptOptions { limits, num_fewshot } = prompts;
         let suite = suite.or_else(|| covering_suite(self.index, &prepared));
@@ -166,7 +185,7 @@ impl Run<'_> {
 
         let mut kept = KeptAnswers::new(self.cache.as_deref(), &model_record);
         let mut answers = kept.recall(&mut prepared, history);
-        spans.push(("preparing", clock.elapsed()));
+        spans.push(("recalling", clock.elapsed()));
         let plan = plan(&prepared, facts.max_length, room)?;
         let (model, prepared) = (&model, &prepared[..]);
         let (source, store, plan) = (self.source, self.store, &plan);

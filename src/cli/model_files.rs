@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use super::output::say;
 use crate::builtin;
-use crate::model::{Model, ModelFacts};
+use crate::model::{Model, ModelConfig};
 use crate::store::{FileHashes, ModelRecord, Stamp};
 use crate::tokenizer::{Tokenizer, gguf};
 use crate::vocabulary::Fingerprint;
@@ -119,13 +119,12 @@ impl ModelSource {
     }
 
     /// The tokenizer typed, or the model's own.
-    pub fn tokenizer(&self, typed: Option<&Path>, model: &Model) -> Result<Tokenizer, Failure> {
+    pub fn tokenizer(&self, typed: Option<&Path>, config: &ModelConfig) -> Result<Tokenizer, Failure> {
         let mut tokenizer = typed.map_or_else(|| self.own_tokenizer(), tokenizer_of)?;
-        let facts = model.facts();
         if tokenizer.end_of_text.is_none() {
-            tokenizer.end_of_text = facts.eos_token_ids.first().copied();
+            tokenizer.end_of_text = config.eos_token_ids.first().copied();
         }
-        warn_of_size(&tokenizer, facts);
+        warn_of_size(&tokenizer, config);
         Ok(tokenizer)
     }
 }
@@ -195,12 +194,12 @@ impl WeightHashes {
 }
 
 /// A larger tokenizer alone is no error: its last tokens may never be used.
-fn warn_of_size(tokenizer: &Tokenizer, facts: &ModelFacts) {
+fn warn_of_size(tokenizer: &Tokenizer, config: &ModelConfig) {
     let size = tokenizer.vocabulary_size();
-    if size > facts.vocab_size {
+    if size > config.vocab_size {
         say!(
             "warning: the tokenizer has {size} tokens, the model's embedding {} rows; a request beyond them is an error",
-            facts.vocab_size
+            config.vocab_size
         );
     }
 }

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::model_files::tokenizer_of;
 use super::output::{say, write_stdout};
 use super::pins;
-use crate::evaluate::{Limits, Plan, Prepared, plan_each, prepare_all};
+use crate::evaluate::{Limits, Plan, Prepared, fit_all, plan_each, prepare_all};
 use crate::model::shape_of;
 use crate::report::{Cell, Format, Table};
 use crate::task::TaskIndex;
@@ -38,8 +38,9 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }
     let limits = Limits { max_length, vocab_size: usize::MAX, room, kv_bytes_per_token: kv_bytes };
-    let prepared = prepare_all(selection.tasks, &store, &options, &tokenizer, limits, &|| false)?;
-    let prepared = prepared.unwrap_or_default();
+    let prepared = prepare_all(selection.tasks, &store, &options, &tokenizer, &|| false)?;
+    let mut prepared = prepared.unwrap_or_default();
+    fit_all(&mut prepared, limits)?;
     pins::announce(prepared.iter().flat_map(Prepared::splits));
     let (each, total) = plan_each(&prepared, max_length, room)?;
     let names = prepared.iter().map(|task| task.task.name.to_string());

@@ -1,13 +1,11 @@
 //! The one thing that the engine asks of a model.
 
-use std::ops::ControlFlow;
-
 use crate::model::{Dtype, ForwardError, KvCache, Model, Row, Segment, SegmentId};
 use crate::tokenizer::Tokenizer;
 
 /// Computes passes over segments of tokens and keeps their keys and values.
 pub trait Forward {
-    /// Computes `segments` in one pass; `read` gets the logits of each wanted row, in order.
+    /// Computes `segments` in one pass; `read` gets the logits of each wanted row, once, from any thread and in any order.
     ///
     /// # Errors
     /// The model's; all segments are then as they were before the pass, though `read` may have been called. After
@@ -16,7 +14,7 @@ pub trait Forward {
         &mut self,
         segments: &[Segment],
         wanted: &[Row],
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError>;
 
     /// Forgets a segment's keys and values, if it has any.
@@ -59,7 +57,7 @@ impl Forward for Loaded<'_> {
         &mut self,
         segments: &[Segment],
         wanted: &[Row],
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         self.model.forward(segments, wanted, &mut self.kv, read)
     }

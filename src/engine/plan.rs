@@ -1,7 +1,5 @@
 //! The engine's own way through the requests, walked without a model.
 
-use std::ops::ControlFlow;
-
 use super::forward::Forward;
 use super::run::{EngineError, Work};
 use super::schedule::{Reader, Schedule};
@@ -16,7 +14,7 @@ impl Forward for Nothing {
         &mut self,
         _: &[Segment],
         _: &[Row],
-        _: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        _: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Passing over the tree until every request is answered.
 
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -258,7 +259,7 @@ impl<'a> Engine<'a> {
         readers: &[Reader],
     ) -> Result<Vec<Option<ReadRow>>, EngineError> {
         let dtype = self.forward.dtype();
-        let mut rows = vec![None; readers.len()];
+        let rows: Vec<Mutex<Option<ReadRow>>> = readers.iter().map(|_| Mutex::default()).collect();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let count = part.rows();
@@ -267,10 +268,11 @@ impl<'a> Engine<'a> {
                 parts.extend([second, first]);
                 continue;
             }
-            let computed = self.forward.pass(&part.segments, &part.wanted, &mut |index, logits| {
+            let scheduled = &*schedule;
+            let computed = self.forward.pass(&part.segments, &part.wanted, &|index, logits| {
                 let place = part.readers[index];
-                rows[place] = Some(read_row(schedule, &readers[place], logits, dtype));
-                ControlFlow::Continue(())
+                let row = read_row(scheduled, &readers[place], logits, dtype);
+                *rows[place].lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
             });
             match computed {
                 Ok(()) => schedule.computed(&part.segments),
@@ -290,7 +292,7 @@ impl<'a> Engine<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(rows)
+        Ok(rows.into_iter().map(|row| row.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
     }
 }
 

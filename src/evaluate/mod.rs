@@ -12,6 +12,6 @@ mod suite;
 pub use digests::{Digests, LightevalHashes};
 pub use ledger::{Answered, Forgetful, Ledger, NotKept, RequestPlace};
 pub use plan::{Plan, plan, plan_each};
-pub use prepare::{Limits, PrepareError, Prepared, prepare, prepare_all};
+pub use prepare::{Limits, PrepareError, Prepared, fit_all, prepare, prepare_all};
 pub use run::{EvaluateError, Evaluation, Means, evaluate};
 pub use suite::{Circumstances, suite_record};

@@ -105,7 +105,7 @@ pub struct Limits {
     pub kv_bytes_per_token: u64,
 }
 
-/// Builds, encodes and fits all tasks, several at once; `None` where `stop` said so.
+/// Builds and encodes all tasks, several at once; `None` where `stop` said so.
 ///
 /// # Errors
 /// That of the first task that has one.
@@ -114,14 +114,8 @@ pub fn prepare_all(
     store: &DatasetStore,
     options: &PromptOptions,
     tokenizer: &Tokenizer,
-    limits: Limits,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Vec<Prepared>>, PrepareError> {
-    let fitted = |task: Task| {
-        let mut prepared = prepare(task, store, options, tokenizer)?;
-        prepared.fit(limits)?;
-        Ok(prepared)
-    };
     let mut all = Vec::with_capacity(tasks.len());
     let mut tasks = tasks.into_iter();
     loop {
@@ -132,12 +126,25 @@ pub fn prepare_all(
         if some.is_empty() {
             return Ok(Some(all));
         }
-        let prepared: Vec<Result<Prepared, PrepareError>> =
-            some.into_par_iter().with_max_len(1).map(fitted).collect();
+        let prepared: Vec<Result<Prepared, PrepareError>> = some
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|task| prepare(task, store, options, tokenizer))
+            .collect();
         for task in prepared {
             all.push(task?);
         }
     }
+}
+
+/// Fits all tasks to what a model can be fed.
+///
+/// # Errors
+/// As [`Prepared::fit`], of the first task that has one.
+pub fn fit_all(prepared: &mut [Prepared], limits: Limits) -> Result<(), PrepareError> {
+    let fitted: Vec<Result<(), PrepareError>> =
+        prepared.par_iter_mut().map(|task| task.fit(limits)).collect();
+    fitted.into_iter().collect()
 }
 
 impl Prepared {

@@ -50,7 +50,6 @@ impl CausalAttention for Flash {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
     use std::path::Path;
 
     use candle_core::{D, DType};
@@ -126,7 +125,7 @@ mod tests {
             let wanted: Vec<u32> = (0..layout.tokens.len() as u32).rev().step_by(3).collect();
             let read = |_: usize, row: &[f32]| {
                 all.extend_from_slice(row);
-                Ok::<_, ForwardError>(ControlFlow::Continue(()))
+                Ok::<_, ForwardError>(())
             };
             decoder.forward(&layout, &wanted, &mut kv, read).unwrap();
             kv.commit(layout.ids());

@@ -4,8 +4,6 @@
 //! Weights and activations are in the model's number format between operations; norms, activation function, rotary
 //! angles and attention are computed in single precision.
 
-use std::ops::ControlFlow;
-
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope;
@@ -194,13 +192,13 @@ impl Decoder {
     }
 
     /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, in their
-    /// order, until it breaks off.
+    /// order.
     pub fn forward<E: From<candle_core::Error>>(
         &self,
         layout: &Layout,
         wanted: &[u32],
         kv: &mut KvCache,
-        mut read: impl FnMut(usize, &[f32]) -> std::result::Result<ControlFlow<()>, E>,
+        mut read: impl FnMut(usize, &[f32]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let tokens = Tensor::new(layout.tokens.as_slice(), &self.device)?;
         let angles = self.rotary.angles(&layout.positions, self.dtype, &self.device)?;
@@ -238,9 +236,7 @@ impl Decoder {
                 let logits = self.head.forward(&self.norm.forward(&x)?)?;
                 let logits = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
                 for (i, row) in logits.chunks(logits.len() / rows.len()).enumerate() {
-                    if read(at * piece + i, row)?.is_break() {
-                        return Ok(());
-                    }
+                    read(at * piece + i, row)?;
                 }
             }
         }

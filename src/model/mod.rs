@@ -25,7 +25,6 @@ mod stored;
 mod weight_file;
 mod weights;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -275,9 +274,9 @@ impl Model {
     /// and causally over itself. Positions are the prefix's length and on.
     ///
     /// Keys and values of every segment stay in `kv` under its id until [`KvCache::release`]. `read` is called once for
-    /// each of `wanted`, in that order, with its index there and the row's logits: `vocab_size` numbers, in single
-    /// precision, but rounded to the model's number format first, as transformers' `logits.float()` gives them. If it
-    /// breaks off, the rest of `wanted` is not computed; keys and values are kept all the same.
+    /// each of `wanted`, from several threads and in any order, with its index there and the row's logits: `vocab_size`
+    /// numbers, in single precision, but rounded to the model's number format first, as transformers' `logits.float()` gives
+    /// them.
     ///
     /// # Errors
     /// [`ForwardError`]; `kv` is then as it was before, though `read` may have been called.
@@ -286,7 +285,7 @@ impl Model {
         segments: &[Segment],
         wanted: &[Row],
         kv: &mut KvCache,
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         if kv.shape() != self.kv_shape() {
             return Err(ForwardError::OtherModel { path: self.facts.path.clone() });
@@ -309,7 +308,7 @@ impl Model {
         layout: &Layout,
         wanted: &[Row],
         kv: &mut KvCache,
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         let longest = layout.positions.iter().max().map_or(0, |position| position + 1);
         if longest > self.facts.max_length {
@@ -336,7 +335,8 @@ impl Model {
                     token,
                 });
             }
-            Ok(read(index, logits))
+            read(index, logits);
+            Ok(())
         };
         match &self.decoder {
             Computes::Plain(decoder) => decoder.forward(layout, &rows, kv, read),

@@ -171,7 +171,7 @@ impl Forward for AfterPrompts {
         &mut self,
         segments: &[Segment],
         wanted: &[Row],
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         let is_prompt = segments.iter().all(|segment| segment.prefix.is_empty());
         self.model.nonsense = (!is_prompt).then_some(self.nonsense);

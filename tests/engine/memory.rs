@@ -108,7 +108,7 @@ impl Forward for Tight<'_> {
         &mut self,
         segments: &[Segment],
         wanted: &[Row],
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         if segments.iter().map(|s| s.tokens.len()).sum::<usize>() > self.rows {
             self.refused += 1;

@@ -75,13 +75,13 @@ impl Forward for StandIn {
         &mut self,
         segments: &[Segment],
         wanted: &[Row],
-        read: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+        read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError> {
         let count: usize = segments.iter().map(|s| s.tokens.len()).sum();
         if self.memory.is_some_and(|(rows, after)| self.passes >= after && count > rows) {
             // Memory may run out late.
             for index in 0..wanted.len() / 2 {
-                let _ = read(index, &[0.0; VOCABULARY as usize]);
+                read(index, &[0.0; VOCABULARY as usize]);
             }
             self.exhausted = count == 1;
             return Err(ForwardError::OutOfMemory { reason: "out of memory".into() });
@@ -116,9 +116,7 @@ impl Forward for StandIn {
         self.peak = self.peak.max(self.own.values().sum());
         for (index, row) in wanted.iter().enumerate() {
             let (first, text) = &texts[row.segment];
-            if read(index, &logits(&text[..first + row.token + 1], self.sees)).is_break() {
-                break;
-            }
+            read(index, &logits(&text[..first + row.token + 1], self.sees));
         }
         Ok(())
     }

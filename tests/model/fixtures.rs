@@ -1,7 +1,7 @@
 //! Reference models, real models, and passes over them.
 
-use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Mutex;
 
 use assay::model::{
     DeviceChoice, DtypeChoice, Kernels, KvCache, LoadError, LoadOptions, Model, Row, Segment, SegmentId,
@@ -85,16 +85,18 @@ pub fn all_logits(model: &Model, segments: &[Segment], kv: &mut KvCache) -> Vec<
         .enumerate()
         .flat_map(|(segment, s)| (0..s.tokens.len()).map(move |token| Row { segment, token }))
         .collect();
-    let mut rows = Vec::new();
-    model
-        .forward(segments, &wanted, kv, &mut |index, logits| {
-            assert_eq!(index, rows.len());
-            rows.push(logits.to_vec());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    assert_eq!(rows.len(), wanted.len());
-    rows
+    logits(model, segments, &wanted, kv)
+}
+
+/// Logits of the wanted rows.
+pub fn logits(model: &Model, segments: &[Segment], wanted: &[Row], kv: &mut KvCache) -> Vec<Vec<f32>> {
+    let rows: Vec<Mutex<Option<Vec<f32>>>> = wanted.iter().map(|_| Mutex::default()).collect();
+    let read = |index: usize, logits: &[f32]| {
+        let before = rows[index].lock().unwrap().replace(logits.to_vec());
+        assert!(before.is_none(), "row {index} is read once");
+    };
+    model.forward(segments, wanted, kv, &read).unwrap();
+    rows.into_iter().map(|row| row.into_inner().unwrap().expect("every row is read")).collect()
 }
 
 /// Logits after every token of a text on its own.

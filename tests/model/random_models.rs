@@ -1,8 +1,6 @@
 //! Tiny models of random sizes, cut and scheduled at random: our kernels against the plain path, and every bit against the
 //! text alone.
 
-use std::ops::ControlFlow;
-
 use assay::model::{DtypeChoice, ForwardError, Kernels, Model, Row, Segment};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -209,7 +207,7 @@ fn a_failed_pass_leaves_nothing_that_is_seen() {
     all_logits(&model, &[segment(0, &[], &text)], &mut kv);
     let wanted = [Row { segment: 0, token: 19 }];
     let grown = segment(0, &[], &[7; 20]);
-    let failed = model.forward(&[grown], &wanted, &mut kv, &mut |_, _| ControlFlow::Continue(()));
+    let failed = model.forward(&[grown], &wanted, &mut kv, &|_, _| ());
     assert!(matches!(failed, Err(ForwardError::NotFinite { .. })), "{failed:?}");
     assert_eq!(kv.tokens(), 5);
     let found = all_logits(&model, &[segment(1, &[0], &[9, 10])], &mut kv);
@@ -226,7 +224,7 @@ fn what_is_no_number_is_an_error_however_a_text_is_cut() {
         for (id, count) in cuts.iter().enumerate() {
             let part = segment(id, &prefix, &ids[at..at + count]);
             // Nobody reads the bad token's row.
-            let outcome = model.forward(&[part], &[], &mut kv, &mut |_, _| ControlFlow::Continue(()));
+            let outcome = model.forward(&[part], &[], &mut kv, &|_, _| ());
             if let Err(error) = outcome {
                 failed = Some((at, error.to_string()));
                 break;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use assay::model::{DtypeChoice, Model, Row, SegmentId};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::fixtures::{all_logits, load, log_softmax, real_model, segment, shared};
+use super::fixtures::{all_logits, load, log_softmax, logits, real_model, segment, shared};
 
 /// The lines of a compressed file of JSON lines that `keep` keeps.
 fn lines(path: &Path, keep: impl Fn(&Value) -> bool) -> Vec<Value> {
@@ -103,12 +102,8 @@ fn greedy_text_is_that_of_the_harness() {
     let mut written = Vec::new();
     while written.len() < 24 {
         let row = Row { segment: 0, token: next.len() - 1 };
-        let mut best = 0;
-        let mut read = |_: usize, logits: &[f32]| {
-            best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
-            ControlFlow::Continue(())
-        };
-        model.forward(&[segment(0, &[], &next)], &[row], &mut kv, &mut read).unwrap();
+        let rows = logits(&model, &[segment(0, &[], &next)], &[row], &mut kv);
+        let best = (0..rows[0].len()).max_by(|&a, &b| rows[0][a].total_cmp(&rows[0][b])).unwrap();
         next = vec![best as u32];
         written.push(best as u32);
     }

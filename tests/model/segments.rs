@@ -1,10 +1,8 @@
 //! However a text is cut into segments and passes, its logits are the same.
 
-use std::ops::ControlFlow;
-
 use assay::model::{ForwardError, Row, Segment, SegmentError, SegmentId};
 
-use super::fixtures::{all_logits, alone, assert_same, references, references_in_all, segment};
+use super::fixtures::{all_logits, alone, assert_same, logits, references, references_in_all, segment};
 
 #[test]
 fn a_chain_of_segments_is_one_text() {
@@ -128,20 +126,15 @@ fn many_rows_are_cut_in_blocks() {
 }
 
 #[test]
-fn wanted_rows_come_in_their_order_and_reading_may_break_off() {
+fn wanted_rows_are_read_each_by_its_index() {
     let Some((_, model, sequences)) = references().into_iter().next() else { return };
     let ids = &sequences.last().unwrap().ids;
     let all = alone(&model, ids);
-    let wanted: Vec<Row> = [99, 3, 3, 50].map(|token| Row { segment: 0, token }).to_vec();
+    let wanted = [99, 3, 3, 50];
+    let rows: Vec<Row> = wanted.map(|token| Row { segment: 0, token }).to_vec();
     let mut kv = model.kv_cache();
-    let mut read = Vec::new();
-    model
-        .forward(&[segment(0, &[], ids)], &wanted, &mut kv, &mut |index, logits| {
-            read.push(logits.to_vec());
-            if index == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .unwrap();
-    assert_same("wanted", &read, &[all[99].clone(), all[3].clone(), all[3].clone()], 0.0);
+    let found = logits(&model, &[segment(0, &[], ids)], &rows, &mut kv);
+    assert_same("wanted", &found, &wanted.map(|token| all[token].clone()), 0.0);
     assert_eq!(kv.length(SegmentId(0)), Some(100));
 }
 
@@ -151,8 +144,7 @@ fn what_does_not_fit_is_an_error_and_leaves_no_trace() {
     let mut kv = model.kv_cache();
     all_logits(&model, &[segment(0, &[], &[1, 2, 3])], &mut kv);
     let mut fails = |segments: &[Segment], wanted: &[Row]| {
-        let error =
-            model.forward(segments, wanted, &mut kv, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+        let error = model.forward(segments, wanted, &mut kv, &|_, _| ()).unwrap_err();
         assert_eq!(kv.tokens(), 3, "{error}");
         assert!(!error.to_string().contains('\n'));
         error

@@ -101,6 +101,7 @@ impl Attention {
         let is_tiled = self.isa.bf16 == Bf16::Amx && self.shape.dtype != Dtype::F16;
         match is_tiled && self.shape.head_dim.is_multiple_of(BLOCK) {
             true => Kind::Tiles,
+            false if self.shape.dtype == Dtype::Bf16 => Kind::Pairs,
             false => Kind::Single,
         }
     }
@@ -131,7 +132,7 @@ impl Attention {
                 Kind::Tiles => tiled::attend(self, &groups, &parts, gathered, queries, to),
                 #[cfg(not(target_arch = "x86_64"))]
                 Kind::Tiles => unreachable!("tiles are found on x86-64 only"),
-                Kind::Single => wide::attend(self, &groups, &parts, gathered, queries, to),
+                Kind::Single | Kind::Pairs => wide::attend(self, &groups, &parts, gathered, queries, to),
             }
         }
         Ok(())
@@ -272,15 +273,23 @@ pub fn for_each_job(
     let (query_heads, kv_heads) = heads;
     let lines: Vec<Vec<Lines>> =
         groups.iter().map(|group| group.lines(most(group), query_heads / kv_heads, places)).collect();
-    let jobs: Vec<(&Group, &Lines, usize)> = groups
+    // Heads of a place lie side by side: where there is enough else to do at once, a job reads them all.
+    let is_enough = groups.len() >= 4 * rayon::current_num_threads();
+    let at_once = |lines: &[Lines]| match lines {
+        [lines] if is_enough && lines.of.len() <= FEW_LINES => kv_heads,
+        _ => 1,
+    };
+    let jobs: Vec<(&Group, &Lines, Range<usize>)> = groups
         .iter()
         .zip(&lines)
         .flat_map(|(group, lines)| {
-            (0..kv_heads).flat_map(move |head| lines.iter().rev().map(move |lines| (group, lines, head)))
+            let at_once = at_once(lines);
+            let heads = (0..kv_heads).step_by(at_once).map(move |head| head..head + at_once);
+            heads.flat_map(move |heads| lines.iter().rev().map(move |lines| (group, lines, heads.clone())))
         })
         .collect();
     team::for_each(jobs.len(), |number| {
-        let (group, lines, head) = jobs[number];
-        job(group, lines, head);
+        let (group, lines, heads) = &jobs[number];
+        heads.clone().for_each(|head| job(group, lines, head));
     });
 }

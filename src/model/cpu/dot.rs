@@ -1,14 +1,17 @@
 //! Products of bfloat16 matrices by `vdpbf16ps`, which adds the product of a pair's odd numbers, then that of its even
 //! ones, each with one rounding: the sums of the widened kernels, number by number.
 
+use super::vector::steps;
+
 /// A product of pairs: `c[row][column] = sum of a[row][k] * b[k][column]` over 32 columns.
 #[derive(Clone, Copy)]
 pub struct PairProduct {
     /// bfloat16, `lda` numbers from row to row.
     pub a: *const u16,
     pub lda: usize,
-    /// A panel: pairs of `k`, 32 columns each.
+    /// Pairs of `k`, 32 columns each, `b_row` pairs from one to the next.
     pub b: *const u32,
+    pub b_row: usize,
     /// Pairs of terms.
     pub pairs: usize,
     /// `ldc` numbers from row to row.
@@ -25,21 +28,32 @@ pub struct PairProduct {
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn multiply(product: PairProduct, rows: usize) {
     type Kernel = unsafe fn(&PairProduct);
-    const STEPS: [(usize, Kernel); 5] =
-        [(14, kernel::<14>), (8, kernel::<8>), (4, kernel::<4>), (2, kernel::<2>), (1, kernel::<1>)];
-    let mut row = 0;
-    while row < rows {
-        let step = STEPS.iter().find(|(step, _)| *step <= rows - row);
-        let Some((step, kernel)) = step else { unreachable!("there is a kernel for one row") };
-        // SAFETY: rows from `row` on are among those that the caller vouches for.
+    // 28 sums, the two halves of a row of b, and a from memory: 31 of 32 registers.
+    const KERNELS: [Kernel; 14] = [
+        kernel::<1>,
+        kernel::<2>,
+        kernel::<3>,
+        kernel::<4>,
+        kernel::<5>,
+        kernel::<6>,
+        kernel::<7>,
+        kernel::<8>,
+        kernel::<9>,
+        kernel::<10>,
+        kernel::<11>,
+        kernel::<12>,
+        kernel::<13>,
+        kernel::<14>,
+    ];
+    for step in steps(rows, KERNELS.len()) {
+        // SAFETY: rows of a step are among those that the caller vouches for.
         unsafe {
-            kernel(&PairProduct {
-                a: product.a.add(row * product.lda),
-                c: product.c.add(row * product.ldc),
+            KERNELS[step.len() - 1](&PairProduct {
+                a: product.a.add(step.start * product.lda),
+                c: product.c.add(step.start * product.ldc),
                 ..product
             });
         }
-        row += step;
     }
 }
 
@@ -47,6 +61,39 @@ pub unsafe fn multiply(product: PairProduct, rows: usize) {
 /// Not to be called: [`Isa`](super::isa::Isa) offers it on x86-64 only.
 #[cfg(not(target_arch = "x86_64"))]
 pub unsafe fn multiply(_: PairProduct, _: usize) {
+    unreachable!("no other processor is found to have it")
+}
+
+/// Brings numbers together in the first half of their places, rounded to bfloat16. They are even in number.
+///
+/// # Safety
+/// The processor has avx512bf16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub unsafe fn narrow(numbers: &mut [f32]) {
+    use std::arch::x86_64::*;
+    use std::mem::transmute;
+
+    const UNIT: usize = 16;
+    let whole = numbers.len() / UNIT * UNIT;
+    let start = numbers.as_mut_ptr();
+    for at in (0..whole).step_by(UNIT) {
+        // SAFETY: 16 numbers from `at` on, and half their places, which are no numbers that are still to be read.
+        unsafe {
+            let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(start.add(at)));
+            _mm256_storeu_si256(start.add(at / 2).cast(), transmute::<__m256bh, __m256i>(rounded));
+        }
+    }
+    for at in (whole..numbers.len() / 2 * 2).step_by(2) {
+        let [low, high] = [at, at + 1].map(|at| u32::from(half::bf16::from_f32(numbers[at]).to_bits()));
+        numbers[at / 2] = f32::from_bits(low | high << 16);
+    }
+}
+
+/// # Safety
+/// Not to be called: [`Isa`](super::isa::Isa) offers it on x86-64 only.
+#[cfg(not(target_arch = "x86_64"))]
+pub unsafe fn narrow(_: &mut [f32]) {
     unreachable!("no other processor is found to have it")
 }
 
@@ -69,7 +116,7 @@ unsafe fn kernel<const ROWS: usize>(p: &PairProduct) {
             }
         }
         for pair in 0..p.pairs {
-            let b = p.b.add(pair * 2 * HALF);
+            let b = p.b.add(pair * p.b_row);
             let b = [_mm512_loadu_si512(b.cast()), _mm512_loadu_si512(b.add(HALF).cast())];
             for (row, sums) in sums.iter_mut().enumerate() {
                 let a = p.a.add(row * p.lda + 2 * pair).cast::<i32>().read_unaligned();

@@ -1,7 +1,7 @@
 //! The whole network with every set of instructions that this processor has.
 
-use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Mutex;
 
 use candle_core::Device;
 
@@ -35,11 +35,13 @@ fn logits(isa: Isa, dtype: Dtype) -> Vec<f32> {
     for pass in passes {
         let layout = Layout::open(&pass, &mut kv).unwrap();
         let wanted: Vec<u32> = (0..layout.tokens.len() as u32).rev().step_by(3).collect();
-        let read = |_: usize, row: &[f32]| {
-            all.extend_from_slice(row);
-            Ok(ControlFlow::Continue(()))
+        let rows: Vec<Mutex<Vec<f32>>> = wanted.iter().map(|_| Mutex::default()).collect();
+        let read = |index: usize, row: &[f32]| {
+            rows[index].lock().unwrap().extend_from_slice(row);
+            Ok(())
         };
         network.forward(&layout, &wanted, &mut kv, read).unwrap();
+        all.extend(rows.into_iter().flat_map(|row| row.into_inner().unwrap()));
         kv.commit(layout.ids());
     }
     all

@@ -1,8 +1,7 @@
 //! A pass through the network.
 
-use std::ops::ControlFlow;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::attention::{Asking, Attention, Queries, Seen};
 use super::clock::Operation;
@@ -24,14 +23,14 @@ const MAX_LOGITS: usize = 1 << 24;
 const ROWS: usize = 16;
 
 impl Network {
-    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, in their
-    /// order, until it breaks off.
+    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, from all
+    /// threads and in any order. Of several rows that it refuses, the first is the error.
     pub fn forward(
         &self,
         layout: &Layout,
         wanted: &[u32],
         kv: &mut KvCache,
-        read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
+        read: impl Fn(usize, &[f32]) -> Result<(), ForwardError> + Sync,
     ) -> Result<(), ForwardError> {
         let kept = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         let mut workspaces = match kept().take() {
@@ -49,18 +48,26 @@ impl Network {
         layout: &Layout,
         wanted: &[u32],
         kv: &mut KvCache,
-        mut read: impl FnMut(usize, &[f32]) -> Result<ControlFlow<()>, ForwardError>,
+        read: impl Fn(usize, &[f32]) -> Result<(), ForwardError> + Sync,
     ) -> Result<(), ForwardError> {
         // On a thread of the pool: handing over the many small jobs of a pass from outside would cost more than they do.
         team::together(|| self.layers(workspace, layout, wanted, kv))?;
         let piece = (MAX_LOGITS / self.head.width()).max(1);
         for (at, rows) in wanted.chunks(piece).enumerate() {
-            team::together(|| self.logits(workspace, some, rows))?;
-            for i in 0..rows.len() {
-                if read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size])?.is_break() {
-                    return Ok(());
-                }
-            }
+            team::together(|| {
+                self.logits(workspace, some, rows)?;
+                let refused = Mutex::new(None);
+                team::for_each(rows.len(), |i| {
+                    if let Err(error) = read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size]) {
+                        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+                        if refused.as_ref().is_none_or(|(first, _)| i < *first) {
+                            *refused = Some((i, error));
+                        }
+                    }
+                });
+                let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+                refused.map_or(Ok(()), |(_, error)| Err(error))
+            })?;
         }
         Ok(())
     }

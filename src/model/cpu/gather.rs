@@ -1,13 +1,13 @@
 //! Kept keys and values of a pass's parts, brought into the order in which kernels take them.
 
 use std::cell::RefCell;
-use std::ops::Range;
 
 use super::attention::{BLOCK, Part, Seen};
 use super::columns;
 use super::isa::Vector;
 use super::kept::{KeptRows, KeptShape};
-use super::memory::{Aligned, NoMemory, Shared};
+use super::matrix::PANEL;
+use super::memory::{Aligned, NoMemory, Number, Shared, bring_nearer, bytes_of};
 use super::rows::from_bytes;
 use super::split::{PARTS, split_row};
 use super::team;
@@ -23,6 +23,15 @@ pub enum Kind {
     Tiles,
     /// Single precision: keys by units of 16, `[unit][head_dim][16]`, values `[place][value_width]`.
     Single,
+    /// bfloat16, two terms of a sum together: keys by blocks of 32 places, `[block][head_dim / 2][32][2]`, values
+    /// `[place / 2][value_width][2]`.
+    Pairs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Keys,
+    Values,
 }
 
 /// Keys and values of parts, head by head within a part, zero beyond a part's end. Kept from layer to layer and from pass to
@@ -30,21 +39,25 @@ pub enum Kind {
 pub struct Gathered {
     bf16: [Aligned<u16>; 2],
     single: [Aligned<f32>; 2],
+    kind: Kind,
     shape: KeptShape,
 }
 
 /// Blocks that a job brings into order.
 const BLOCKS: usize = 8;
 
-/// Numbers of a value, filled up to whole units.
+/// Numbers of a value, filled up to whole panels.
 pub fn value_width(shape: KeptShape) -> usize {
-    shape.head_dim.next_multiple_of(UNIT)
+    shape.head_dim.next_multiple_of(PANEL)
 }
+
+/// Brings a block's keys or values of a head into order.
+type Bring<T> = fn(Vector, KeptShape, usize, &Part<'_>, usize, &mut [T]);
 
 impl Gathered {
     pub fn new(shape: KeptShape) -> Result<Self, NoMemory> {
         let (bf16, single) = (|| Aligned::zeros(0), || Aligned::zeros(0));
-        Ok(Self { bf16: [bf16()?, bf16()?], single: [single()?, single()?], shape })
+        Ok(Self { bf16: [bf16()?, bf16()?], single: [single()?, single()?], kind: Kind::Single, shape })
     }
 
     /// Gathers `parts`, of `places` places in all.
@@ -56,153 +69,165 @@ impl Gathered {
         parts: &[Part<'_>],
         places: usize,
     ) -> Result<(), NoMemory> {
-        let jobs: Vec<(&Part<'_>, usize, usize, usize)> = parts
+        let jobs: Vec<Job<'_>> = parts
             .iter()
             .filter_map(|part| Some((part, part.at?)))
             .flat_map(|(part, at)| {
                 let blocks = (0..part.places / BLOCK).step_by(BLOCKS);
-                blocks.flat_map(move |block| (0..shape.kv_heads).map(move |head| (part, at, head, block)))
+                blocks.flat_map(move |block| {
+                    (0..shape.kv_heads).map(move |head| {
+                        let at = at * shape.kv_heads + head * part.places;
+                        Job { part, at, head, block }
+                    })
+                })
             })
             .collect();
-        let (keys, values) = (shape.head_dim, value_width(shape));
-        let total = places * shape.kv_heads;
-        match kind {
-            Kind::Tiles => {
-                let [k, v] = &mut self.bf16;
-                let keys = keys * parts_of(shape);
-                k.grow(total * keys)?;
-                v.grow(total * keys)?;
-                let (k, v) = (Shared::new(k), Shared::new(v));
-                team::for_each(jobs.len(), |job| {
-                    let (part, at, head, first) = jobs[job];
-                    for block in first..(first + BLOCKS).min(part.places / BLOCK) {
-                        let at = (at * shape.kv_heads + head * part.places + block * BLOCK) * keys;
-                        // SAFETY: each block of each head of each part has places of its own.
-                        unsafe {
-                            tile_keys(vector, shape, head, part, block, k.part(at, BLOCK * keys));
-                            tile_values(vector, shape, head, part, block, v.part(at, BLOCK * keys));
-                        }
-                    }
-                });
-            }
-            Kind::Single => {
-                let [k, v] = &mut self.single;
-                k.grow(total * keys)?;
-                v.grow(total * values)?;
-                let (k, v) = (Shared::new(k), Shared::new(v));
-                team::for_each(jobs.len(), |job| {
-                    let (part, at, head, first) = jobs[job];
-                    for block in first..(first + BLOCKS).min(part.places / BLOCK) {
-                        let at = at * shape.kv_heads + head * part.places + block * BLOCK;
-                        // SAFETY: as above.
-                        unsafe {
-                            single_keys(vector, shape, head, part, block, k.part(at * keys, BLOCK * keys));
-                            single_values(
-                                vector,
-                                shape,
-                                head,
-                                part,
-                                block,
-                                v.part(at * values, BLOCK * values),
-                            );
-                        }
-                    }
-                });
+        (self.kind, self.shape) = (kind, shape);
+        let room = places * shape.kv_heads;
+        for what in [What::Keys, What::Values] {
+            let width = self.width(what);
+            match kind {
+                Kind::Tiles | Kind::Pairs => {
+                    let bring = self.bring_bf16(what);
+                    bring_all(bring, vector, shape, &jobs, width, room, &mut self.bf16[what as usize])?;
+                }
+                Kind::Single => {
+                    let bring = bring_single(what);
+                    bring_all(bring, vector, shape, &jobs, width, room, &mut self.single[what as usize])?;
+                }
             }
         }
-        self.shape = shape;
         Ok(())
     }
 
-    /// Keys of a part in one head, as [`Kind::Tiles`]; those of a part that is not shared are gathered to `scratch`.
-    pub fn tile_keys<'s>(
+    /// Numbers of a place.
+    fn width(&self, what: What) -> usize {
+        match (self.kind, what) {
+            (Kind::Tiles, _) => self.shape.head_dim * parts_of(self.shape),
+            (_, What::Keys) => self.shape.head_dim,
+            (_, What::Values) => value_width(self.shape),
+        }
+    }
+
+    fn bring_bf16(&self, what: What) -> Bring<u16> {
+        match (self.kind, what) {
+            (Kind::Pairs, What::Keys) => pair_keys,
+            (Kind::Pairs, What::Values) => pair_values,
+            (_, What::Keys) => tile_keys,
+            (_, What::Values) => tile_values,
+        }
+    }
+
+    /// Keys or values of a part in one head, as [`Kind::Tiles`] or [`Kind::Pairs`]; those of a part that is not shared are
+    /// gathered to `scratch`.
+    pub fn bf16<'s>(
         &'s self,
+        what: What,
         vector: Vector,
         part: &Part<'_>,
         head: usize,
         scratch: &'s mut [u16],
     ) -> &'s [u16] {
-        let width = self.shape.head_dim * parts_of(self.shape);
-        match self.at(part, head, width) {
-            Some(of) => &self.bf16[0][of],
-            None => {
-                for (block, to) in scratch[..part.places * width].chunks_exact_mut(BLOCK * width).enumerate()
-                {
-                    tile_keys(vector, self.shape, head, part, block, to);
-                }
-                scratch
-            }
-        }
+        let (all, bring) = (&self.bf16[what as usize], self.bring_bf16(what));
+        self.of_part(all, bring, what, vector, part, head, scratch)
     }
 
-    /// The same for values.
-    pub fn tile_values<'s>(
+    /// The same as [`Kind::Single`].
+    pub fn single<'s>(
         &'s self,
-        vector: Vector,
-        part: &Part<'_>,
-        head: usize,
-        scratch: &'s mut [u16],
-    ) -> &'s [u16] {
-        let width = self.shape.head_dim * parts_of(self.shape);
-        match self.at(part, head, width) {
-            Some(of) => &self.bf16[1][of],
-            None => {
-                for (block, to) in scratch[..part.places * width].chunks_exact_mut(BLOCK * width).enumerate()
-                {
-                    tile_values(vector, self.shape, head, part, block, to);
-                }
-                scratch
-            }
-        }
-    }
-
-    /// Keys of a part in one head, as [`Kind::Single`]; those of a part that is not shared are gathered to `scratch`.
-    pub fn single_keys<'s>(
-        &'s self,
+        what: What,
         vector: Vector,
         part: &Part<'_>,
         head: usize,
         scratch: &'s mut [f32],
     ) -> &'s [f32] {
-        let width = self.shape.head_dim;
-        match self.at(part, head, width) {
-            Some(of) => &self.single[0][of],
-            None => {
-                for (block, to) in scratch[..part.places * width].chunks_exact_mut(BLOCK * width).enumerate()
-                {
-                    single_keys(vector, self.shape, head, part, block, to);
-                }
-                scratch
-            }
-        }
+        let (all, bring) = (&self.single[what as usize], bring_single(what));
+        self.of_part(all, bring, what, vector, part, head, scratch)
     }
 
-    /// The same for values.
-    pub fn single_values<'s>(
-        &'s self,
+    #[allow(clippy::too_many_arguments, reason = "what and where, of two kinds of numbers")]
+    fn of_part<'s, T: Number>(
+        &self,
+        all: &'s [T],
+        bring: Bring<T>,
+        what: What,
         vector: Vector,
         part: &Part<'_>,
         head: usize,
-        scratch: &'s mut [f32],
-    ) -> &'s [f32] {
-        let width = value_width(self.shape);
-        match self.at(part, head, width) {
-            Some(of) => &self.single[1][of],
-            None => {
-                for (block, to) in scratch[..part.places * width].chunks_exact_mut(BLOCK * width).enumerate()
-                {
-                    single_values(vector, self.shape, head, part, block, to);
-                }
-                scratch
-            }
+        scratch: &'s mut [T],
+    ) -> &'s [T] {
+        let width = self.width(what);
+        if let Some(at) = part.at {
+            let at = at * self.shape.kv_heads + head * part.places;
+            return &all[at * width..(at + part.places) * width];
         }
+        let scratch = &mut scratch[..part.places * width];
+        let bytes = [KeptRows::key, KeptRows::value][what as usize];
+        let ahead = |block| {
+            for_each_row(part, block, |_, seen, at| bring_nearer(bytes(seen.rows, self.shape, at, head)))
+        };
+        ahead(0);
+        for (block, to) in scratch.chunks_exact_mut(BLOCK * width).enumerate() {
+            ahead(block + 1);
+            bring(vector, self.shape, head, part, block, to);
+        }
+        scratch
     }
+}
 
-    /// Where a shared part's numbers lie.
-    fn at(&self, part: &Part<'_>, head: usize, width: usize) -> Option<Range<usize>> {
-        let at = part.at? * self.shape.kv_heads + head * part.places;
-        Some(at * width..(at + part.places) * width)
+/// Blocks of a shared part, from `block` on, and how many places of single heads lie before the part's.
+struct Job<'a> {
+    part: &'a Part<'a>,
+    at: usize,
+    head: usize,
+    block: usize,
+}
+
+fn bring_all<T: Number>(
+    bring: Bring<T>,
+    vector: Vector,
+    shape: KeptShape,
+    jobs: &[Job<'_>],
+    width: usize,
+    room: usize,
+    to: &mut Aligned<T>,
+) -> Result<(), NoMemory> {
+    to.grow(room * width)?;
+    let to = Shared::new(to);
+    team::for_each(jobs.len(), |job| {
+        let Job { part, at, head, block: first } = jobs[job];
+        for block in first..(first + BLOCKS).min(part.places / BLOCK) {
+            // SAFETY: each block of each head of each part has places of its own.
+            let to = unsafe { to.part((at + block * BLOCK) * width, BLOCK * width) };
+            bring(vector, shape, head, part, block, to);
+        }
+    });
+    Ok(())
+}
+
+fn bring_single(what: What) -> Bring<f32> {
+    match what {
+        What::Keys => single_keys,
+        What::Values => single_values,
     }
+}
+
+/// Values of a part's places before `end` where they are kept, if products can take them from there: by runs of places, how many,
+/// and the values of a head from the first on, so many bytes apart.
+pub fn kept_values<'p>(
+    shape: KeptShape,
+    part: &'p Part<'_>,
+    head: usize,
+    end: usize,
+) -> Option<impl Iterator<Item = (usize, &'p [u8])>> {
+    let is_fit = part.at.is_none() && shape.dtype == Dtype::F32 && value_width(shape) == shape.head_dim;
+    let runs = part.sources.iter().filter_map(move |seen| {
+        let places = seen.start.max(part.first)..(seen.start + seen.length).min(end);
+        let first = places.start - seen.start;
+        (!places.is_empty())
+            .then(|| (places.len(), seen.rows.values(shape, first..first + places.len(), head)))
+    });
+    is_fit.then_some(runs)
 }
 
 /// Calls `row` with each place of a block that holds something, its key or value row and where in it.
@@ -249,10 +274,29 @@ fn tile_values(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, b
             split_row(vector, columns, to);
         });
     }
+    columns::to_columns(vector, &rows_of(shape, KeptRows::value, head, part, block), to);
+}
+
+fn pair_keys(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [u16]) {
+    columns::to_pair_columns(vector, &rows_of(shape, KeptRows::key, head, part, block), to);
+}
+
+fn pair_values(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [u16]) {
+    columns::to_pair_rows(vector, &rows_of(shape, KeptRows::value, head, part, block), to);
+}
+
+/// A block's rows, empty where there is no place.
+fn rows_of<'p>(
+    shape: KeptShape,
+    bytes: RowsOf,
+    head: usize,
+    part: &'p Part<'_>,
+    block: usize,
+) -> [&'p [u8]; BLOCK] {
     const NOTHING: &[u8] = &[];
     let mut rows = [NOTHING; BLOCK];
-    for_each_row(part, block, |place, seen, at| rows[place] = seen.rows.value(shape, at, head));
-    columns::to_columns(vector, &rows, to);
+    for_each_row(part, block, |place, seen, at| rows[place] = bytes(seen.rows, shape, at, head));
+    rows
 }
 
 /// The keys or values of a place in a head.
@@ -279,11 +323,19 @@ fn single_rows(
 
 fn single_keys(vector: Vector, shape: KeptShape, head: usize, part: &Part<'_>, block: usize, to: &mut [f32]) {
     let width = shape.head_dim;
+    let mut to_units = |rows: &[&[u8]; BLOCK]| {
+        for (rows, unit) in rows.as_chunks().0.iter().zip(to.chunks_exact_mut(UNIT * width)) {
+            columns::to_unit(vector, rows, unit);
+        }
+    };
+    if shape.dtype == Dtype::F32 {
+        return to_units(&rows_of(shape, KeptRows::key, head, part, block));
+    }
     with_row_scratch(BLOCK * width, |rows| {
         single_rows(vector, shape, (head, KeptRows::key), part, block, rows);
-        for (rows, unit) in rows.chunks_exact(UNIT * width).zip(to.chunks_exact_mut(UNIT * width)) {
-            columns::to_unit(vector, rows, width, unit);
-        }
+        let bytes = bytes_of(rows);
+        let row_bytes = bytes.len() / BLOCK;
+        to_units(&std::array::from_fn(|row| &bytes[row * row_bytes..][..row_bytes]));
     });
 }
 

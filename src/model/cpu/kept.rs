@@ -1,5 +1,7 @@
 //! Keys and values of a segment in one layer, row by row.
 
+use std::ops::Range;
+
 use super::isa::Vector;
 use super::rows::to_bytes;
 use crate::model::Dtype;
@@ -72,6 +74,13 @@ impl KeptRows {
     /// The value of a place in one head.
     pub fn value(&self, shape: KeptShape, place: usize, head: usize) -> &[u8] {
         Self::head(&self.values, shape, place, head)
+    }
+
+    /// The values of some places in one head: from the first to the last, [`KeptShape::row_bytes`] apart.
+    pub fn values(&self, shape: KeptShape, places: Range<usize>, head: usize) -> &[u8] {
+        let width = shape.head_dim * shape.size();
+        let first = places.start * shape.row_bytes() + head * width;
+        &self.values[first..(places.end - 1) * shape.row_bytes() + (head + 1) * width]
     }
 
     #[inline(always)]

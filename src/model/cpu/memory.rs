@@ -245,6 +245,32 @@ pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
+/// Asks for what will soon be read.
+#[inline]
+pub fn bring_nearer(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(LINE) {
+        // SAFETY: every such processor has the instruction, and it changes nothing but the caches.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast())
+        };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
+/// Numbers as they lie in memory.
+pub fn bytes_of<T: Number>(numbers: &[T]) -> &[u8] {
+    // SAFETY: numbers have no padding, and bytes no alignment.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
+/// Scratch memory as numbers of 16 bits.
+pub fn halves(numbers: &mut [f32]) -> &mut [u16] {
+    // SAFETY: any bits are numbers of either kind.
+    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), 2 * numbers.len()) }
+}
+
 /// Scratch memory as words.
 pub fn words(numbers: &mut [f32]) -> &mut [u32] {
     // SAFETY: both are any 32 bits.

@@ -200,7 +200,8 @@ impl Matrix {
                         let (c, ldc, first) = (piece.c, piece.ldc, k == 0);
                         let a = a[piece.rows.start * rows.stride + k..].as_ptr();
                         let b = panel.as_ptr().cast();
-                        let product = PairProduct { a, lda: rows.stride, b, pairs: terms / 2, c, ldc, first };
+                        let (lda, b_row, pairs) = (rows.stride, PANEL, terms / 2);
+                        let product = PairProduct { a, lda, b, b_row, pairs, c, ldc, first };
                         // SAFETY: as in `vector_sums`, in pairs.
                         unsafe { dot::multiply(product, piece.rows.len()) };
                     }
@@ -261,7 +262,7 @@ impl Matrix {
         };
         // SAFETY: the rows of `piece` are in `a`, `terms` numbers from `k` on in each and in the panel, and there is room for
         // as many rows of `ldc` from `c` on; the processor has what `isa` says.
-        unsafe { vector::multiply(self.isa.vector, self.format, product, piece.rows.len(), PANEL / UNIT) };
+        unsafe { vector::multiply(self.isa.vector, self.format, product, piece.rows.len()) };
     }
 }
 

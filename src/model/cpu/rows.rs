@@ -200,11 +200,10 @@ vectorised! {
 }
 
 vectorised! {
-    /// The exponentials of `scores[from..to]` less their maximum, zeros elsewhere; returns their sum. The length is a multiple
-    /// of 16, and sums are by place: whole units of zeros before or behind change nothing.
-    pub fn softmax<R>(scores: &mut [f32], from: usize, to: usize) -> f32 {
-        // Rounding is none of its business: scores are in single precision whatever the model.
-        let _ = R::round;
+    /// The exponentials of `scores[from..to]` less their maximum, times `factor`; rounded, and zeros elsewhere. Returns the sum of
+    /// what was not rounded. The length is a multiple of 16, and sums are by place: whole units of zeros before or behind change
+    /// nothing.
+    pub fn softmax<R>(scores: &mut [f32], from: usize, to: usize, factor: f32) -> f32 {
         let (units, _) = scores.as_chunks_mut::<UNIT>();
         let (first, last) = (from / UNIT, to.div_ceil(UNIT));
         units[..first].as_flattened_mut().fill(0.0);
@@ -224,8 +223,9 @@ vectorised! {
         let mut sums = [0.0f32; UNIT];
         for scores in units {
             for (sum, score) in sums.iter_mut().zip(scores) {
-                *score = exp_below_zero(*score - highest);
-                *sum += *score;
+                let exponential = exp_below_zero((*score - highest) * factor);
+                *sum += exponential;
+                *score = R::round(exponential);
             }
         }
         total(sums)
@@ -408,7 +408,7 @@ mod tests {
                 from_bytes(vector, dtype, &bytes, &mut back);
                 assert_eq!(back, to);
                 let mut scores = [x.clone(), y.clone(), vec![f32::NAN; 10]].concat();
-                all.push(softmax(vector, dtype, &mut scores, 3, 130));
+                all.push(softmax(vector, dtype, &mut scores, 3, 130, 0.7));
                 all.extend(scores);
             }
             all.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
@@ -424,8 +424,8 @@ mod tests {
         let scores: Vec<f32> = (0..48).map(|i| (i as f32).cos() * 5.0).collect();
         let vector = Isa::best().vector;
         let (mut alone, mut among) = (scores.clone(), [vec![7.0; 32], scores, vec![9.0; 16]].concat());
-        let sum = softmax(vector, Dtype::F32, &mut alone, 5, 40);
-        assert_eq!(softmax(vector, Dtype::F32, &mut among, 37, 72).to_bits(), sum.to_bits());
+        let sum = softmax(vector, Dtype::F32, &mut alone, 5, 40, 1.0);
+        assert_eq!(softmax(vector, Dtype::F32, &mut among, 37, 72, 1.0).to_bits(), sum.to_bits());
         assert_eq!(among[32..80], alone);
         assert!(alone[..5].iter().chain(&alone[40..]).all(|&x| x == 0.0));
     }

@@ -6,11 +6,11 @@
 
 use super::amx::{self, TileProduct, Tiles};
 use super::attention::{Attention, BLOCK, Group, Lines, Part, Queries, for_each_job};
-use super::gather::Gathered;
+use super::gather::{Gathered, What};
 use super::inputs::{Places, Rows};
 use super::lanes;
 use super::matrix::PANEL;
-use super::memory::{with_scratch, words};
+use super::memory::{halves, with_scratch, words};
 use super::split::{self, split_panel};
 use super::transpose::transpose_numbers;
 use crate::model::Dtype;
@@ -93,9 +93,7 @@ impl Tiled<'_> {
                 scratch = rest;
                 these
             });
-            // SAFETY: any bits are numbers of either kind.
-            let (_, own, _) = unsafe { own.align_to_mut::<u16>() };
-            let mut scratch = Scratch { q, scores, weights, sums, block, rows, own };
+            let mut scratch = Scratch { q, scores, weights, sums, block, rows, own: halves(own) };
             self.bring_queries(lines, head, &mut scratch);
             self.score(tiles, group, lines, head, &mut scratch);
             let mut places = [(0, 0); LINES];
@@ -196,7 +194,7 @@ impl Tiled<'_> {
         let (width, numbers) = (self.attention.shape.head_dim, self.of_number);
         let row = numbers * width;
         for (part, of, blocks) in self.seen(group, lines) {
-            let keys = self.gathered.tile_keys(self.attention.isa.vector, part, head, scratch.own);
+            let keys = self.gathered.bf16(What::Keys, self.attention.isa.vector, part, head, scratch.own);
             let is_whole = of.len() == lines.of.len();
             for block in 0..blocks {
                 let keys = &keys[block * BLOCK * row..][..BLOCK * row];
@@ -240,7 +238,7 @@ impl Tiled<'_> {
         let (width, numbers) = (self.attention.shape.head_dim, self.of_number);
         let mut is_first = true;
         for (part, of, blocks) in self.seen(group, lines) {
-            let values = self.gathered.tile_values(self.attention.isa.vector, part, head, scratch.own);
+            let values = self.gathered.bf16(What::Values, self.attention.isa.vector, part, head, scratch.own);
             assert!(blocks * BLOCK <= part.places, "a part has the places that are seen");
             let is_whole = of.len() == lines.of.len();
             if !is_whole && is_first {

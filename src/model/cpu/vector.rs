@@ -3,7 +3,10 @@
 //! A number of the result is `fma(a[k], b[k], sum)` over rising `k`, in every kernel and however many rows it takes: so
 //! its bits depend on its own row and column alone.
 
+use std::ops::Range;
+
 use super::isa::Vector;
+use super::matrix::PANEL;
 
 /// Columns of a unit: what kernels take of `b` at a time.
 pub const UNIT: usize = 16;
@@ -23,7 +26,7 @@ const F32: u8 = 0;
 const F16: u8 = 1;
 const PAIRS: u8 = 2;
 
-/// A product to compute: `c[row][column] = sum of a[row][k] * b[k][column]`, for some rows and units of 16 columns.
+/// A product to compute: `c[row][column] = sum of a[row][k] * b[k][column]`, for some rows and two units of 16 columns.
 #[derive(Clone, Copy)]
 pub struct Product {
     /// Single precision, `lda` numbers from row to row.
@@ -44,71 +47,63 @@ pub struct Product {
 
 type Kernel = unsafe fn(&Product);
 
-/// Kernels for so many rows, for one unit and for two.
-struct Step {
-    rows: usize,
-    one: Kernel,
-    two: Option<Kernel>,
+/// Rows from 0 to `rows` in even steps of at most `most`: what is left over would make a step that costs as much as a full one.
+pub fn steps(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.div_ceil(most);
+    (0..count).map(move |step| rows * step / count..rows * (step + 1) / count)
 }
 
-/// Computes a product of `rows` rows and `units` units.
+/// Kernels for one row, for two, and so on.
+struct Kernels {
+    rows: &'static [Kernel],
+    /// Units that each takes.
+    units: usize,
+}
+
+/// Computes a product of `rows` rows with a panel of 32 columns.
 ///
 /// # Safety
 /// The processor has `vector`; `product` describes memory of that size that may be read and, for `c`, written.
-pub unsafe fn multiply(vector: Vector, format: Format, product: Product, rows: usize, units: usize) {
-    let steps = steps(vector, format);
-    let mut unit = 0;
-    while unit < units {
-        let two = units - unit >= 2 && steps.first().is_some_and(|step| step.two.is_some());
-        let mut row = 0;
-        while row < rows {
-            let step = steps.iter().find(|step| step.rows <= rows - row);
-            let Some(step) = step else { unreachable!("every table has a kernel for one row") };
+pub unsafe fn multiply(vector: Vector, format: Format, product: Product, rows: usize) {
+    let kernels = kernels(vector, format);
+    for unit in (0..PANEL / UNIT).step_by(kernels.units) {
+        for step in steps(rows, kernels.rows.len()) {
             // SAFETY: offsets stay within the rows and units that the caller vouches for.
             unsafe {
-                let part = Product {
-                    a: product.a.add(row * product.lda),
+                kernels.rows[step.len() - 1](&Product {
+                    a: product.a.add(step.start * product.lda),
                     b: product.b.add(unit * product.b_unit),
-                    c: product.c.add(row * product.ldc + unit * UNIT),
+                    c: product.c.add(step.start * product.ldc + unit * UNIT),
                     ..product
-                };
-                match step.two {
-                    Some(kernel) if two => kernel(&part),
-                    _ => (step.one)(&part),
-                }
+                });
             }
-            row += step.rows;
         }
-        unit += 1 + usize::from(two);
     }
 }
 
-fn steps(vector: Vector, format: Format) -> &'static [Step] {
+fn kernels(vector: Vector, format: Format) -> Kernels {
     macro_rules! table {
-        ($isa:ident, $format:expr, one: [$($one:literal)*], two: [$($two:literal)*]) => {
-            &[
-                $(Step { rows: $two, one: $isa::product::<{ $format }, $two, 1>, two: Some($isa::product::<{ $format }, $two, 2>) },)*
-                $(Step { rows: $one, one: $isa::product::<{ $format }, $one, 1>, two: None },)*
-            ]
+        ($isa:ident, $format:expr, $units:literal, [$($rows:literal)*]) => {
+            Kernels { rows: &[$($isa::product::<{ $format }, $rows, $units>),*], units: $units }
         };
     }
     macro_rules! tables {
-        ($isa:ident, $one:tt, $two:tt) => {
+        ($isa:ident, $units:literal, $rows:tt) => {
             match format {
-                Format::F32 => table!($isa, F32, one: $one, two: $two),
-                Format::F16 => table!($isa, F16, one: $one, two: $two),
-                Format::Bf16Pairs => table!($isa, PAIRS, one: $one, two: $two),
+                Format::F32 => table!($isa, F32, $units, $rows),
+                Format::F16 => table!($isa, F16, $units, $rows),
+                Format::Bf16Pairs => table!($isa, PAIRS, $units, $rows),
             }
         };
     }
     match vector {
         // 28 sums, the two units of b, and a from memory: 30 of 32 registers.
         #[cfg(target_arch = "x86_64")]
-        Vector::Avx512 => tables!(avx512, [], [14 8 4 2 1]),
+        Vector::Avx512 => tables!(avx512, 2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]),
         // A unit is two registers: 12 sums of 16.
         #[cfg(target_arch = "x86_64")]
-        Vector::Avx2 => tables!(avx2, [6 4 2 1], []),
-        Vector::Portable => tables!(portable, [4 2 1], []),
+        Vector::Avx2 => tables!(avx2, 1, [1 2 3 4 5 6]),
+        Vector::Portable => tables!(portable, 1, [1 2 3 4]),
     }
 }
 
