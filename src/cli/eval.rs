@@ -119,9 +119,10 @@ impl Run<'_> {
         tasks: Vec<Task>,
         prompts: &PromptOptions,
         config: &ModelConfig,
+        stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<(Tokenizer, Vec<Prepared>)>, Failure> {
         let tokenizer = self.source.tokenizer(self.arguments.tokenizer.as_deref(), config)?;
-        let prepared = prepare_all(tasks, self.store, prompts, &tokenizer, &|| self.stopped())?;
+        let prepared = prepare_all(tasks, self.store, prompts, &tokenizer, stop)?;
         Ok(prepared.map(|prepared| (tokenizer, prepared)))
     }
 
@@ -147,13 +148,27 @@ impl Run<'_> {
         if views {
             tasks = with_views(tasks)?;
         }
-        // Each leaves the processor to the other at times.
-        let ((model, loading), (prepared, preparing)) = rayon::join(
-            || (Model::load(path, options), clock.elapsed()),
-            || (self.prepare(tasks, &prompts, &config), clock.elapsed()),
-        );
+        // Each leaves the processor to the other at times. Threads of their own: one of the pool's would keep others' jobs waiting.
+        let failed = AtomicBool::new(false);
+        let stop = || self.stopped() || failed.load(Ordering::Relaxed);
+        let ((model, loading), (prepared, preparing)) = std::thread::scope(|scope| {
+            let loading = scope.spawn(|| {
+                let model = Model::load(path, options);
+                failed.store(model.is_err(), Ordering::Relaxed);
+                (model, clock.elapsed())
+            });
+            let prepared = (self.prepare(tasks, &prompts, &config, &stop), clock.elapsed());
+            (loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), prepared)
+        });
         let model = model?;
-        let Some((tokenizer, mut prepared)) = prepared? else { return Ok(None) };
+        let Some((tokenizer, mut prepared)) = prepared?.filter(|_| !self.stopped()) else { return Ok(None) };
+        if *model.config() != config {
+            let file = path.display();
+            return Err(Failure::bad_input(
+                format!("{file}: the model's configuration changed while it was loaded"),
+                "let nothing write to the model's files, and start again",
+            ));
+        }
         let mut loaded = Loaded::new(&model, &tokenizer);
         spans.extend([("loading", loading), ("preparing_beside_loading", preparing)]);
 
@@ -185,7 +200,7 @@ impl Run<'_> {
 
         let mut kept = KeptAnswers::new(self.cache.as_deref(), &model_record);
         let mut answers = kept.recall(&mut prepared, history);
-        spans.push(("recalling", clock.elapsed()));
+        spans.push(("settling", clock.elapsed()));
         let plan = plan(&prepared, facts.max_length, room)?;
         let (model, prepared) = (&model, &prepared[..]);
         let (source, store, plan) = (self.source, self.store, &plan);

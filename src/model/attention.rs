@@ -22,8 +22,8 @@ pub(super) struct Surroundings<'a> {
 /// `q` is `[heads, rows, head_dim]`, `k` and `v` are `[kv_heads, rows, head_dim]`, rotated; the result is
 /// `[rows, heads * head_dim]` in the number format of `q`. Rows of blocks for which `needed` is false are zero.
 ///
-/// Scores, softmax and sum are in single precision whatever the model's format: PyTorch's fused attention doesn't round
-/// in between either.
+/// Scores, softmax and sum are in single precision whatever the model's format. PyTorch's fused attention on a CPU, and our
+/// kernels, round exponentials of bfloat16 models before the sum; its math path and this one don't.
 pub(super) fn attend(
     q: &Tensor,
     k: &Tensor,

@@ -107,7 +107,7 @@ impl Attention {
     }
 
     /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries, scores in
-    /// single precision, rounded at the end; `to` gets `[rows, heads * head_dim]`.
+    /// single precision, rounded at the end, and of bfloat16 models exponentials too; `to` gets `[rows, heads * head_dim]`.
     pub fn attend(
         &self,
         asking: Vec<Asking<'_>>,

@@ -49,10 +49,12 @@ pub fn to_pair_columns(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
 /// zeros.
 pub fn to_pair_rows(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     let width = to.len() / ROWS;
-    let is_full = |row: &&[u8]| row.is_empty() || row.len() == 2 * width;
     match vector {
         #[cfg(target_arch = "x86_64")]
-        Vector::Avx512 if width.is_multiple_of(ROWS) && rows.iter().all(is_full) => {
+        Vector::Avx512
+            if width.is_multiple_of(ROWS)
+                && rows.iter().all(|row| row.is_empty() || row.len() == 2 * width) =>
+        {
             // SAFETY: the processor has AVX-512; rows are as long as just checked.
             unsafe { wide::to_pair_rows(rows, to, width) }
         }

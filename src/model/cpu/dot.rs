@@ -1,6 +1,7 @@
 //! Products of bfloat16 matrices by `vdpbf16ps`, which adds the product of a pair's odd numbers, then that of its even
 //! ones, each with one rounding: the sums of the widened kernels, number by number.
 
+#[cfg(target_arch = "x86_64")]
 use super::vector::steps;
 
 /// A product of pairs: `c[row][column] = sum of a[row][k] * b[k][column]` over 32 columns.
@@ -28,7 +29,7 @@ pub struct PairProduct {
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn multiply(product: PairProduct, rows: usize) {
     type Kernel = unsafe fn(&PairProduct);
-    // 28 sums, the two halves of a row of b, and a from memory: 31 of 32 registers.
+    // 28 sums, the two halves of a row of b, and a from memory: 30 of 32 registers.
     const KERNELS: [Kernel; 14] = [
         kernel::<1>,
         kernel::<2>,

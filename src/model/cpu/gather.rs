@@ -370,3 +370,107 @@ fn with_row_scratch(length: usize, work: impl FnOnce(&mut [f32])) {
         work(&mut rows[..length]);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use half::bf16;
+
+    use super::*;
+    use crate::model::cpu::isa::Isa;
+
+    const HEADS: usize = 2;
+
+    /// The number at a place of a head, of keys or of values; few bits, so that every format holds it. Zero behind the last place.
+    fn number(what: What, places: usize, place: usize, head: usize, d: usize) -> f32 {
+        let number = (place * 31 + head * 7 + d * 3) % 251 + 1;
+        let sign = if what == What::Keys { 1.0 } else { -1.0 };
+        if place < places { sign * number as f32 } else { 0.0 }
+    }
+
+    fn kept(vector: Vector, shape: KeptShape, places: Range<usize>) -> KeptRows {
+        let line = |what: What, place: usize| -> Vec<f32> {
+            (0..HEADS * shape.head_dim)
+                .map(|at| number(what, usize::MAX, place, at / shape.head_dim, at % shape.head_dim))
+                .collect()
+        };
+        let lines: Vec<_> =
+            places.map(|place| (line(What::Keys, place), line(What::Values, place))).collect();
+        let mut rows = KeptRows::default();
+        rows.append(vector, shape, 0, lines.len(), |row| (&lines[row].0, &lines[row].1));
+        rows
+    }
+
+    /// Where a number of a part stands in an order, of those of its parts the first.
+    fn at(kind: Kind, shape: KeptShape, what: What, place: usize, d: usize) -> usize {
+        let (width, parts, values) = (shape.head_dim, parts_of(shape), value_width(shape));
+        let (block, in_block) = (place / BLOCK, place % BLOCK);
+        match (kind, what) {
+            (Kind::Tiles, What::Keys) => (place * width + d / 32 * 32) * parts + d % 32,
+            (Kind::Tiles, What::Values) => (block * width + d) * parts * BLOCK + in_block,
+            (Kind::Single, What::Keys) => (place / UNIT * width + d) * UNIT + place % UNIT,
+            (Kind::Single, What::Values) => place * values + d,
+            (Kind::Pairs, What::Keys) => ((block * width / 2 + d / 2) * BLOCK + in_block) * 2 + d % 2,
+            (Kind::Pairs, What::Values) => (place / 2 * values + d) * 2 + place % 2,
+        }
+    }
+
+    #[test]
+    fn numbers_stand_where_their_order_says_shared_or_not() {
+        let places = 75;
+        let cases = [
+            (Kind::Tiles, Dtype::Bf16, 64),
+            (Kind::Tiles, Dtype::F32, 32),
+            (Kind::Single, Dtype::F32, 64),
+            (Kind::Single, Dtype::F32, 24),
+            (Kind::Single, Dtype::F16, 40),
+            (Kind::Pairs, Dtype::Bf16, 64),
+            (Kind::Pairs, Dtype::Bf16, 40),
+        ];
+        for (kind, dtype, head_dim) in cases {
+            let shape = KeptShape { kv_heads: HEADS, head_dim, dtype };
+            for vector in Isa::vectors() {
+                let kept = [0..40, 40..places].map(|range| (range.start, kept(vector, shape, range)));
+                let sources: Vec<Seen<'_>> = kept
+                    .iter()
+                    .map(|(start, rows)| Seen {
+                        start: *start,
+                        length: if *start == 0 { 40 } else { 35 },
+                        rows,
+                    })
+                    .collect();
+                // A shared part stands behind another; one that is not shared begins within what it sees.
+                for (first, shared) in [(0, Some(32)), (32, None)] {
+                    let length = (places - first).next_multiple_of(BLOCK);
+                    let part = Part { first, places: length, at: shared, sources: sources.clone() };
+                    let mut gathered = Gathered::new(shape).unwrap();
+                    gathered.fill(kind, vector, shape, std::slice::from_ref(&part), 32 + length).unwrap();
+                    for what in [What::Keys, What::Values] {
+                        for head in 0..HEADS {
+                            let mut own = vec![f32::NAN; length * value_width(shape) * PARTS];
+                            let found: Vec<f32> = match kind {
+                                Kind::Single => gathered.single(what, vector, &part, head, &mut own).to_vec(),
+                                Kind::Tiles | Kind::Pairs => {
+                                    let own = crate::model::cpu::memory::halves(&mut own);
+                                    let numbers = gathered.bf16(what, vector, &part, head, own);
+                                    numbers.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect()
+                                }
+                            };
+                            for (place, d) in
+                                (0..length).flat_map(|place| (0..head_dim).map(move |d| (place, d)))
+                            {
+                                let expected = number(what, places, first + place, head, d);
+                                let found = found[at(kind, shape, what, place, d)];
+                                assert_eq!(
+                                    found, expected,
+                                    "{kind:?} {dtype} {vector:?} {what:?}, place {place}, number {d}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

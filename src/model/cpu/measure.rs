@@ -51,17 +51,12 @@ pub fn product_rate(
 pub fn read_rate(bytes: usize, tries: usize) -> Result<f64, NoMemory> {
     let mut memory = Weightroom::default().zeros::<f32>((bytes / size_of::<f32>()).max(1))?;
     memory.par_chunks_mut(1 << 16).for_each(|piece| piece.fill(1.0));
+    let isa = Isa::best();
     let mut seconds = f64::INFINITY;
     for _ in 0..tries + 1 {
         let clock = Instant::now();
-        let sums = memory.par_chunks(1 << 20).map(|piece| {
-            // As many sums side by side as hide the time that an addition takes; all are used, or less would be read.
-            let mut lanes = [0.0f32; 128];
-            for piece in piece.as_chunks::<128>().0 {
-                lanes.iter_mut().zip(piece).for_each(|(lane, x)| *lane += x);
-            }
-            lanes.iter().sum::<f32>()
-        });
+        // All are used, or less would be read.
+        let sums = memory.par_chunks(1 << 20).map(|piece| rows::sum(isa.vector, Dtype::F32, piece));
         black_box(sums.sum::<f32>());
         seconds = seconds.min(clock.elapsed().as_secs_f64());
     }

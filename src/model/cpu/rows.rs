@@ -233,6 +233,19 @@ vectorised! {
 }
 
 vectorised! {
+    /// About the sum of whole runs of 128 numbers, at the speed of reading them: as many sums side by side as hide the time that an
+    /// addition takes.
+    pub fn sum<R>(numbers: &[f32]) -> f32 {
+        let _ = R::round;
+        let mut lanes = [0.0f32; 128];
+        for run in numbers.as_chunks::<128>().0 {
+            lanes.iter_mut().zip(run).for_each(|(lane, x)| *lane += x);
+        }
+        lanes.iter().sum()
+    }
+}
+
+vectorised! {
     /// The upper halves of numbers that are bfloat16 already.
     pub fn to_bf16<R>(numbers: &[f32], to: &mut [u16]) {
         let _ = R::round;

@@ -250,3 +250,107 @@ impl Wide<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::super::attention::{Asking, Seen};
+    use super::super::inputs::Inputs;
+    use super::super::isa::Isa;
+    use super::super::kept::{KeptRows, KeptShape};
+    use super::super::testing::numbers;
+    use super::*;
+
+    /// Rows that continue a prefix of 45 places: so many of a first segment and of a second.
+    struct Case {
+        shape: KeptShape,
+        heads: usize,
+        window: Option<usize>,
+        counts: [usize; 2],
+    }
+
+    const PREFIX: usize = 45;
+
+    impl Case {
+        fn kept(&self, isa: Isa, seed: u64, places: usize) -> KeptRows {
+            let width = self.shape.kv_heads * self.shape.head_dim;
+            let (keys, values) = (numbers(places * width, seed), numbers(places * width, seed + 100));
+            let row = |row: usize| (&keys[row * width..][..width], &values[row * width..][..width]);
+            let mut kept = KeptRows::default();
+            kept.append(isa.vector, self.shape, 0, places, row);
+            kept
+        }
+
+        /// The result of the rows that are asked for, of each segment, as bits.
+        fn attended(&self, isa: Isa, asked: [std::ops::Range<usize>; 2]) -> Vec<u32> {
+            let KeptShape { head_dim, dtype, .. } = self.shape;
+            let width = self.heads * head_dim;
+            let prefix = self.kept(isa, 1, PREFIX);
+            let own = [self.kept(isa, 2, self.counts[0]), self.kept(isa, 3, self.counts[1])];
+            let all = numbers((self.counts[0] + self.counts[1]) * width, 4);
+            let (mut q, mut places, mut asking) = (Vec::new(), Vec::new(), Vec::new());
+            for (segment, range) in asked.into_iter().enumerate() {
+                let first = places.len();
+                for row in range {
+                    q.extend_from_slice(&all[(segment * self.counts[0] + row) * width..][..width]);
+                    places.push(PREFIX + row);
+                }
+                if places.len() > first {
+                    let chain = vec![Seen { start: 0, length: PREFIX, rows: &prefix }];
+                    let own = Seen { start: PREFIX, length: self.counts[segment], rows: &own[segment] };
+                    asking.push(Asking { rows: (first..places.len()).collect(), chain, own });
+                }
+            }
+            let queries = Queries { numbers: &q, stride: width, places: &places, heads: self.heads };
+            let format = if dtype == Dtype::Bf16 { Format::Bf16Pairs } else { Format::F32 };
+            let mut to = Rows::zeros(isa, format, places.len(), width).unwrap();
+            let mut gathered = Gathered::new(self.shape).unwrap();
+            let attention = Attention { isa, shape: self.shape, window: self.window };
+            attention.attend(asking, &queries, &mut gathered, &mut to).unwrap();
+            let number = |at: usize| match &to.inputs {
+                Inputs::Single(numbers) => numbers[at].to_bits(),
+                Inputs::Bf16(numbers) | Inputs::Split(numbers) => {
+                    bf16::from_bits(numbers[at]).to_f32().to_bits()
+                }
+            };
+            let row = |row: usize| (0..width).map(move |d| row * to.stride + d);
+            (0..places.len()).flat_map(row).map(number).collect()
+        }
+    }
+
+    #[test]
+    fn all_ways_give_a_row_the_same_bits_in_any_company() {
+        let isas: Vec<Isa> = Isa::vectors()
+            .into_iter()
+            .flat_map(|vector| Isa::bf16(vector).into_iter().map(move |bf16| Isa { vector, bf16 }))
+            .filter(|isa| isa.bf16 != Bf16::Amx)
+            .collect();
+        for (head_dim, heads, counts) in
+            [(2, 2, [1, 1]), (24, 6, [37, 2]), (64, 6, [70, 1]), (80, 4, [3, 50])]
+        {
+            for (dtype, window) in
+                [(Dtype::Bf16, None), (Dtype::Bf16, Some(40)), (Dtype::F32, None), (Dtype::F32, Some(7))]
+            {
+                let case = Case { shape: KeptShape { kv_heads: 2, head_dim, dtype }, heads, window, counts };
+                let what = format!("{head_dim} numbers, {dtype}, window {window:?}");
+                let expected = case.attended(isas[0], [0..counts[0], 0..counts[1]]);
+                assert!(expected.iter().any(|&bits| bits != 0), "{what}");
+                for &isa in &isas {
+                    let found = case.attended(isa, [0..counts[0], 0..counts[1]]);
+                    assert!(found == expected, "{isa:?}: {what}");
+                    let width = heads * head_dim;
+                    for row in [0, counts[0] - 1] {
+                        let alone = case.attended(isa, [row..row + 1, 0..0]);
+                        assert!(
+                            alone == expected[row * width..][..width],
+                            "{isa:?}: row {row} alone, {what}"
+                        );
+                    }
+                    let second = case.attended(isa, [0..0, 0..counts[1]]);
+                    assert!(second == expected[counts[0] * width..], "{isa:?}: the second alone, {what}");
+                }
+            }
+        }
+    }
+}
