@@ -7,7 +7,7 @@ use super::columns;
 use super::isa::Vector;
 use super::kept::{KeptRows, KeptShape};
 use super::matrix::PANEL;
-use super::memory::{Aligned, NoMemory, Number, Shared, bring_nearer, bytes_of};
+use super::memory::{Aligned, NoMemory, Number, Shared, bytes_of};
 use super::rows::from_bytes;
 use super::split::{PARTS, split_row};
 use super::team;
@@ -162,13 +162,7 @@ impl Gathered {
             return &all[at * width..(at + part.places) * width];
         }
         let scratch = &mut scratch[..part.places * width];
-        let bytes = [KeptRows::key, KeptRows::value][what as usize];
-        let ahead = |block| {
-            for_each_row(part, block, |_, seen, at| bring_nearer(bytes(seen.rows, self.shape, at, head)))
-        };
-        ahead(0);
         for (block, to) in scratch.chunks_exact_mut(BLOCK * width).enumerate() {
-            ahead(block + 1);
             bring(vector, self.shape, head, part, block, to);
         }
         scratch

@@ -245,20 +245,6 @@ pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
-/// Asks for what will soon be read.
-#[inline]
-pub fn bring_nearer(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(LINE) {
-        // SAFETY: every such processor has the instruction, and it changes nothing but the caches.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast())
-        };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
-}
-
 /// Numbers as they lie in memory.
 pub fn bytes_of<T: Number>(numbers: &[T]) -> &[u8] {
     // SAFETY: numbers have no padding, and bytes no alignment.
