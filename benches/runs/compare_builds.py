@@ -4,7 +4,7 @@
     compare_builds.py --build before=PATH --build after=PATH --model DIR [--model DIR] --datasets DIR
 
 Each build takes each set of tasks `--repeats` times, the builds in turn, so that a slow minute of a shared machine falls on all of
-them. Times are those of `run.json`: loading, preparing, evaluating.
+them. Times are those of `run.json`, of which some go beside each other: `seconds` there.
 """
 
 import argparse
