@@ -9,7 +9,7 @@ use super::cpu;
 use super::pass::ForwardError;
 
 /// Tries of a measurement, of which the best counts.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 
 /// Floating-point operations a second of our own product of `rows` rows with a matrix `[outputs, inputs]`, the best of eight,
 /// on all threads.
@@ -39,13 +39,4 @@ pub fn plain_product_rate(
         seconds = seconds.min(clock.elapsed().as_secs_f64());
     }
     Ok(2.0 * (rows * inputs * outputs) as f64 / seconds)
-}
-
-/// Bytes a second at which all threads together read `bytes` bytes of memory again and again, the best of eight. What fits
-/// a cache is read from there.
-///
-/// # Errors
-/// No memory.
-pub fn read_rate(bytes: usize) -> Result<f64, ForwardError> {
-    Ok(cpu::read_rate(bytes, TRIES)?)
 }

@@ -256,6 +256,15 @@ impl Model {
         }
     }
 
+    /// Bytes a second at which all threads together read the weights where they are, the best of eight: the mark for decoding. What
+    /// fits a cache is read from there. Nothing on the plain path.
+    pub fn read_rate(&self) -> Option<f64> {
+        match &self.decoder {
+            Computes::Plain(_) => None,
+            Computes::Cpu(network) => Some(network.read_rate(machine::TRIES)),
+        }
+    }
+
     /// An empty store of keys and values for this model.
     pub fn kv_cache(&self) -> KvCache {
         KvCache::new(self.kv_shape())

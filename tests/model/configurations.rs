@@ -212,9 +212,12 @@ fn weights_that_are_no_numbers_are_found_in_the_logits() {
     write_folder(folder.path(), &config(), &safetensors_file(&header.to_string(), &data));
     let model = load(folder.path(), Default::default()).unwrap();
     let mut kv = model.kv_cache();
-    let segment = super::fixtures::segment(5, &[], &[1, 2, 3]);
-    let wanted = [Row { segment: 0, token: 1 }];
-    let error = model.forward(&[segment], &wanted, &mut kv, &|_, _| ()).unwrap_err();
-    assert!(matches!(error, ForwardError::NotFinite { token: 1, .. }), "{error}");
-    assert_eq!(kv.tokens(), 0);
+    let segment = super::fixtures::segment(5, &[], &[1; 30]);
+    // Of many, which all threads read, the first that is wanted is named.
+    for count in [1, 29] {
+        let wanted: Vec<Row> = (1..=count).rev().map(|token| Row { segment: 0, token }).collect();
+        let error = model.forward(std::slice::from_ref(&segment), &wanted, &mut kv, &|_, _| ()).unwrap_err();
+        assert!(matches!(error, ForwardError::NotFinite { token, .. } if token == count), "{error}");
+        assert_eq!(kv.tokens(), 0);
+    }
 }

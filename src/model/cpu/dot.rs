@@ -1,10 +1,11 @@
 //! Products of bfloat16 matrices by `vdpbf16ps`, which adds the product of a pair's odd numbers, then that of its even
 //! ones, each with one rounding: the sums of the widened kernels, number by number.
 
+use super::vector::Second;
 #[cfg(target_arch = "x86_64")]
-use super::vector::steps;
+use super::vector::{FEW_ROWS, UNIT, steps};
 
-/// A product of pairs: `c[row][column] = sum of a[row][k] * b[k][column]` over 32 columns.
+/// A product of pairs: `c[row][column] = sum of a[row][k] * b[k][column]` over a panel of 32 columns, or over two.
 #[derive(Clone, Copy)]
 pub struct PairProduct {
     /// bfloat16, `lda` numbers from row to row.
@@ -18,34 +19,41 @@ pub struct PairProduct {
     /// `ldc` numbers from row to row.
     pub c: *mut f32,
     pub ldc: usize,
+    /// Where the second panel is, if there is one.
+    pub second: Option<Second>,
     /// Whether sums begin at zero, or go on from what `c` holds.
     pub first: bool,
 }
 
-/// Computes `rows` rows.
+/// Computes `rows` rows; of two panels at most [`FEW_ROWS`].
 ///
 /// # Safety
 /// The processor has avx512bf16; `product` describes memory of that size that may be read and, for `c`, written.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn multiply(product: PairProduct, rows: usize) {
     type Kernel = unsafe fn(&PairProduct);
+    const OF_TWO: [Kernel; FEW_ROWS] = [kernel::<1, 4>, kernel::<2, 4>, kernel::<3, 4>, kernel::<4, 4>];
     // 28 sums, the two halves of a row of b, and a from memory: 30 of 32 registers.
     const KERNELS: [Kernel; 14] = [
-        kernel::<1>,
-        kernel::<2>,
-        kernel::<3>,
-        kernel::<4>,
-        kernel::<5>,
-        kernel::<6>,
-        kernel::<7>,
-        kernel::<8>,
-        kernel::<9>,
-        kernel::<10>,
-        kernel::<11>,
-        kernel::<12>,
-        kernel::<13>,
-        kernel::<14>,
+        kernel::<1, 2>,
+        kernel::<2, 2>,
+        kernel::<3, 2>,
+        kernel::<4, 2>,
+        kernel::<5, 2>,
+        kernel::<6, 2>,
+        kernel::<7, 2>,
+        kernel::<8, 2>,
+        kernel::<9, 2>,
+        kernel::<10, 2>,
+        kernel::<11, 2>,
+        kernel::<12, 2>,
+        kernel::<13, 2>,
+        kernel::<14, 2>,
     ];
+    if product.second.is_some() {
+        // SAFETY: as the caller vouches for.
+        return unsafe { OF_TWO[rows - 1](&product) };
+    }
     for step in steps(rows, KERNELS.len()) {
         // SAFETY: rows of a step are among those that the caller vouches for.
         unsafe {
@@ -75,7 +83,6 @@ pub unsafe fn narrow(numbers: &mut [f32]) {
     use std::arch::x86_64::*;
     use std::mem::transmute;
 
-    const UNIT: usize = 16;
     let whole = numbers.len() / UNIT * UNIT;
     let start = numbers.as_mut_ptr();
     for at in (0..whole).step_by(UNIT) {
@@ -99,26 +106,30 @@ pub unsafe fn narrow(_: &mut [f32]) {
 }
 
 /// # Safety
-/// As [`multiply`], for `ROWS` rows.
+/// As [`multiply`], for `ROWS` rows and `HALVES` of panels.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn kernel<const ROWS: usize>(p: &PairProduct) {
+unsafe fn kernel<const ROWS: usize, const HALVES: usize>(p: &PairProduct) {
     use std::arch::x86_64::*;
     use std::mem::transmute;
 
-    const HALF: usize = 16;
-    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+    let second = p.second.unwrap_or_default();
+    let mut sums = [[_mm512_setzero_ps(); HALVES]; ROWS];
     // SAFETY: the caller vouches for all rows; vectors of 16 pairs and of 32 bfloat16 numbers are the same bits.
     unsafe {
         if !p.first {
             for (row, sums) in sums.iter_mut().enumerate() {
-                let c = p.c.add(row * p.ldc);
-                *sums = [_mm512_loadu_ps(c), _mm512_loadu_ps(c.add(HALF))];
+                for (half, sum) in sums.iter_mut().enumerate() {
+                    *sum = _mm512_loadu_ps(p.c.add(row * p.ldc + half % 2 * UNIT + half / 2 * second.c));
+                }
             }
         }
         for pair in 0..p.pairs {
-            let b = p.b.add(pair * p.b_row);
-            let b = [_mm512_loadu_si512(b.cast()), _mm512_loadu_si512(b.add(HALF).cast())];
+            let mut b = [_mm512_setzero_si512(); HALVES];
+            for (half, b) in b.iter_mut().enumerate() {
+                let at = pair * p.b_row + half % 2 * UNIT;
+                *b = _mm512_loadu_si512(p.b.add(at).byte_add(half / 2 * second.b).cast());
+            }
             for (row, sums) in sums.iter_mut().enumerate() {
                 let a = p.a.add(row * p.lda + 2 * pair).cast::<i32>().read_unaligned();
                 let a: __m512bh = transmute(_mm512_set1_epi32(a));
@@ -128,9 +139,9 @@ unsafe fn kernel<const ROWS: usize>(p: &PairProduct) {
             }
         }
         for (row, sums) in sums.iter().enumerate() {
-            let c = p.c.add(row * p.ldc);
-            _mm512_storeu_ps(c, sums[0]);
-            _mm512_storeu_ps(c.add(HALF), sums[1]);
+            for (half, sum) in sums.iter().enumerate() {
+                _mm512_storeu_ps(p.c.add(row * p.ldc + half % 2 * UNIT + half / 2 * second.c), *sum);
+            }
         }
     }
 }

@@ -21,6 +21,11 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// What a pass reads of it.
+    pub fn matrices(&self) -> [&Matrix; 4] {
+        [&self.qkv, &self.output, &self.gate_up, &self.down]
+    }
+
     /// Takes layer `number` out of a checkpoint.
     pub fn take(packer: &mut Packer<'_, '_>, config: &ModelConfig, number: usize) -> Taken<Self> {
         let at = |part: &str| format!("model.layers.{number}.{part}");

@@ -110,9 +110,22 @@ impl Matrix {
         }
     }
 
+    /// All panels, whatever their format, as if they held single-precision numbers.
+    pub fn numbers(&self) -> &[f32] {
+        as_numbers(&self.panels)
+    }
+
     pub(super) fn panel_bytes(&self) -> usize {
         self.panels.len() / self.count.max(1)
     }
+}
+
+/// Bytes of panels as single-precision numbers.
+pub fn as_numbers(panels: &[u8]) -> &[f32] {
+    // SAFETY: any 32 bits are a number; what is not aligned falls off the ends, and panels are.
+    let (before, numbers, behind) = unsafe { panels.align_to() };
+    assert!(before.is_empty() && behind.is_empty(), "panels are aligned");
+    numbers
 }
 
 /// Place of a number in a panel of pairs.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::inputs::Rows;
 use super::isa::Isa;
 use super::matrix::Matrix;
-use super::memory::{Aligned, NoMemory, Table, Weightroom};
+use super::memory::{Aligned, NoMemory, Table};
 use super::rows;
 use super::team;
 use crate::model::Dtype;
@@ -47,18 +47,17 @@ pub fn product_rate(
     Ok(2.0 * (rows * inputs * outputs) as f64 / seconds)
 }
 
-/// Bytes a second at which all threads together read `bytes` bytes again and again, the best of `tries`.
-pub fn read_rate(bytes: usize, tries: usize) -> Result<f64, NoMemory> {
-    let mut memory = Weightroom::default().zeros::<f32>((bytes / size_of::<f32>()).max(1))?;
-    memory.par_chunks_mut(1 << 16).for_each(|piece| piece.fill(1.0));
+/// Bytes a second at which all threads together read `parts` again and again, the best of `tries`.
+pub fn read_rate(parts: &[&[f32]], tries: usize) -> f64 {
     let isa = Isa::best();
+    let pieces: Vec<&[f32]> = parts.iter().flat_map(|part| part.chunks(1 << 18)).collect();
     let mut seconds = f64::INFINITY;
     for _ in 0..tries + 1 {
         let clock = Instant::now();
         // All are used, or less would be read.
-        let sums = memory.par_chunks(1 << 20).map(|piece| rows::sum(isa.vector, Dtype::F32, piece));
+        let sums = pieces.par_iter().map(|piece| rows::sum(isa.vector, Dtype::F32, piece));
         black_box(sums.sum::<f32>());
         seconds = seconds.min(clock.elapsed().as_secs_f64());
     }
-    Ok(size_of_val(&*memory) as f64 / seconds)
+    parts.iter().map(|part| size_of_val(*part)).sum::<usize>() as f64 / seconds
 }

@@ -42,5 +42,5 @@ mod workspace;
 
 pub(super) use isa::Isa;
 pub(super) use kept::{KeptRows, KeptShape};
-pub(super) use measure::{product_rate, read_rate};
+pub(super) use measure::product_rate;
 pub(super) use network::Network;

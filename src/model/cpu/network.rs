@@ -12,6 +12,7 @@ use super::isa::Isa;
 use super::kept::KeptShape;
 use super::layer::Layer;
 use super::matrix::Matrix;
+use super::measure;
 use super::memory::{NoMemory, Weightroom};
 use super::packer::{Packer, Taken};
 use super::team;
@@ -78,6 +79,12 @@ impl Network {
             clock: Clock::default(),
             workspaces: Mutex::default(),
         })
+    }
+
+    /// Bytes a second at which all threads together read the matrices where they are, the best of `tries`.
+    pub fn read_rate(&self, tries: usize) -> f64 {
+        let matrices = self.layers.iter().flat_map(Layer::matrices).chain([&self.head]);
+        measure::read_rate(&matrices.map(Matrix::numbers).collect::<Vec<_>>(), tries)
     }
 
     /// Name of the kernels in use.

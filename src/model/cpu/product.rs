@@ -6,11 +6,11 @@ use super::amx::{self, TileProduct, Tiles};
 use super::dot::{self, PairProduct};
 use super::inputs::{Inputs, Rows};
 use super::isa::Bf16;
-use super::matrix::{Matrix, PANEL};
+use super::matrix::{Matrix, PANEL, as_numbers};
 use super::memory::{with_scratch, words};
 use super::split::{BLOCK_WORDS, FewRows, PARTS, multiply_few, split_panel};
 use super::team;
-use super::vector::{self, Format, Product, UNIT};
+use super::vector::{self, FEW_ROWS, Format, Product, Second, UNIT};
 
 /// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fastest cache,
 /// beside as much of the rows where tiles take both.
@@ -70,6 +70,8 @@ struct Piece {
     terms: usize,
     c: *mut f32,
     ldc: usize,
+    /// Where the next panel is, if it is taken along.
+    second: Option<Second>,
 }
 
 impl Matrix {
@@ -161,6 +163,10 @@ impl Matrix {
             (false, _) => CHUNK / size_of_term / amx::BLOCK * amx::BLOCK,
         };
         let terms = terms.next_multiple_of(amx::BLOCK);
+        if self.takes_two(rows) {
+            let (panels, terms) = (run.next_multiple_of(2), self.inputs);
+            return Plan { rows: block, panels, rows_at_once: block, panels_at_once: 2, terms };
+        }
         match is_long {
             true => {
                 let run = run.min(LONG_PANELS.next_multiple_of(together));
@@ -180,6 +186,16 @@ impl Matrix {
         }
     }
 
+    /// Whether kernels take two panels at a time.
+    fn takes_two(&self, rows: &Rows) -> bool {
+        let by_tiles = match rows.inputs {
+            Inputs::Single(_) => false,
+            Inputs::Bf16(_) => self.isa.bf16 == Bf16::Amx,
+            Inputs::Split(_) => true,
+        };
+        rows.count <= FEW_ROWS && !by_tiles
+    }
+
     /// The sums of some rows and panels; `parts` has room for a piece of a panel that is split.
     fn sums(&self, tiles: Option<&Tiles>, rows: &Rows, step: &Step<'_>, parts: &mut [f32], sums: &mut [f32]) {
         let (at_once, together) = (step.terms, step.together);
@@ -187,21 +203,26 @@ impl Matrix {
         let steps = tiled_rows * step.panels.len() * self.inputs.div_ceil(at_once);
         let size = step.ahead.len().div_ceil(steps).next_multiple_of(64).max(64);
         let mut ahead = step.ahead.chunks(size);
+        let at_a_time = if self.takes_two(rows) { 2 } else { 1 };
         for k in (0..self.inputs).step_by(at_once) {
             let terms = at_once.min(self.inputs - k);
-            for (place, panel) in step.panels.clone().enumerate() {
+            let place_of = |panel: usize| panel / together * step.of_group + panel % together * PANEL;
+            for place in (0..step.panels.len()).step_by(at_a_time) {
                 let size = self.panel_bytes() / self.inputs;
-                let panel = &self.panels[panel * self.panel_bytes() + k * size..][..terms * size];
-                let c = sums[place / together * step.of_group + place % together * PANEL..].as_mut_ptr();
-                let piece = Piece { rows: step.rows.clone(), k, terms, c, ldc: together * PANEL };
+                let panels = &self.panels[(step.panels.start + place) * self.panel_bytes() + k * size..];
+                let panel = &panels[..terms * size];
+                let second = (at_a_time == 2 && place + 1 < step.panels.len())
+                    .then(|| Second { b: self.panel_bytes(), c: place_of(place + 1) - place_of(place) });
+                let c = sums[place_of(place)..].as_mut_ptr();
+                let piece = Piece { rows: step.rows.clone(), k, terms, c, ldc: together * PANEL, second };
                 match (&rows.inputs, tiles) {
-                    (Inputs::Single(a), _) => self.vector_sums(a, rows.stride, panel, &piece),
+                    (Inputs::Single(a), _) => self.vector_sums(a, rows.stride, panels, &piece),
                     (Inputs::Bf16(a), None) => {
-                        let (c, ldc, first) = (piece.c, piece.ldc, k == 0);
+                        let Piece { c, ldc, second, .. } = piece;
                         let a = a[piece.rows.start * rows.stride + k..].as_ptr();
-                        let b = panel.as_ptr().cast();
+                        let b = panels.as_ptr().cast();
                         let (lda, b_row, pairs) = (rows.stride, PANEL, terms / 2);
-                        let product = PairProduct { a, lda, b, b_row, pairs, c, ldc, first };
+                        let product = PairProduct { a, lda, b, b_row, pairs, c, ldc, second, first: k == 0 };
                         // SAFETY: as in `vector_sums`, in pairs.
                         unsafe { dot::multiply(product, piece.rows.len()) };
                     }
@@ -220,7 +241,7 @@ impl Matrix {
                     (Inputs::Split(a), tiles) => {
                         let Some(tiles) = tiles else { unreachable!("rows are split for tiles") };
                         let a = &a[piece.rows.start * rows.stride + k * PARTS..];
-                        let panel = floats(panel);
+                        let panel = as_numbers(panel);
                         if rows.count <= amx::ROWS {
                             let (a, lda, Piece { c, ldc, .. }) = (a.as_ptr(), rows.stride, piece);
                             let product = FewRows { a, lda, panel, c, ldc, first: k == 0 };
@@ -245,22 +266,23 @@ impl Matrix {
         }
     }
 
-    /// Sums of single-precision rows `a`, by vectors.
-    fn vector_sums(&self, a: &[f32], stride: usize, panel: &[u8], piece: &Piece) {
+    /// Sums of single-precision rows `a`, by vectors; `panels` begin with the piece's.
+    fn vector_sums(&self, a: &[f32], stride: usize, panels: &[u8], piece: &Piece) {
         let pairs = self.format == Format::Bf16Pairs;
-        let size = panel.len() / piece.terms;
+        let size = self.panel_bytes() / self.inputs;
         let product = Product {
             a: a[piece.rows.start * stride + piece.k..].as_ptr(),
             lda: stride,
-            b: panel.as_ptr(),
+            b: panels.as_ptr(),
             b_row: if pairs { 2 * size } else { size },
             b_unit: if pairs { 4 * UNIT } else { size / PANEL * UNIT },
             k: if pairs { piece.terms / 2 } else { piece.terms },
             c: piece.c,
             ldc: piece.ldc,
+            second: piece.second,
             first: piece.k == 0,
         };
-        // SAFETY: the rows of `piece` are in `a`, `terms` numbers from `k` on in each and in the panel, and there is room for
+        // SAFETY: the rows of `piece` are in `a`, `terms` numbers from `k` on in each and in the piece's panels, and there is room for
         // as many rows of `ldc` from `c` on; the processor has what `isa` says.
         unsafe { vector::multiply(self.isa.vector, self.format, product, piece.rows.len()) };
     }
@@ -303,14 +325,6 @@ fn tile_sums<'b>(
             }
         }
     }
-}
-
-/// A panel's bytes as single-precision numbers, which it holds.
-fn floats(panel: &[u8]) -> &[f32] {
-    // SAFETY: any 32 bits are a number; what is not aligned falls off the ends, and panels are.
-    let (before, numbers, behind) = unsafe { panel.align_to() };
-    assert!(before.is_empty() && behind.is_empty(), "panels are aligned");
-    numbers
 }
 
 #[cfg(test)]
@@ -378,8 +392,11 @@ mod tests {
                         let alone = product(isa, &matrix, &a[row * inputs..][..inputs], inputs);
                         assert_eq!(alone, c, "{isa:?} {dtype:?}: row {row} alone");
                     }
-                    let few = product(isa, &matrix, &a[3 * inputs..22 * inputs], inputs);
-                    assert_eq!(few, c[3 * matrix.width()..22 * matrix.width()], "{isa:?} {dtype:?}");
+                    for count in [2, 3, 4, 5, 19] {
+                        let few = product(isa, &matrix, &a[3 * inputs..][..count * inputs], inputs);
+                        let expected = &c[3 * matrix.width()..][..count * matrix.width()];
+                        assert_eq!(few, expected, "{isa:?} {dtype:?}: {count} rows");
+                    }
                     // AMX sums in its own order; all others have the same bits.
                     if !isa.has_tiles_for(matrix.format()) {
                         let found: Vec<u32> = c.iter().map(|x| x.to_bits()).collect();

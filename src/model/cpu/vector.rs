@@ -10,6 +10,8 @@ use super::matrix::PANEL;
 
 /// Columns of a unit: what kernels take of `b` at a time.
 pub const UNIT: usize = 16;
+/// Units of a panel.
+const OF_PANEL: usize = PANEL / UNIT;
 
 /// How `b` is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,19 @@ const F32: u8 = 0;
 const F16: u8 = 1;
 const PAIRS: u8 = 2;
 
-/// A product to compute: `c[row][column] = sum of a[row][k] * b[k][column]`, for some rows and two units of 16 columns.
+/// Rows of which kernels take two panels at a time: more sums at once, so that none waits for its last term, and weights
+/// that come from memory in two streams.
+pub const FEW_ROWS: usize = 4;
+
+/// Where the second panel of a product is: its weights in bytes from the first's, its sums in numbers.
+#[derive(Clone, Copy, Default)]
+pub struct Second {
+    pub b: usize,
+    pub c: usize,
+}
+
+/// A product to compute: `c[row][column] = sum of a[row][k] * b[k][column]`, for some rows and the two units of 16 columns of
+/// a panel, or of two.
 #[derive(Clone, Copy)]
 pub struct Product {
     /// Single precision, `lda` numbers from row to row.
@@ -41,6 +55,8 @@ pub struct Product {
     /// `ldc` numbers from row to row.
     pub c: *mut f32,
     pub ldc: usize,
+    /// Where the second panel is, if there is one.
+    pub second: Option<Second>,
     /// Whether sums begin at zero, or go on from what `c` holds.
     pub first: bool,
 }
@@ -58,22 +74,32 @@ struct Kernels {
     rows: &'static [Kernel],
     /// Units that each takes.
     units: usize,
+    /// For two panels and at most [`FEW_ROWS`], where there are registers enough.
+    of_two: &'static [Kernel],
 }
 
-/// Computes a product of `rows` rows with a panel of 32 columns.
+/// Computes a product of `rows` rows.
 ///
 /// # Safety
 /// The processor has `vector`; `product` describes memory of that size that may be read and, for `c`, written.
 pub unsafe fn multiply(vector: Vector, format: Format, product: Product, rows: usize) {
     let kernels = kernels(vector, format);
-    for unit in (0..PANEL / UNIT).step_by(kernels.units) {
+    let panels = match product.second {
+        None => 1,
+        Some(_) => match kernels.of_two.get(rows - 1) {
+            // SAFETY: as the caller vouches for.
+            Some(kernel) => return unsafe { kernel(&product) },
+            None => 2,
+        },
+    };
+    for unit in (0..panels * PANEL / UNIT).step_by(kernels.units) {
         for step in steps(rows, kernels.rows.len()) {
             // SAFETY: offsets stay within the rows and units that the caller vouches for.
             unsafe {
                 kernels.rows[step.len() - 1](&Product {
                     a: product.a.add(step.start * product.lda),
-                    b: product.b.add(unit * product.b_unit),
-                    c: product.c.add(step.start * product.ldc + unit * UNIT),
+                    b: product.b.add(product.b_of(unit)),
+                    c: product.c.add(step.start * product.ldc + product.c_of(unit)),
                     ..product
                 });
             }
@@ -81,29 +107,45 @@ pub unsafe fn multiply(vector: Vector, format: Format, product: Product, rows: u
     }
 }
 
+impl Product {
+    /// Where a unit's columns begin, in bytes from `b`.
+    fn b_of(&self, unit: usize) -> usize {
+        unit % OF_PANEL * self.b_unit + unit / OF_PANEL * self.second.unwrap_or_default().b
+    }
+
+    /// Where a unit's sums begin, in numbers from `c`.
+    fn c_of(&self, unit: usize) -> usize {
+        unit % OF_PANEL * UNIT + unit / OF_PANEL * self.second.unwrap_or_default().c
+    }
+}
+
 fn kernels(vector: Vector, format: Format) -> Kernels {
     macro_rules! table {
-        ($isa:ident, $format:expr, $units:literal, [$($rows:literal)*]) => {
-            Kernels { rows: &[$($isa::product::<{ $format }, $rows, $units>),*], units: $units }
+        ($isa:ident, $format:expr, $units:literal, [$($rows:literal)*], [$($of_two:literal)*]) => {
+            Kernels {
+                rows: &[$($isa::product::<{ $format }, $rows, $units>),*],
+                units: $units,
+                of_two: &[$($isa::product::<{ $format }, $of_two, { 2 * OF_PANEL }>),*],
+            }
         };
     }
     macro_rules! tables {
-        ($isa:ident, $units:literal, $rows:tt) => {
+        ($isa:ident, $units:literal, $rows:tt, $of_two:tt) => {
             match format {
-                Format::F32 => table!($isa, F32, $units, $rows),
-                Format::F16 => table!($isa, F16, $units, $rows),
-                Format::Bf16Pairs => table!($isa, PAIRS, $units, $rows),
+                Format::F32 => table!($isa, F32, $units, $rows, $of_two),
+                Format::F16 => table!($isa, F16, $units, $rows, $of_two),
+                Format::Bf16Pairs => table!($isa, PAIRS, $units, $rows, $of_two),
             }
         };
     }
     match vector {
         // 28 sums, the two units of b, and a from memory: 30 of 32 registers.
         #[cfg(target_arch = "x86_64")]
-        Vector::Avx512 => tables!(avx512, 2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]),
+        Vector::Avx512 => tables!(avx512, 2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4]),
         // A unit is two registers: 12 sums of 16.
         #[cfg(target_arch = "x86_64")]
-        Vector::Avx2 => tables!(avx2, 1, [1 2 3 4 5 6]),
-        Vector::Portable => tables!(portable, 1, [1 2 3 4]),
+        Vector::Avx2 => tables!(avx2, 1, [1 2 3 4 5 6], []),
+        Vector::Portable => tables!(portable, 1, [1 2 3 4], []),
     }
 }
 
@@ -119,7 +161,7 @@ macro_rules! product_kernel {
                 if !p.first {
                     for row in 0..ROWS {
                         for unit in 0..UNITS {
-                            sums[row][unit] = load_f32(p.c.add(row * p.ldc + unit * UNIT).cast());
+                            sums[row][unit] = load_f32(p.c.add(row * p.ldc + p.c_of(unit)).cast());
                         }
                     }
                 }
@@ -128,7 +170,7 @@ macro_rules! product_kernel {
                     if FORMAT == PAIRS {
                         let mut pairs = [(zero(), zero()); UNITS];
                         for unit in 0..UNITS {
-                            pairs[unit] = load_pairs(b.add(unit * p.b_unit));
+                            pairs[unit] = load_pairs(b.add(p.b_of(unit)));
                         }
                         for row in 0..ROWS {
                             let a = p.a.add(row * p.lda + 2 * k);
@@ -141,7 +183,7 @@ macro_rules! product_kernel {
                     }
                     let mut columns = [zero(); UNITS];
                     for unit in 0..UNITS {
-                        let at = b.add(unit * p.b_unit);
+                        let at = b.add(p.b_of(unit));
                         columns[unit] = match FORMAT {
                             F16 => load_f16(at),
                             _ => load_f32(at),
@@ -156,7 +198,7 @@ macro_rules! product_kernel {
                 }
                 for row in 0..ROWS {
                     for unit in 0..UNITS {
-                        store(p.c.add(row * p.ldc + unit * UNIT), sums[row][unit]);
+                        store(p.c.add(row * p.ldc + p.c_of(unit)), sums[row][unit]);
                     }
                 }
             }
@@ -168,7 +210,7 @@ macro_rules! product_kernel {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::{F16, PAIRS, Product, UNIT};
+    use super::{F16, PAIRS, Product};
 
     product_kernel!(#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]);
 
@@ -225,7 +267,7 @@ mod avx512 {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{F16, PAIRS, Product, UNIT};
+    use super::{F16, PAIRS, Product};
 
     product_kernel!(#[target_feature(enable = "avx2,fma,f16c")]);
 

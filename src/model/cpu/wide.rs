@@ -235,7 +235,8 @@ impl Wide<'_> {
             match self.way {
                 Way::Dot => {
                     let (a, b, b_row) = (a.cast(), b.cast(), b_row / size_of::<u32>());
-                    let product = PairProduct { a, lda: 2 * lda, b, b_row, pairs: terms / 2, c, ldc, first };
+                    let (lda, pairs) = (2 * lda, terms / 2);
+                    let product = PairProduct { a, lda, b, b_row, pairs, c, ldc, second: None, first };
                     dot::multiply(product, lines);
                 }
                 way => {
@@ -243,7 +244,7 @@ impl Wide<'_> {
                         Way::Single => (Format::F32, terms),
                         _ => (Format::Bf16Pairs, terms / 2),
                     };
-                    let product = Product { a, lda, b, b_row, b_unit, k, c, ldc, first };
+                    let product = Product { a, lda, b, b_row, b_unit, k, c, ldc, second: None, first };
                     vector::multiply(vector, format, product, lines);
                 }
             }
