@@ -1,5 +1,5 @@
-//! How near a model's passes come to what the machine can do: prefill against the best matrix product, decoding against the
-//! memory's bandwidth, loading against reading the files, all measured in the same run.
+//! How near a model's passes come to what the machine can do: prefill against the best matrix product, decoding against
+//! reading the weights from memory, loading against reading the files, all measured in the same run.
 //!
 //!     cargo bench --bench speed -- FOLDER.. [--dtype float32|bfloat16|float16]
 //!
@@ -267,14 +267,18 @@ fn decode(model: &Model, sequences: usize, alone: &mut f64) -> Outcome<()> {
     if sequences == 1 {
         *alone = seconds;
     }
+    let share = match bandwidth > 0.0 {
+        true => {
+            format!(": {:.0} % of reading weights at {:.1} GB/s", 100.0 * rate / bandwidth, bandwidth / 1e9)
+        }
+        false => String::new(),
+    };
     println!(
-        "decode {sequences:>2}    {:>7.2} ms a step, {:>7.1} tokens/s, {:>5.2} of the cost a token alone; {:.1} GB/s: {:.0} % of {:.1}",
+        "decode {sequences:>2}    {:>7.2} ms a step, {:>7.1} tokens/s, {:>5.2} of the cost a token alone; {:.1} GB/s{share}",
         1e3 * seconds,
         sequences as f64 / seconds,
         seconds / sequences as f64 / *alone,
         rate / 1e9,
-        100.0 * rate / bandwidth,
-        bandwidth / 1e9
     );
     if sequences == 1 || sequences == 64 {
         let all: f64 = after.iter().zip(&before).map(|((_, after), (_, before))| after - before).sum();

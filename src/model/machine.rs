@@ -1,4 +1,4 @@
-//! What this machine does at best, measured: the marks that a model's speed is held against.
+//! What this machine does at best, measured: the marks that a model's prefill is held against.
 
 use std::time::Instant;
 

@@ -256,7 +256,7 @@ impl Model {
         }
     }
 
-    /// Bytes a second at which all threads together read the weights where they are, the best of eight: the mark for decoding. What
+    /// Bytes a second at which all threads together read the weights where they are, the best of nine: the mark for decoding. What
     /// fits a cache is read from there. Nothing on the plain path.
     pub fn read_rate(&self) -> Option<f64> {
         match &self.decoder {

@@ -25,7 +25,7 @@ pub struct PairProduct {
     pub first: bool,
 }
 
-/// Computes `rows` rows; of two panels at most [`FEW_ROWS`].
+/// Computes `rows` rows; of two panels at least one and at most [`FEW_ROWS`].
 ///
 /// # Safety
 /// The processor has avx512bf16; `product` describes memory of that size that may be read and, for `c`, written.

@@ -27,6 +27,7 @@ mod memory;
 mod network;
 mod packer;
 mod packing;
+mod plan;
 mod product;
 mod rows;
 mod split;

@@ -1,4 +1,4 @@
-//! Products of rows of activations with packed matrices: how the work is divided, and which kernel does a part.
+//! Products of rows of activations with packed matrices: which kernel does a part.
 
 use std::ops::Range;
 
@@ -8,25 +8,10 @@ use super::inputs::{Inputs, Rows};
 use super::isa::Bf16;
 use super::matrix::{Matrix, PANEL, as_numbers};
 use super::memory::{with_scratch, words};
+use super::plan::Plan;
 use super::split::{BLOCK_WORDS, FewRows, PARTS, multiply_few, split_panel};
 use super::team;
-use super::vector::{self, FEW_ROWS, Format, Product, Second, UNIT};
-
-/// Bytes of a panel that are gone through with all rows of a step before the next: so much of it stays in the fastest cache,
-/// beside as much of the rows where tiles take both.
-const CHUNK: usize = 24 << 10;
-const TILES_CHUNK: usize = 18 << 10;
-/// Terms of a panel that is split for tiles, for many rows and for few: its parts stay in the second cache, or the first.
-const SPLIT_TERMS: usize = 640;
-const SPLIT_TERMS_OF_FEW: usize = 128;
-/// Bytes of rows that a job keeps coming back to with panel after panel: half of a second cache.
-const ROWS_KEPT: usize = 1 << 20;
-/// Rows of a job whose rows are longer than that, and the panels that it goes through with a part of them.
-const LONG_ROWS: usize = 256;
-const LONG_ROWS_IN_PARTS: usize = 160;
-const LONG_PANELS: usize = 8;
-/// Rows of which a block of the result is written at once, while it is in the fastest cache.
-const ROWS_WRITTEN: usize = 64;
+use super::vector::{self, Format, Product, Second, UNIT};
 
 /// A part of a product.
 pub struct Block<'a> {
@@ -40,16 +25,6 @@ pub struct Block<'a> {
     pub sums: &'a mut [f32],
 }
 
-/// How a product is divided: a job takes some rows and panels, and computes fewer of both at once.
-struct Plan {
-    rows: usize,
-    panels: usize,
-    rows_at_once: usize,
-    panels_at_once: usize,
-    /// Terms that are gone through with all rows and panels before the next.
-    terms: usize,
-}
-
 /// What of a product is computed at once, and where its sums go: `[groups of panels][rows, together * 32]`.
 struct Step<'a> {
     rows: Range<usize>,
@@ -58,6 +33,8 @@ struct Step<'a> {
     together: usize,
     /// Numbers from group to group.
     of_group: usize,
+    /// As in [`Plan`].
+    at_a_time: usize,
     terms: usize,
     /// Of the panels that are needed next.
     ahead: &'a [u8],
@@ -81,7 +58,7 @@ impl Matrix {
         if rows.count == 0 || self.count == 0 {
             return;
         }
-        let plan = self.plan(rows, together);
+        let plan = Plan::of(self, rows, together);
         let blocks = rows.count.div_ceil(plan.rows);
         let runs = self.count.div_ceil(plan.panels);
         team::for_each(blocks * runs, |job| {
@@ -118,6 +95,7 @@ impl Matrix {
                             panels: panel..panel + panels,
                             together,
                             of_group: padded * width,
+                            at_a_time: plan.panels_at_a_time,
                             terms: plan.terms,
                             ahead: &self.panels[ahead],
                         };
@@ -133,77 +111,13 @@ impl Matrix {
         });
     }
 
-    /// How the work is divided.
-    fn plan(&self, rows: &Rows, together: usize) -> Plan {
-        let (size, is_split) = match rows.inputs {
-            Inputs::Single(_) => (size_of::<f32>(), false),
-            Inputs::Bf16(_) => (size_of::<u16>(), false),
-            Inputs::Split(_) => (PARTS * size_of::<u16>(), true),
-        };
-        let step = if self.isa.bf16 == Bf16::Amx { 2 * amx::ROWS } else { 14 };
-        let most = ROWS_KEPT / (self.inputs * size).max(1);
-        let long_rows = if is_split { LONG_ROWS_IN_PARTS } else { LONG_ROWS };
-        let is_long = most < long_rows && rows.count > step;
-        // Even shares, of as many rows as a kernel takes at best.
-        let most = if is_long { long_rows } else { most.max(step) };
-        let block = rows.count.div_ceil(rows.count.div_ceil(most)).next_multiple_of(step);
-        let blocks = rows.count.div_ceil(block);
-        let wanted = (16 * rayon::current_num_threads()).div_ceil(blocks);
-        let run = (self.count / wanted).max(1).next_multiple_of(together);
-        let size_of_term = self.panel_bytes() / self.inputs.max(1);
-        let terms = match (is_split, self.isa.bf16 == Bf16::Amx && block > 2 * amx::ROWS) {
-            // Even shares again.
-            (true, true) => self.inputs.div_ceil(self.inputs.div_ceil(SPLIT_TERMS)),
-            (true, false) if rows.count <= amx::ROWS => self.inputs,
-            (true, false) => SPLIT_TERMS_OF_FEW,
-            // Few rows leave the caches to the panel.
-            (false, true) if self.format != Format::F16 => {
-                TILES_CHUNK / size_of_term / amx::BLOCK * amx::BLOCK
-            }
-            (false, _) => CHUNK / size_of_term / amx::BLOCK * amx::BLOCK,
-        };
-        let terms = terms.next_multiple_of(amx::BLOCK);
-        if self.takes_two(rows) {
-            let (panels, terms) = (run.next_multiple_of(2), self.inputs);
-            return Plan { rows: block, panels, rows_at_once: block, panels_at_once: 2, terms };
-        }
-        match is_long {
-            true => {
-                let run = run.min(LONG_PANELS.next_multiple_of(together));
-                Plan { rows: block, panels: run, rows_at_once: block, panels_at_once: run, terms }
-            }
-            false => {
-                // A panel is split once for all rows of a job.
-                let written = if is_split { block } else { ROWS_WRITTEN.next_multiple_of(step) };
-                Plan {
-                    rows: block,
-                    panels: run,
-                    rows_at_once: block.min(written),
-                    panels_at_once: together,
-                    terms,
-                }
-            }
-        }
-    }
-
-    /// Whether kernels take two panels at a time.
-    fn takes_two(&self, rows: &Rows) -> bool {
-        let by_tiles = match rows.inputs {
-            Inputs::Single(_) => false,
-            Inputs::Bf16(_) => self.isa.bf16 == Bf16::Amx,
-            Inputs::Split(_) => true,
-        };
-        rows.count <= FEW_ROWS && !by_tiles
-    }
-
     /// The sums of some rows and panels; `parts` has room for a piece of a panel that is split.
     fn sums(&self, tiles: Option<&Tiles>, rows: &Rows, step: &Step<'_>, parts: &mut [f32], sums: &mut [f32]) {
-        let (at_once, together) = (step.terms, step.together);
+        let (at_once, together, at_a_time) = (step.terms, step.together, step.at_a_time);
         let tiled_rows = step.rows.len().div_ceil(2 * amx::ROWS);
         let steps = tiled_rows * step.panels.len() * self.inputs.div_ceil(at_once);
         let size = step.ahead.len().div_ceil(steps).next_multiple_of(64).max(64);
         let mut ahead = step.ahead.chunks(size);
-        let at_a_time = if self.takes_two(rows) { 2 } else { 1 };
         for k in (0..self.inputs).step_by(at_once) {
             let terms = at_once.min(self.inputs - k);
             let place_of = |panel: usize| panel / together * step.of_group + panel % together * PANEL;
@@ -349,10 +263,14 @@ mod tests {
     }
 
     fn product(isa: Isa, matrix: &Matrix, a: &[f32], inputs: usize) -> Vec<f32> {
+        product_in_blocks(isa, matrix, a, inputs, 1)
+    }
+
+    fn product_in_blocks(isa: Isa, matrix: &Matrix, a: &[f32], inputs: usize, together: usize) -> Vec<f32> {
         let rows = rows(isa, matrix, a, inputs);
         let mut c = vec![f32::NAN; rows.count * matrix.width()];
         let table = Table::new(&mut c, matrix.width());
-        matrix.multiply(&rows, 1, |block| {
+        matrix.multiply(&rows, together, |block| {
             for (i, sums) in block.sums.chunks(block.width).enumerate() {
                 // SAFETY: each piece is written once.
                 unsafe { table.part(block.row + i, block.column, block.width) }.copy_from_slice(sums);
@@ -405,6 +323,24 @@ mod tests {
                             "{isa:?} {dtype:?}"
                         );
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_of_many_panels_have_their_bits_in_blocks_of_one_panel_and_of_two() {
+        let (outputs, inputs) = (32 * 210, 34);
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let held = |x: f32| bf16::from_f32(x).to_f32();
+            let w: Vec<f32> = numbers(outputs * inputs, 3).into_iter().map(held).collect();
+            let a: Vec<f32> = numbers(30 * inputs, 4).into_iter().map(held).collect();
+            for isa in isas() {
+                let matrix = Matrix::pack(isa, &[(stored(dtype, &w), outputs)], inputs, false).unwrap();
+                let all = product(isa, &matrix, &a, inputs);
+                for (count, together) in (1..=5).flat_map(|count| [(count, 1), (count, 2)]) {
+                    let few = product_in_blocks(isa, &matrix, &a[..count * inputs], inputs, together);
+                    assert_eq!(few, all[..count * outputs], "{isa:?} {dtype:?}: {count} rows, {together}");
                 }
             }
         }

@@ -28,8 +28,8 @@ const F32: u8 = 0;
 const F16: u8 = 1;
 const PAIRS: u8 = 2;
 
-/// Rows of which kernels take two panels at a time: more sums at once, so that none waits for its last term, and weights
-/// that come from memory in two streams.
+/// Rows of which kernels take two panels at a time: with more sums side by side, each waits less for its last term, and weights
+/// come from memory in two streams.
 pub const FEW_ROWS: usize = 4;
 
 /// Where the second panel of a product is: its weights in bytes from the first's, its sums in numbers.
@@ -78,28 +78,29 @@ struct Kernels {
     of_two: &'static [Kernel],
 }
 
-/// Computes a product of `rows` rows.
+/// Whether there are kernels for two panels: for that, registers must be enough.
+pub fn takes_two(vector: Vector) -> bool {
+    !kernels(vector, Format::F32).of_two.is_empty()
+}
+
+/// Computes a product of `rows` rows; of two panels at least one and at most [`FEW_ROWS`], where [`takes_two`] says so.
 ///
 /// # Safety
 /// The processor has `vector`; `product` describes memory of that size that may be read and, for `c`, written.
 pub unsafe fn multiply(vector: Vector, format: Format, product: Product, rows: usize) {
     let kernels = kernels(vector, format);
-    let panels = match product.second {
-        None => 1,
-        Some(_) => match kernels.of_two.get(rows - 1) {
-            // SAFETY: as the caller vouches for.
-            Some(kernel) => return unsafe { kernel(&product) },
-            None => 2,
-        },
-    };
-    for unit in (0..panels * PANEL / UNIT).step_by(kernels.units) {
+    if product.second.is_some() {
+        // SAFETY: as the caller vouches for.
+        return unsafe { kernels.of_two[rows - 1](&product) };
+    }
+    for unit in (0..OF_PANEL).step_by(kernels.units) {
         for step in steps(rows, kernels.rows.len()) {
             // SAFETY: offsets stay within the rows and units that the caller vouches for.
             unsafe {
                 kernels.rows[step.len() - 1](&Product {
                     a: product.a.add(step.start * product.lda),
-                    b: product.b.add(product.b_of(unit)),
-                    c: product.c.add(step.start * product.ldc + product.c_of(unit)),
+                    b: product.b.add(unit * product.b_unit),
+                    c: product.c.add(step.start * product.ldc + unit * UNIT),
                     ..product
                 });
             }
