@@ -1,115 +1,15 @@
-//! Runs that other harnesses made, beside one of ours. The files are written here, in the shapes of lm-evaluation-harness 0.4.13 and of
-//! its commit b281b09, with the prompts that `assay requests` prints.
+//! Runs that other harnesses made, beside one of ours.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use assay::dataset::DatasetStore;
-use assay::prompt::{self, PromptOptions};
 use assay::store::{AskedOf, compared_outside, read_outside};
-use assay::task::{Task, TaskIndex};
-use assay::vocabulary::{ComparedRun, DocumentRequests, Gold, Request};
-use serde_json::{Map, Value, json};
+use assay::task::Task;
+use assay::vocabulary::{ComparedRun, DocumentRequests};
+use serde_json::{Value, json};
 
+use super::harness_files::{DATE, arc, documents, sample, tasks, write_04, write_out};
 use super::{assay, stderr, stdout};
-
-const DATE: &str = "2026-11-23T20-00-00.000000";
-
-fn tasks() -> Vec<Task> {
-    let index = TaskIndex::load(&[]).unwrap();
-    let names: Vec<String> = index.tasks().map(|(name, _)| name.to_string()).collect();
-    index.select(&names).unwrap().tasks.into_iter().map(Task::with_views).collect()
-}
-
-/// The documents of a task over the built-in samples.
-fn documents(tasks: &[Task], name: &str) -> Vec<DocumentRequests> {
-    let task = tasks.iter().find(|task| *task.name == *name).unwrap();
-    let store = DatasetStore::new(None).unwrap();
-    prompt::build(task, &store, &PromptOptions::default()).unwrap().documents
-}
-
-/// A line of 0.4's samples: `requests` of a document under the number of its row.
-fn sample(
-    document: &DocumentRequests,
-    requests: &[Request],
-    target: Value,
-    filter: &str,
-    metrics: Value,
-) -> Value {
-    let arguments: Map<String, Value> = requests
-        .iter()
-        .enumerate()
-        .map(|(place, request)| {
-            let second = match request {
-                Request::Loglikelihood { continuation, .. } => json!(continuation),
-                Request::GenerateUntil { .. } => {
-                    json!({"until": ["Question:", "</s>", "<|im_end|>"], "do_sample": false})
-                }
-            };
-            (format!("gen_args_{place}"), json!({"arg_0": request.context(), "arg_1": second}))
-        })
-        .collect();
-    let mut line = json!({
-        "doc_id": document.row, "doc": {}, "target": target, "arguments": arguments, "resps": [],
-        "filtered_resps": ["18"], "filter": filter, "doc_hash": "0",
-    });
-    let names: Vec<&String> = metrics.as_object().unwrap().keys().collect();
-    line["metrics"] = json!(names);
-    line.as_object_mut().unwrap().extend(metrics.as_object().unwrap().clone());
-    line
-}
-
-/// A task of 0.4 with its lines, and its settings.
-type Written = (&'static str, Vec<Value>, Value);
-
-/// Writes 0.4's files into a folder below `folder`, as it does.
-fn write_04(folder: &Path, tasks: &[Written]) -> PathBuf {
-    let place = folder.join("some__model");
-    fs::create_dir_all(&place).unwrap();
-    let (mut results, mut configs, mut counts, mut shots) = (Map::new(), Map::new(), Map::new(), Map::new());
-    for (name, lines, config) in tasks {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        fs::write(place.join(format!("samples_{name}_{DATE}.jsonl")), text).unwrap();
-        let ids: std::collections::BTreeSet<u64> =
-            lines.iter().map(|l| l["doc_id"].as_u64().unwrap()).collect();
-        counts.insert(name.to_string(), json!({"original": ids.len(), "effective": ids.len()}));
-        shots.insert(name.to_string(), config["num_fewshot"].clone());
-        configs.insert(name.to_string(), config.clone());
-        let mut scores = json!({"alias": name});
-        for line in lines {
-            for metric in line["metrics"].as_array().unwrap() {
-                let metric = metric.as_str().unwrap();
-                let alike: Vec<f64> = lines
-                    .iter()
-                    .filter(|other| other["filter"] == line["filter"])
-                    .filter_map(|other| other[metric].as_f64())
-                    .collect();
-                let mean = alike.iter().sum::<f64>() / alike.len() as f64;
-                scores[format!("{metric},{}", line["filter"].as_str().unwrap())] = mean.into();
-            }
-        }
-        results.insert(name.to_string(), scores);
-    }
-    let all = json!({
-        "results": results, "configs": configs, "n-shot": shots, "n-samples": counts, "lm_eval_version": "0.4.13",
-        "config": {"model": "hf", "model_args": {"pretrained": "some/model"}, "model_dtype": "torch.float32"},
-    });
-    let path = place.join(format!("results_{DATE}.json"));
-    fs::write(&path, format!("{all:#}")).unwrap();
-    path
-}
-
-/// ARC as 0.4 writes it, with our shots. Every third document is right.
-fn arc(tasks: &[Task]) -> Written {
-    let line = |document: &DocumentRequests| {
-        let Gold::Index(gold) = document.gold else { panic!("no choice") };
-        let right = f64::from(u8::from(document.row.is_multiple_of(3)));
-        sample(document, &document.requests, json!(gold.to_string()), "none", json!({"acc": right}))
-    };
-    let mut lines: Vec<Value> = documents(tasks, "arc_challenge").iter().map(line).collect();
-    lines.sort_by_key(|line| line["doc_id"].as_u64());
-    ("arc_challenge", lines, json!({"num_fewshot": 25}))
-}
 
 fn read(path: &Path, tasks: &[Task], asked: Option<&AskedOf>) -> Result<ComparedRun, String> {
     let run = read_outside(path, tasks).map_err(|error| error.to_string())?;
@@ -317,33 +217,6 @@ fn bad_files_of_0_4_are_named() {
         let said = complaint(&tasks, change);
         assert!(said.starts_with(expected), "{said}\nexpected {expected}");
     }
-}
-
-/// What the harness before 0.4 writes of a task, each document right where `right` says so.
-fn write_out(own: &[DocumentRequests], right: &dyn Fn(usize) -> bool) -> Vec<Value> {
-    let entry = |document: &DocumentRequests| {
-        let mut entry = json!({"doc_id": document.doc_id});
-        for (place, request) in document.requests.iter().enumerate() {
-            let (prompt, logit) = match request {
-                Request::Loglikelihood { context, continuation } => {
-                    (format!("{context}{continuation}"), json!(-1.5))
-                }
-                Request::GenerateUntil { context, .. } => {
-                    (format!("{context}until"), json!(" The answer. #### 18"))
-                }
-            };
-            entry[format!("prompt_{place}")] = prompt.into();
-            entry[format!("logit_{place}")] = logit;
-        }
-        entry["truth"] = match &document.gold {
-            Gold::Index(gold) => json!(gold),
-            _ => json!("A long answer. #### 18"),
-        };
-        let value = if right(document.doc_id) { "1.0" } else { "0.0" };
-        entry["acc"] = value.into();
-        entry
-    };
-    own.iter().map(entry).collect()
 }
 
 #[test]

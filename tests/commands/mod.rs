@@ -9,6 +9,7 @@ mod damaged_files;
 mod elsewhere;
 mod eval;
 mod faults;
+mod harness_files;
 mod kills;
 mod limits;
 mod near_ties;
