@@ -5,6 +5,9 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+/// What computes answers, from tokens to responses.
+const COMPUTING: [&str; 4] = ["src/kernels", "src/model", "src/engine", "src/tokenizer"];
+
 fn main() {
     // A new file among those that are embedded must rebuild it.
     for folder in ["tasks", "datasets", "sample_model", "results/published.csv"] {
@@ -13,7 +16,7 @@ fn main() {
     // Answers are kept, and must not outlive the code that gave them: from tokens to responses, and what that is built on.
     let mut files =
         BTreeSet::from([PathBuf::from("Cargo.lock"), PathBuf::from("src/vocabulary/response.rs")]);
-    for folder in ["src/model", "src/engine", "src/tokenizer"] {
+    for folder in COMPUTING {
         files_below(Path::new(folder), &mut files);
     }
     let mut hasher = DefaultHasher::new();
@@ -23,7 +26,7 @@ fn main() {
         // A package without its lock file is built on other versions each time; its own sources are always there.
         fs::read(&path).unwrap_or_default().hash(&mut hasher);
     }
-    for folder in ["src/model", "src/engine", "src/tokenizer"] {
+    for folder in COMPUTING {
         println!("cargo:rerun-if-changed={folder}");
     }
     for setting in ["TARGET", "CARGO_CFG_TARGET_FEATURE", "CARGO_FEATURE_CUDA"] {

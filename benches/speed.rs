@@ -116,7 +116,7 @@ struct Reading {
 /// How long reading the weights' files takes on all threads, once they are in the page cache.
 fn reading(folder: &Path) -> Outcome<Reading> {
     const PIECE: usize = 1 << 22;
-    let files = assay::model::weight_files(folder)?;
+    let files = assay::model::ModelFiles::open(folder)?.weight_files();
     let lengths = files.iter().map(|file| Ok(std::fs::metadata(file)?.len() as usize));
     let lengths = lengths.collect::<std::io::Result<Vec<usize>>>()?;
     let read = |file: &PathBuf, at: usize, to: &mut [u8]| {

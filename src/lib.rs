@@ -12,6 +12,7 @@ pub mod compare;
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;
+mod kernels;
 pub mod metric;
 pub mod model;
 pub mod prompt;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::arguments::CompareArguments;
-use super::verify::{given_or, in_a_line};
+use super::findings::{given_or, in_a_line};
 use crate::compare::Flip;
 use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};

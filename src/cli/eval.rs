@@ -25,7 +25,7 @@ use crate::evaluate::{
     Circumstances, Digests, Evaluation, Limits, Means, Prepared, evaluate, fit_all, plan, prepare_all,
     suite_record,
 };
-use crate::model::{LoadOptions, Model, ModelConfig, config_of, weight_files};
+use crate::model::{LoadOptions, Model, ModelConfig, ModelFiles};
 use crate::prompt::PromptOptions;
 use crate::report;
 use crate::store::{Answers, Keeper, RunRecord, SessionWork, rfc3339, run_identity};
@@ -141,8 +141,9 @@ impl Run<'_> {
             ..LoadOptions::default()
         };
         let path = &self.source.path;
-        let hashes = WeightHashes::begin(weight_files(path)?, self.cache.as_deref());
-        let config = config_of(path)?;
+        let files = ModelFiles::open(path)?;
+        let hashes = WeightHashes::begin(files.weight_files(), self.cache.as_deref());
+        let config = files.config();
         let Selection { mut tasks, suite } = selection;
         let views = self.arguments.views;
         if views {
@@ -153,22 +154,15 @@ impl Run<'_> {
         let stop = || self.stopped() || failed.load(Ordering::Relaxed);
         let ((model, loading), (prepared, preparing)) = std::thread::scope(|scope| {
             let loading = scope.spawn(|| {
-                let model = Model::load(path, options);
+                let model = Model::load_files(&files, options);
                 failed.store(model.is_err(), Ordering::Relaxed);
                 (model, clock.elapsed())
             });
-            let prepared = (self.prepare(tasks, &prompts, &config, &stop), clock.elapsed());
+            let prepared = (self.prepare(tasks, &prompts, config, &stop), clock.elapsed());
             (loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), prepared)
         });
         let model = model?;
         let Some((tokenizer, mut prepared)) = prepared?.filter(|_| !self.stopped()) else { return Ok(None) };
-        if *model.config() != config {
-            let file = path.display();
-            return Err(Failure::bad_input(
-                format!("{file}: the model's configuration changed while it was loaded"),
-                "let nothing write to the model's files, and start again",
-            ));
-        }
         let mut loaded = Loaded::new(&model, &tokenizer);
         spans.extend([("loading", loading), ("preparing_beside_loading", preparing)]);
 

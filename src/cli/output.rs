@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::failure::Failure;
+use miette::Diagnostic;
+use thiserror::Error;
 
 /// Writes a line to stderr. A terminal or a log that is gone must not end a run of days, so failures are passed over.
 macro_rules! say {
@@ -14,14 +15,17 @@ macro_rules! say {
 pub(super) use say;
 
 /// Writes data to stdout. A reader that closes the pipe, such as `head`, has what it wants.
-pub fn write_stdout(text: &str) -> Result<(), Failure> {
+pub fn write_stdout(text: &str) -> Result<(), StdoutError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::bad_input(
-            format!("stdout: cannot be written: {error}"),
-            "check where the output goes, and that the disk is not full",
-        )),
+        Err(error) => Err(StdoutError(error)),
     }
 }
+
+/// Data that can't be written.
+#[derive(Debug, Error, Diagnostic)]
+#[error("stdout: cannot be written: {0}")]
+#[diagnostic(code(assay::input), help("check where the output goes, and that the disk is not full"))]
+pub struct StdoutError(io::Error);

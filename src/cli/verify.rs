@@ -1,120 +1,19 @@
 //! `assay verify`: whether a run is what its record says.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use miette::Diagnostic;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{TableOrJson, VerifyArguments};
 use super::failure::{self, Failure};
+use super::findings::{Finding, Findings, Verdict, in_a_line};
 use super::output::write_stdout;
+use super::verify_record::check_files;
 use super::{verify_against, verify_inputs, verify_record};
-use crate::store::{
-    RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, seal_of, shown,
-};
+use crate::store::{RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, shown};
 use crate::task::{TaskIndex, task_of_config};
-use crate::vocabulary::Fingerprint;
-
-/// What became of one check.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// It is as recorded.
-    Same,
-    /// It is not: how.
-    Differs(String),
-    /// It could not be checked: why.
-    Unchecked(String),
-}
-
-/// A check.
-pub struct Finding {
-    /// What was checked.
-    what: String,
-    /// Of which task or file, where it is one of several.
-    of: Option<String>,
-    verdict: Verdict,
-}
-
-impl Finding {
-    fn name(&self) -> String {
-        match &self.of {
-            Some(of) => format!("{} of {of}", self.what),
-            None => self.what.clone(),
-        }
-    }
-}
-
-/// Findings in the making.
-#[derive(Default)]
-pub struct Findings(Vec<Finding>);
-
-impl Findings {
-    /// Adds a check.
-    pub fn add(&mut self, what: impl Into<String>, verdict: Verdict) {
-        self.0.push(Finding { what: what.into(), of: None, verdict });
-    }
-
-    /// Adds a check of one of several.
-    pub fn add_of(&mut self, what: &str, of: impl Into<String>, verdict: Verdict) {
-        self.0.push(Finding { what: what.into(), of: Some(of.into()), verdict });
-    }
-
-    /// Adds a check of a hash of one of several.
-    pub fn hash_of(&mut self, what: &str, of: impl Into<String>, recorded: &str, found: &str) {
-        self.add_of(what, of, same_hash(recorded, found));
-    }
-
-    /// Adds a check of a hash.
-    pub fn hash(&mut self, what: impl Into<String>, recorded: &str, found: &str) {
-        self.add(what, same_hash(recorded, found));
-    }
-
-    /// Adds a comparison of values.
-    pub fn same(&mut self, what: &str, recorded: &Value, found: &Value) {
-        self.add(what, same_values(recorded, found));
-    }
-
-    /// Adds a comparison of values of one of several.
-    pub fn same_of(&mut self, what: &str, of: impl Into<String>, recorded: &Value, found: &Value) {
-        self.add_of(what, of, same_values(recorded, found));
-    }
-
-    /// The first check that did not come out the same, in words.
-    pub fn first_difference(&self) -> Option<String> {
-        self.0.iter().find_map(|finding| match &finding.verdict {
-            Verdict::Differs(how) => Some(format!("{}: {how}", finding.name())),
-            _ => None,
-        })
-    }
-
-    fn count(&self, of: fn(&Verdict) -> bool) -> usize {
-        self.0.iter().filter(|finding| of(&finding.verdict)).count()
-    }
-}
-
-fn same_hash(recorded: &str, found: &str) -> Verdict {
-    same_or(recorded == found, || format!("recorded {recorded}, found {found}"))
-}
-
-/// The first difference, if there is one.
-fn same_values(recorded: &Value, found: &Value) -> Verdict {
-    match differences(recorded, found).first() {
-        None => Verdict::Same,
-        Some(difference) => {
-            let (left, right) = (shown(difference.left.as_ref()), shown(difference.right.as_ref()));
-            let path = if difference.path.is_empty() { "it" } else { difference.path.as_str() };
-            Verdict::Differs(format!("{path} is {left} in the record, found {right}"))
-        }
-    }
-}
-
-/// A verdict, and how it differs.
-pub fn same_or(same: bool, how: impl FnOnce() -> String) -> Verdict {
-    if same { Verdict::Same } else { Verdict::Differs(how()) }
-}
 
 /// Checks a run, or lists what two runs do not have in common.
 pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
@@ -189,21 +88,6 @@ fn json_text(findings: &Findings) -> String {
         Verdict::Unchecked(why) => json!({"what": what, "of": of, "verdict": "not checked", "why": why}),
     };
     format!("{:#}\n", Value::Array(findings.0.iter().map(finding).collect()))
-}
-
-/// The record's own seal, and the files that it names.
-pub fn check_files(run: &RecordedRun, findings: &mut Findings) {
-    findings.hash("run.json", run.text(&["seal"]).unwrap_or("no seal"), &seal_of(&run.run).to_string());
-    let files = run.hashes(&["files"]);
-    for (name, recorded) in &files {
-        match run.read(name) {
-            Ok(bytes) => findings.hash_of("file", *name, recorded, &Fingerprint::of(&bytes).to_string()),
-            Err(error) => findings.add_of("file", *name, Verdict::Differs(error.to_string())),
-        }
-    }
-    for name in run.sample_files().iter().filter(|name| !files.iter().any(|(known, _)| known == name)) {
-        findings.add_of("file", name, Verdict::Differs("it is there, and run.json does not name it".into()));
-    }
 }
 
 /// Every metric, from the samples to the suite's average.
@@ -296,17 +180,4 @@ fn check_samples(
         );
     }
     Ok(all)
-}
-
-/// An error in one line, with its hint.
-pub fn in_a_line(error: &dyn Diagnostic) -> String {
-    match error.help() {
-        Some(help) => format!("{error} ({help})"),
-        None => error.to_string(),
-    }
-}
-
-/// A path that the user gives now, or the one that was recorded.
-pub fn given_or<'a>(given: Option<&'a Path>, recorded: Option<&'a str>) -> Option<PathBuf> {
-    given.map(Path::to_path_buf).or_else(|| recorded.map(PathBuf::from))
 }

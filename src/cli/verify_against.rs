@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::verify::{Findings, Verdict, check_files, same_or};
+use super::findings::{Findings, Verdict, same_or};
+use super::verify_record::check_files;
 use crate::store::{RecordedRun, differences, samples_file, shown};
 
 /// What two records do not agree on, before any score; then the scores.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::arguments::VerifyArguments;
+use super::findings::{Findings, Verdict, given_or, in_a_line};
 use super::model_files::{ModelSource, tokenizer_of};
-use super::verify::{Findings, Verdict, given_or, in_a_line};
 use crate::dataset::DatasetStore;
 use crate::evaluate::{Digests, Limits, Prepared, prepare};
-use crate::model::{ModelConfig, config_of, weight_files};
+use crate::model::{LoadError, ModelConfig, ModelFiles, config_of};
 use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample, TaskSamples, split_json};
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
@@ -39,12 +39,21 @@ pub fn check(
     findings: &mut Findings,
 ) {
     let source = source(arguments, run);
-    match &source {
-        Ok(source) => check_weights(source, run, findings),
-        Err(why) => findings.add("weights", Verdict::Unchecked(why.clone())),
-    }
+    let config = match &source {
+        Ok(source) => {
+            let files = ModelFiles::open(&source.path);
+            check_weights(&files, run, findings);
+            // Where weights are damaged the configuration may still be read.
+            let config = files.map(|files| files.config().clone()).or_else(|_| config_of(&source.path));
+            check_config(&config, run, findings);
+            config.ok()
+        }
+        Err(why) => {
+            findings.add("weights", Verdict::Unchecked(why.clone()));
+            None
+        }
+    };
     let tokenizer = tokenizer(arguments, run, source.as_ref().ok(), findings);
-    let config = source.as_ref().ok().and_then(|source| config_of(&source.path).ok());
     if let (Some(tokenizer), Some(config)) = (&tokenizer, &config) {
         let mut end = config.eos_token_ids.clone();
         end.extend(tokenizer.end_of_text.or(config.eos_token_ids.first().copied()));
@@ -110,11 +119,11 @@ fn source(arguments: &VerifyArguments, run: &RecordedRun) -> Result<ModelSource,
     }
 }
 
-fn check_weights(source: &ModelSource, run: &RecordedRun, findings: &mut Findings) {
+fn check_weights(files: &Result<ModelFiles, LoadError>, run: &RecordedRun, findings: &mut Findings) {
     let recorded = run.hashes(&["model", "weights"]);
-    let files = match weight_files(&source.path) {
-        Ok(files) => files,
-        Err(error) => return findings.add("weights", Verdict::Differs(in_a_line(&error))),
+    let files = match files {
+        Ok(files) => files.weight_files(),
+        Err(error) => return findings.add("weights", Verdict::Differs(in_a_line(error))),
     };
     if files.len() != recorded.len() {
         let how = format!("{} files, recorded {}", files.len(), recorded.len());
@@ -131,16 +140,19 @@ fn check_weights(source: &ModelSource, run: &RecordedRun, findings: &mut Finding
             findings.add(format!("weights {}", path.display()), Verdict::Unchecked(error.to_string()));
         }
     }
+}
+
+fn check_config(config: &Result<ModelConfig, LoadError>, run: &RecordedRun, findings: &mut Findings) {
     let what = "configuration of the model";
     if run.text(&["numerics"]) != Some(NUMERICS.as_str()) {
         return findings.add(what, Verdict::Unchecked("another build of assay read it".into()));
     }
-    match config_of(&source.path) {
+    match config {
         Ok(config) => {
             let found = Fingerprint::of(format!("{config:?}").as_bytes()).to_string();
             findings.hash(what, run.text(&["model", "config_blake3"]).unwrap_or_default(), &found);
         }
-        Err(error) => findings.add(what, Verdict::Differs(in_a_line(&error))),
+        Err(error) => findings.add(what, Verdict::Differs(in_a_line(error))),
     }
 }
 

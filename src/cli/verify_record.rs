@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::verify::{Findings, Verdict};
+use super::findings::{Findings, Verdict};
+use crate::store::seal_of;
 use crate::store::{
     History, JOURNAL, RecordedRun, Session, SessionWork, TaskSamples, differences, unlike_journal,
 };
+use crate::vocabulary::Fingerprint;
 
 /// What stands in several places of a run's files.
 pub fn check(run: &RecordedRun, findings: &mut Findings) {
@@ -140,4 +142,19 @@ fn check_sessions(run: &RecordedRun, history: &History, findings: &mut Findings)
         "complete": history.finished,
     });
     findings.same("work in the journal", &recorded, &found);
+}
+
+/// The record's own seal, and the files that it names.
+pub fn check_files(run: &RecordedRun, findings: &mut Findings) {
+    findings.hash("run.json", run.text(&["seal"]).unwrap_or("no seal"), &seal_of(&run.run).to_string());
+    let files = run.hashes(&["files"]);
+    for (name, recorded) in &files {
+        match run.read(name) {
+            Ok(bytes) => findings.hash_of("file", *name, recorded, &Fingerprint::of(&bytes).to_string()),
+            Err(error) => findings.add_of("file", *name, Verdict::Differs(error.to_string())),
+        }
+    }
+    for name in run.sample_files().iter().filter(|name| !files.iter().any(|(known, _)| known == name)) {
+        findings.add_of("file", name, Verdict::Differs("it is there, and run.json does not name it".into()));
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Allowances, CompareError};
+use super::allowances::Allowances;
+use super::error::CompareError;
 use crate::vocabulary::{ComparedDocument, ComparedRun, ComparedTask, Gold};
 
 /// A task's documents, side by side.

@@ -1,7 +1,9 @@
 //! Two or more models over the same documents: what their differences say.
 
 mod align;
+mod allowances;
 mod columns;
+mod comparison;
 mod error;
 mod family;
 mod flips;
@@ -9,125 +11,11 @@ mod metrics;
 mod rows;
 mod stops;
 
+pub use allowances::Allowances;
 pub use columns::{Group, SuiteColumn};
+pub use comparison::{Comparison, Parent, compare};
 pub use error::CompareError;
 pub use family::{Counts, Family, Member, Moved};
 pub use flips::{Flip, FlipSide};
 pub use rows::{Row, Test, Verdict};
 pub use stops::{StopCost, StopScores};
-
-use crate::vocabulary::ComparedRun;
-
-/// What may differ between runs that are compared all the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Allowances {
-    /// Documents that only some of the runs have are left out.
-    pub common: bool,
-    /// Number format, device, kernels and code may be others.
-    pub other_numerics: bool,
-}
-
-/// A merge beside each of its parents.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Comparison {
-    /// The merge's name.
-    pub merge: String,
-    /// Each parent.
-    pub parents: Vec<Parent>,
-    /// The parents whose documents are known, by their places: `family` and `flips` are of those.
-    pub documented: Vec<usize>,
-    /// Where right and wrong answers come from; only for what is right or wrong in the merge and all of those.
-    pub family: Vec<Family>,
-    /// Documents that the merge and a parent do not both have right or both wrong.
-    pub flips: Vec<Flip>,
-    /// What stops cost that texts were let on past.
-    pub stops: Vec<StopCost>,
-    /// What has to be known to read it, in lower case, a sentence each.
-    pub notes: Vec<String>,
-}
-
-/// A merge beside one parent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parent {
-    /// Its name.
-    pub name: String,
-    /// Suite columns, then what is none.
-    pub rows: Vec<Row>,
-    /// The suite's average, where all its columns are compared whole.
-    pub average: Option<Row>,
-}
-
-/// Compares the first run with each of the others.
-///
-/// # Errors
-/// Runs that cannot be compared, see [`CompareError`].
-pub fn compare(
-    runs: &[ComparedRun],
-    suite: &[SuiteColumn],
-    allowances: Allowances,
-    seed: u64,
-) -> Result<Comparison, CompareError> {
-    let (merge, others) = runs.split_first().ok_or(CompareError::Nothing)?;
-    let mut notes: Vec<String> = Vec::new();
-    for run in runs {
-        notes.extend(run.notes.iter().map(|note| format!("{}: {note}", run.source)));
-    }
-    check_rank(runs)?;
-    align::check_numerics(runs, allowances, &mut notes)?;
-    let tasks = align::align(runs, allowances, &mut notes)?;
-    let mut parents = Vec::new();
-    for (place, parent) in others.iter().enumerate() {
-        let groups = columns::groups(&tasks, suite, &[place + 1]);
-        let groups = metrics::by_shared_metrics(runs, &[place + 1], groups, suite, &mut notes);
-        let (rows, average) = rows::rows(runs, place + 1, &groups, suite, seed);
-        if rows.is_empty() {
-            return Err(CompareError::NoTask { merge: merge.source.clone(), parent: parent.source.clone() });
-        }
-        if average.is_none() && (parent.tasks.is_empty() || rows.iter().any(|row| !row.whole)) {
-            notes.push(format!(
-                "{}: no average: not every column of the suite is compared over all of its documents",
-                parent.source
-            ));
-        }
-        parents.push(Parent { name: parent.name.clone(), rows, average });
-    }
-    let stops = stops::stop_costs(runs, &tasks);
-    let documented: Vec<usize> = (0..others.len()).filter(|place| !others[*place].tasks.is_empty()).collect();
-    let (family, flips) = match documented.len() == others.len() {
-        true => answers(runs, &tasks, suite),
-        false => {
-            let places = [0].into_iter().chain(documented.iter().map(|place| place + 1));
-            let runs: Vec<ComparedRun> = places.map(|place| runs[place].clone()).collect();
-            // What there is to say of it was said above.
-            answers(&runs, &align::align(&runs, allowances, &mut Vec::new())?, suite)
-        }
-    };
-    notes.dedup();
-    Ok(Comparison { merge: merge.name.clone(), parents, documented, family, flips, stops, notes })
-}
-
-/// Where answers come from, and which flipped, over documents of all runs.
-fn answers(
-    runs: &[ComparedRun],
-    tasks: &[align::Aligned],
-    suite: &[SuiteColumn],
-) -> (Vec<Family>, Vec<Flip>) {
-    let everywhere: Vec<usize> = (1..runs.len()).collect();
-    let groups = columns::groups(tasks, suite, &everywhere);
-    // What there is to say of it was said of each parent.
-    let groups = metrics::by_shared_metrics(runs, &everywhere, groups, suite, &mut Vec::new());
-    (family::families(runs, &groups), flips::flips(runs, &groups))
-}
-
-/// Published scores are over whole benchmarks as a leaderboard asks them: beside them only runs like that say anything.
-fn check_rank(runs: &[ComparedRun]) -> Result<(), CompareError> {
-    let Some(published) = runs.iter().find(|run| !run.columns.is_empty()) else { return Ok(()) };
-    match runs.iter().find(|run| !run.unranked.is_empty()) {
-        None => Ok(()),
-        Some(run) => Err(CompareError::Unranked {
-            run: run.source.clone(),
-            published: published.source.clone(),
-            how: run.unranked.join("; "),
-        }),
-    }
-}

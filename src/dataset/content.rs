@@ -109,9 +109,9 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::columns::{ColumnType, Columns};
-    use super::super::{csv, jsonl, parquet};
     use super::*;
+    use crate::dataset::columns::{ColumnType, Columns};
+    use crate::dataset::{csv, jsonl, parquet};
 
     fn columns() -> Columns {
         let column = |(name, kind): (&str, &str)| (name.to_string(), ColumnType::parse(kind).unwrap());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::DatasetError;
+use super::error::DatasetError;
 use crate::task::DatasetRef;
 
 const ENDINGS: [&str; 4] = ["parquet", "jsonl", "json", "csv"];

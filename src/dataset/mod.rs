@@ -3,6 +3,7 @@
 mod columns;
 mod content;
 mod csv;
+mod error;
 mod jsonl;
 mod layout;
 mod manifest;
@@ -10,6 +11,7 @@ mod parquet;
 mod parquet_layout;
 mod store;
 
+pub use error::DatasetError;
 pub use manifest::{DeclaredSplit, Manifest, ManifestError};
 pub use parquet::read as read_parquet;
-pub use store::{DatasetError, DatasetStore, Split};
+pub use store::{DatasetStore, Split};

@@ -32,7 +32,7 @@ impl Plan {
 }
 
 /// Plans what is left of prepared tasks for a model of `max_length` positions that keeps at most `room` tokens, as
-/// [`evaluate`](super::evaluate) will go about them.
+/// [`evaluate`](super::run::evaluate) will go about them.
 ///
 /// # Errors
 /// A request that cannot be fed; [`Prepared::fit`] finds it first, and names it better.

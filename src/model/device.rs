@@ -1,9 +1,5 @@
 //! Where the model runs.
 
-use candle_core::Device;
-
-use super::weights::first_line;
-
 /// The device asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
@@ -42,24 +38,4 @@ pub enum DeviceError {
         /// From the driver.
         reason: String,
     },
-}
-
-impl DeviceChoice {
-    pub(super) fn open(self) -> Result<(Device, String), DeviceError> {
-        match self {
-            DeviceChoice::Cpu => Ok((Device::Cpu, "cpu".to_owned())),
-            DeviceChoice::Cuda(number) => cuda(number),
-            DeviceChoice::Auto => Ok(cuda(0).unwrap_or_else(|_| (Device::Cpu, "cpu".to_owned()))),
-        }
-    }
-}
-
-fn cuda(number: usize) -> Result<(Device, String), DeviceError> {
-    if !cfg!(feature = "cuda") {
-        return Err(DeviceError::NoCuda { number });
-    }
-    match Device::new_cuda(number) {
-        Ok(device) => Ok((device, format!("cuda:{number}"))),
-        Err(error) => Err(DeviceError::Cuda { number, reason: first_line(&error) }),
-    }
 }

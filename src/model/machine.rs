@@ -1,12 +1,9 @@
-//! What this machine does at best, measured: the marks that a model's prefill is held against.
+//! What this machine can do at best, measured: what a model's speed is compared with.
 
-use std::time::Instant;
-
-use candle_core::{Device, Tensor};
-
-use super::config::Dtype;
-use super::cpu;
 use super::pass::ForwardError;
+use super::plain::measure::product_rate as plain;
+use crate::kernels::dtype::Dtype;
+use crate::kernels::measure;
 
 /// Tries of a measurement, of which the best counts.
 pub(super) const TRIES: usize = 8;
@@ -17,7 +14,7 @@ pub(super) const TRIES: usize = 8;
 /// # Errors
 /// No memory.
 pub fn product_rate(dtype: Dtype, rows: usize, inputs: usize, outputs: usize) -> Result<f64, ForwardError> {
-    Ok(cpu::product_rate(dtype, rows, inputs, outputs, TRIES)?)
+    Ok(measure::product_rate(dtype, rows, inputs, outputs, TRIES)?)
 }
 
 /// The same of candle's product, the reference.
@@ -30,13 +27,5 @@ pub fn plain_product_rate(
     inputs: usize,
     outputs: usize,
 ) -> Result<f64, ForwardError> {
-    let tensor = |shape| Tensor::full(0.5f32, shape, &Device::Cpu)?.to_dtype(dtype.candle());
-    let (a, b) = (tensor((rows, inputs))?, tensor((outputs, inputs))?.t()?);
-    let mut seconds = f64::INFINITY;
-    for _ in 0..TRIES {
-        let clock = Instant::now();
-        a.matmul(&b)?;
-        seconds = seconds.min(clock.elapsed().as_secs_f64());
-    }
-    Ok(2.0 * (rows * inputs * outputs) as f64 / seconds)
+    Ok(plain(dtype, rows, inputs, outputs, TRIES)?)
 }

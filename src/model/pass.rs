@@ -1,12 +1,10 @@
-//! A forward pass as it is asked for, and as it is laid out: rows, positions, and blocks of attention.
+//! A forward pass as it is asked for, and as it is laid out: rows and positions.
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-use candle_core::{Device, Result, Tensor};
-
-use super::kv::{KvCache, Link, SegmentError, SegmentId};
-use super::weights::first_line;
+use super::kv_cache::{KvCache, Link, SegmentError, SegmentId};
+use crate::kernels::memory::NoMemory;
 
 /// A run of tokens to compute in a pass. It continues `prefix`, the chain of segments (root first) computed in earlier
 /// passes or earlier in this one.
@@ -129,26 +127,14 @@ pub enum ForwardError {
     },
 }
 
-impl From<candle_core::Error> for ForwardError {
-    fn from(error: candle_core::Error) -> Self {
-        let reason = first_line(&error);
-        match ran_out_of_memory(&error.to_string()) {
-            true => ForwardError::OutOfMemory { reason },
-            false => ForwardError::Device { reason },
-        }
+impl From<NoMemory> for ForwardError {
+    fn from(error: NoMemory) -> Self {
+        ForwardError::OutOfMemory { reason: format!("no room for {} bytes", error.bytes) }
     }
 }
 
-/// Whether a device's message says that there is no memory left. candle passes the text of cudarc's errors on, and no more: the
-/// driver's `DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")` and `CublasError(CUBLAS_STATUS_ALLOC_FAILED)`.
-fn ran_out_of_memory(message: &str) -> bool {
-    ["CUDA_ERROR_OUT_OF_MEMORY", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED"]
-        .iter()
-        .any(|sign| message.contains(sign))
-}
-
 /// A pass laid out: all segments' tokens in one run of rows.
-pub(super) struct Layout {
+pub struct Layout {
     pub tokens: Vec<u32>,
     /// Of each row.
     pub positions: Vec<usize>,
@@ -156,7 +142,7 @@ pub(super) struct Layout {
 }
 
 /// A segment's place in the pass.
-pub(super) struct Placed {
+pub struct Placed {
     pub id: SegmentId,
     pub rows: Range<usize>,
     /// What it continues, root first; itself last where it grows.
@@ -165,7 +151,7 @@ pub(super) struct Placed {
 
 impl Layout {
     /// Opens all segments in `kv`; those opened are rolled back where one fails.
-    pub fn open(segments: &[Segment], kv: &mut KvCache) -> std::result::Result<Self, SegmentError> {
+    pub fn open(segments: &[Segment], kv: &mut KvCache) -> Result<Self, SegmentError> {
         let mut layout = Layout { tokens: Vec::new(), positions: Vec::new(), segments: Vec::new() };
         for segment in segments {
             let opened = match kv.open(segment.id, &segment.prefix, segment.tokens.len()) {
@@ -187,148 +173,5 @@ impl Layout {
     /// In the order in which they were opened.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = SegmentId> {
         self.segments.iter().map(|placed| placed.id)
-    }
-
-    /// Divides the attention of the pass in blocks of rows that see the same kept keys.
-    ///
-    /// Neighbouring segments with one prefix share blocks, so that the prefix's keys are multiplied once with all their
-    /// rows; among themselves a mask keeps them apart. Where `whole`, a segment without a prefix is one block, without a mask.
-    pub fn blocks(
-        &self,
-        window: Option<usize>,
-        heads: usize,
-        whole: bool,
-        device: &Device,
-    ) -> Result<Vec<Block>> {
-        let mut blocks = Vec::new();
-        let mut rest = self.segments.as_slice();
-        while let Some(first) = rest.first() {
-            // Without a prefix there is nothing to share.
-            let shared = match first.links.is_empty() {
-                true => 1,
-                false => rest.iter().take_while(|placed| placed.links == first.links).count(),
-            };
-            let (run, others) = rest.split_at(shared);
-            rest = others;
-            let rows = first.rows.start..run.last().map_or(first.rows.end, |last| last.rows.end);
-            if whole && first.links.is_empty() {
-                let own = rows.clone();
-                blocks.push(Block { rows, kept: Vec::new(), own, mask: None, whole });
-                continue;
-            }
-            let kept: usize = first.links.iter().map(|link| link.length).sum();
-            let step = (MAX_SCORES / (heads * (kept + rows.len()))).clamp(16, 256);
-            for begin in rows.clone().step_by(step) {
-                let end = (begin + step).min(rows.end);
-                blocks.push(self.block(run, begin..end, window, device)?);
-            }
-        }
-        Ok(blocks)
-    }
-
-    fn block(
-        &self,
-        run: &[Placed],
-        rows: Range<usize>,
-        window: Option<usize>,
-        device: &Device,
-    ) -> Result<Block> {
-        let first_row_of = |row: usize| {
-            run.iter().find(|placed| placed.rows.contains(&row)).map_or(row, |placed| placed.rows.start)
-        };
-        let segment_starts: Vec<usize> = rows.clone().map(first_row_of).collect();
-        let positions = &self.positions[rows.clone()];
-        // The first position that any row of the block still sees.
-        let seen = |query: usize| window.map_or(0, |window| (query + 1).saturating_sub(window));
-        let first_seen = positions.iter().map(|&query| seen(query)).min().unwrap_or(0);
-
-        let mut kept = Vec::new();
-        for link in run.first().map_or(&[][..], |placed| &placed.links) {
-            let first = first_seen.saturating_sub(link.start);
-            if first < link.length {
-                let keys = link.start + first..link.start + link.length;
-                let mask = mask(positions.len(), keys.len(), device, |row, key| {
-                    seen(positions[row]) <= keys.start + key
-                })?;
-                kept.push(KeptKeys { id: link.id, first, count: keys.len(), mask });
-            }
-        }
-        // The segment of the first row began furthest back; with a window not all of it is seen.
-        let begin = segment_starts.first().copied().unwrap_or(rows.start);
-        let own = begin.max(window.map_or(0, |window| (rows.start + 1).saturating_sub(window)))..rows.end;
-        let mask = mask(rows.len(), own.len(), device, |row, key| {
-            let (query, key) = (rows.start + row, own.start + key);
-            key <= query && key >= segment_starts[row] && seen(self.positions[query]) <= self.positions[key]
-        })?;
-        Ok(Block { rows, kept, own, mask, whole: false })
-    }
-}
-
-/// Scores of a block, over all heads, are at most about as many: 32 MiB of them.
-const MAX_SCORES: usize = 1 << 23;
-
-/// Rows of a pass that attend to the same kept keys, and to keys of the pass.
-pub(super) struct Block {
-    pub rows: Range<usize>,
-    pub kept: Vec<KeptKeys>,
-    /// Rows of the pass whose keys are seen.
-    pub own: Range<usize>,
-    /// `[rows, own]`: 0 where a key is seen, else minus infinity. `None`: all are seen.
-    pub mask: Option<Tensor>,
-    /// Whether it is a whole text, whose rows see those before them; `mask` says nothing then.
-    pub whole: bool,
-}
-
-/// Kept keys that a block sees.
-pub(super) struct KeptKeys {
-    pub id: SegmentId,
-    pub first: usize,
-    pub count: usize,
-    /// As in [`Block`].
-    pub mask: Option<Tensor>,
-}
-
-fn mask(
-    rows: usize,
-    keys: usize,
-    device: &Device,
-    seen: impl Fn(usize, usize) -> bool,
-) -> Result<Option<Tensor>> {
-    let mut mask = Vec::with_capacity(rows * keys);
-    for row in 0..rows {
-        mask.extend((0..keys).map(|key| if seen(row, key) { 0.0f32 } else { f32::NEG_INFINITY }));
-    }
-    if mask.iter().all(|&m| m == 0.0) {
-        return Ok(None);
-    }
-    Tensor::from_vec(mask, (rows, keys), device).map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_memory_is_told_from_other_failures() {
-        let from = |message: &str| ForwardError::from(candle_core::Error::msg(message));
-        // As cudarc 0.19 writes them.
-        for message in [
-            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
-            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"<Failure when calling cuGetErrorString()>\")",
-            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
-        ] {
-            let error = from(message);
-            let ForwardError::OutOfMemory { reason } = &error else { panic!("{error}") };
-            assert_eq!(reason, message);
-            let context = candle_core::Error::msg(message).context("in a layer");
-            assert!(matches!(ForwardError::from(context), ForwardError::OutOfMemory { .. }));
-        }
-        for message in [
-            "DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")",
-            "CublasError(CUBLAS_STATUS_EXECUTION_FAILED)",
-            "shape mismatch in matmul",
-        ] {
-            assert!(matches!(from(message), ForwardError::Device { .. }), "{message}");
-        }
     }
 }

@@ -1,19 +1,12 @@
 //! Rotary position embedding: the frequencies, and their cosines and sines for the positions of a pass.
 
-use candle_core::{Device, Result, Tensor};
-
-use super::config::{Dtype, Rope, RopeScaling};
+use super::config::model_config::{Rope, RopeScaling};
+use crate::kernels::dtype::Dtype;
 
 /// Rotary frequencies of a model.
-pub(super) struct Rotary {
+pub struct Rotary {
     /// `head_dim / 2` angles for each step of position.
     frequencies: Vec<f32>,
-}
-
-/// Cosines and sines of a pass, each `[rows, head_dim / 2]`, in the model's number format.
-pub(super) struct Angles {
-    pub cos: Tensor,
-    pub sin: Tensor,
 }
 
 impl Rotary {
@@ -32,14 +25,6 @@ impl Rotary {
             *frequency /= divisor;
         }
         Self { frequencies }
-    }
-
-    /// For these positions, one a row, as tensors.
-    pub fn angles(&self, positions: &[usize], dtype: Dtype, device: &Device) -> Result<Angles> {
-        let (cos, sin) = self.cosines_and_sines(positions, dtype);
-        let shape = (positions.len(), self.frequencies.len());
-        let tensor = |numbers: Vec<f32>| Tensor::from_vec(numbers, shape, device)?.to_dtype(dtype.candle());
-        Ok(Angles { cos: tensor(cos)?, sin: tensor(sin)? })
     }
 
     /// For these positions, `head_dim / 2` numbers each. Angles are computed in single precision and rounded to the model's

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::error::{PromptError, hint};
+use super::row_columns::columns;
 use super::shots::{ShotPool, Shots};
-use super::{PromptError, columns, hint};
-use crate::python::{literal, literal::literal_eval, text};
+use crate::python::literal::literal_eval;
+use crate::python::{literal, text};
 use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template, TemplateError};
 use crate::vocabulary::{DocumentRequests, Gold, Request, Row, Stops, View};
 

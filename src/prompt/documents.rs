@@ -1,6 +1,6 @@
 //! Which documents, in which order, with which shots.
 
-use super::PromptError;
+use super::error::PromptError;
 use super::shots::{ShotPool, Shots};
 use crate::python::random::PythonRandom;
 use crate::task::Task;

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{PromptError, PromptOptions};
+use super::error::PromptError;
+use super::options::PromptOptions;
 use crate::python::random::PythonRandom;
 use crate::task::{Sampler, Task};
 use crate::vocabulary::Row;

@@ -2,6 +2,7 @@
 
 use super::family::{family_table, letter, moved_table};
 use super::flips::flips_text;
+use super::p_value::shown_p;
 use super::stops::{shown_stops, stops_table};
 use super::table::{Cell, Format, Table};
 use crate::compare::{Comparison, Parent, Row, Test};
@@ -95,15 +96,6 @@ fn row(row: &Row) -> Vec<Cell> {
         Cell::Number(row.mde.map_or("-".into(), |mde| format!("{:.2}", 100.0 * mde))),
         Cell::Text(if row.test == Test::Unpaired { format!("{verdict} (unpaired)") } else { verdict.into() }),
     ]
-}
-
-/// A p-value with as many digits as say something.
-pub fn shown_p(p: Option<f64>) -> String {
-    match p {
-        None => "-".into(),
-        Some(p) if p < 0.0001 => "<0.0001".into(),
-        Some(p) => format!("{p:.4}"),
-    }
 }
 
 fn unpaired(parent: &Parent) -> Option<String> {

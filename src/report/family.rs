@@ -92,8 +92,8 @@ pub fn moved_table(family: &Family, parent: usize, name: &str) -> (String, Table
                 Cell::Number(format!("{:+.2}", 100.0 * share(member.documents, &moved))),
                 Cell::Count(moved.won as u64),
                 Cell::Count(moved.lost as u64),
-                Cell::Number(super::comparison::shown_p(Some(moved.p))),
-                Cell::Number(super::comparison::shown_p(Some(moved.p_holm))),
+                Cell::Number(super::p_value::shown_p(Some(moved.p))),
+                Cell::Number(super::p_value::shown_p(Some(moved.p_holm))),
             ]
         })
         .collect();

@@ -5,6 +5,7 @@ mod comparison_json;
 mod family;
 mod flips;
 mod leaderboard;
+mod p_value;
 mod run_summary;
 mod stops;
 mod table;

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::Random;
 use super::distributions::{Z_80, Z_975};
+use super::random::Random;
 
 /// Times that the documents are drawn again.
 const DRAWS: u64 = 9_999;
@@ -48,7 +48,12 @@ pub fn strata_of_column(weight: f64, tasks: &[Vec<f64>]) -> Vec<Stratum> {
             true => Drawn::Chances { won: chance(1.0), discordant: chance(1.0) + chance(-1.0) },
             false => Drawn::Values(differences.clone()),
         };
-        Stratum { weight, documents: differences.len() as u32, mean: super::mean(differences), drawn }
+        Stratum {
+            weight,
+            documents: differences.len() as u32,
+            mean: super::estimate::mean(differences),
+            drawn,
+        }
     };
     tasks.iter().map(stratum).collect()
 }
@@ -117,7 +122,7 @@ pub fn bootstrap(strata: &[Stratum], seed: u64) -> Bootstrapped {
     let p = 2.0 * (1 + not_above.min(not_below)) as f64 / (1 + DRAWS) as f64;
     // Of 9,999 draws the quantiles are the 250th from either end.
     let at = (0.025 * (1 + DRAWS) as f64).round() as usize;
-    let error = super::standard_error(&drawn).unwrap_or(0.0) * (drawn.len() as f64).sqrt();
+    let error = super::estimate::standard_error(&drawn).unwrap_or(0.0) * (drawn.len() as f64).sqrt();
     Bootstrapped {
         difference,
         interval: [drawn[at - 1], drawn[drawn.len() - at]],
@@ -152,7 +157,9 @@ mod tests {
         }
         let error = found.detectable.unwrap() / (Z_975 + Z_80);
         assert!((error / SCIPY_ERROR - 1.0).abs() < 0.03, "{error}, expected {SCIPY_ERROR}");
-        assert!((found.difference - 0.5 * (18.0 / 300.0) - 0.5 * super::super::mean(&values)).abs() < 1e-15);
+        assert!(
+            (found.difference - 0.5 * (18.0 / 300.0) - 0.5 * crate::statistics::mean(&values)).abs() < 1e-15
+        );
         assert_eq!(found.p <= 0.05, found.interval[0] > 0.0);
     }
 

@@ -81,8 +81,8 @@ fn means(tasks: &[Vec<f64>]) -> Option<(f64, f64, f64)> {
     let (mut mean, mut variance, mut fourth) = (0.0, 0.0, 0.0);
     for differences in tasks {
         let n = differences.len() as f64;
-        let part = weight * super::standard_error(differences)?;
-        mean += weight * super::mean(differences);
+        let part = weight * super::estimate::standard_error(differences)?;
+        mean += weight * super::estimate::mean(differences);
         variance += part * part;
         fourth += part.powi(4) / (n - 1.0);
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Random;
+use super::random::Random;
 
 /// Signs drawn, where not all can be tried.
 const DRAWS: u64 = 99_999;

@@ -149,8 +149,8 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::response_cache::tests::{key, open, scored};
     use super::*;
+    use crate::store::response_cache::tests::{key, open, scored};
 
     #[test]
     fn a_file_over_the_bound_keeps_its_newest_answers() {

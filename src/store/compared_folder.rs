@@ -12,8 +12,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::recorded_run::{RecordedError, RecordedRun};
+use super::run_json::seal_of;
 use super::samples::{Sample, samples_file};
-use super::shape::seal_of;
 use crate::metric::Scorer;
 use crate::task::task_of_config;
 use crate::vocabulary::SAMPLE_MODEL;
@@ -84,7 +84,7 @@ pub enum Detail {
 /// There is no finished run, or its samples are damaged.
 pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, ComparedError> {
     let source = folder.display().to_string();
-    if folder.join(super::JOURNAL).is_file() && !folder.join("run.json").exists() {
+    if folder.join(super::journal::JOURNAL).is_file() && !folder.join("run.json").exists() {
         let how = "it has a journal, and no run.json yet".to_string();
         return Err(ComparedError::Unfinished { path: source, how });
     }

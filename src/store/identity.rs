@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::shape::ModelRecord;
+use super::model_record::ModelRecord;
 use crate::evaluate::{Digests, Prepared};
 use crate::vocabulary::{Fingerprint, TaskLimits};
 

@@ -4,10 +4,11 @@ mod cache_files;
 mod compared_folder;
 mod differences;
 mod file_hashes;
+mod foreign;
 mod identity;
 mod journal;
-mod keeper;
-mod outside;
+mod journaling_ledger;
+mod model_record;
 mod past;
 mod published_row;
 mod recheck;
@@ -15,19 +16,20 @@ mod record_file;
 mod recorded_run;
 mod response_cache;
 mod run_folder;
+mod run_json;
 mod samples;
-mod shape;
 
 pub use cache_files::{CachedModel, Pruned, cached_models, prune};
 pub use compared_folder::{ComparedError, Detail, compared_folder};
 pub use differences::{Difference, differences, shown};
 pub use file_hashes::{FileHashes, Stamp};
+pub use foreign::{
+    AskedOf, ForeignError, ForeignRun, ForeignTask, compared_foreign, is_foreign, read_foreign,
+};
 pub use identity::{NUMERICS, model_identity, run_identity};
 pub use journal::{Asked, History, JOURNAL, Journal, JournalError, Session, SessionWork};
-pub use keeper::{Keeper, Keys};
-pub use outside::{
-    AskedOf, OutsideError, OutsideRun, OutsideTask, compared_outside, is_outside, read_outside,
-};
+pub use journaling_ledger::{Keeper, Keys};
+pub use model_record::ModelRecord;
 pub use past::{Line, PastError, past_runs, published};
 pub use published_row::{published_run, published_spec};
 pub use recheck::{Rechecked, recheck, recheck_suite, unlike_journal};
@@ -35,5 +37,5 @@ pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};
 pub use response_cache::{Key, ResponseCache};
 pub use run_folder::{RunFolder, StoreError};
+pub use run_json::{Answers, RunRecord, results_json, rfc3339, run_json, seal_of, split_json};
 pub use samples::{Sample, TaskSamples, samples_file};
-pub use shape::{Answers, ModelRecord, RunRecord, results_json, rfc3339, run_json, seal_of, split_json};

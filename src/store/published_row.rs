@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::outside::OutsideError;
+use super::foreign::ForeignError;
 use crate::builtin;
 use crate::dataset::Manifest;
 use crate::metric::Scorer;
@@ -34,9 +34,9 @@ pub fn published_run(
     suite: &Suite,
     index: &TaskIndex,
     manifests: &[Manifest],
-) -> Result<ComparedRun, OutsideError> {
+) -> Result<ComparedRun, ForeignError> {
     let fault =
-        |line: usize, what: String, hint: &str| OutsideError::new(format!("{file}:{line}: {what}"), hint);
+        |line: usize, what: String, hint: &str| ForeignError::new(format!("{file}:{line}: {what}"), hint);
     const SHAPE: &str = "the file has a line a model: Model, the suite's columns in percent, Source";
     let bytes = bytes_of(file)?;
     let mut reader = csv::Reader::from_reader(bytes.as_ref());
@@ -64,7 +64,7 @@ pub fn published_run(
             Some(near) => format!("did you mean `{near}`?"),
             None => "`assay leaderboard` shows the models that are published".to_string(),
         };
-        return Err(OutsideError::new(format!("{file}: no model `{model}`"), hint));
+        return Err(ForeignError::new(format!("{file}: no model `{model}`"), hint));
     };
     let mut run =
         ComparedRun { name: model.to_string(), source: format!("{file}:{model}"), ..ComparedRun::default() };
@@ -95,9 +95,9 @@ pub fn published_run(
     Ok(run)
 }
 
-fn bytes_of(file: &str) -> Result<Cow<'static, [u8]>, OutsideError> {
+fn bytes_of(file: &str) -> Result<Cow<'static, [u8]>, ForeignError> {
     let unread = |error: &dyn std::fmt::Display| {
-        OutsideError::new(
+        ForeignError::new(
             format!("{file}: cannot be read: {error}"),
             format!("give a table of scores, or `published.csv:MODEL` for those in {PUBLISHED}"),
         )
@@ -117,9 +117,9 @@ fn documents_of(
     column: &Column,
     index: &TaskIndex,
     manifests: &[Manifest],
-) -> Result<(Option<usize>, bool), OutsideError> {
+) -> Result<(Option<usize>, bool), ForeignError> {
     let fault =
-        |error: &dyn std::fmt::Display| OutsideError::new(error.to_string(), "`assay tasks` lists all tasks");
+        |error: &dyn std::fmt::Display| ForeignError::new(error.to_string(), "`assay tasks` lists all tasks");
     let tasks = index.select(std::slice::from_ref(&column.tasks)).map_err(|error| fault(&error))?.tasks;
     let rows = |task: &Task| {
         let manifest = manifests.iter().find(|manifest| manifest.hub_id == task.dataset.path)?;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::journal::{Asked, History};
+use super::run_json::marked;
 use super::samples::{Sample, TaskSamples, sample_line};
-use super::shape::marked;
 use crate::metric::Scorer;
 use crate::statistics;
 use crate::task::{Suite, Task, TaskError, TaskIndex};
@@ -54,8 +54,8 @@ pub fn recheck(task: &Task, text: &str) -> Result<Rechecked, crate::metric::Metr
         before = Some(sample.doc_id);
         match rescore(&scorer, task, &sample) {
             Ok(outcome) => {
-                for difference in super::differences(&sample.line, &sample_line(&outcome)) {
-                    let shown = |value: &Option<Value>| super::shown(value.as_ref());
+                for difference in super::differences::differences(&sample.line, &sample_line(&outcome)) {
+                    let shown = |value: &Option<Value>| super::differences::shown(value.as_ref());
                     let (path, found, computed) =
                         (&difference.path, shown(&difference.left), shown(&difference.right));
                     checked.faults.push(format!("{at}: {path} is {found}, computed again {computed}"));

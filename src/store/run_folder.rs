@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::journal::{History, JOURNAL, Journal, glance};
 use super::record_file::RecordError;
+use super::run_json::{RunRecord, results_json, run_json, seal_of};
 use super::samples::{sample_line, samples_file};
-use super::shape::{RunRecord, results_json, run_json, seal_of};
 use crate::vocabulary::Fingerprint;
 
 /// A run's folder cannot be made or written.

@@ -4,7 +4,8 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::template::{Template, TemplateError, closest};
-use super::yaml::{Key, Node, Place, Yaml, YamlError};
+use super::yaml::YamlError;
+use super::yaml_value::{Key, Node, Place, Yaml};
 
 /// A task file that is YAML but no task.
 #[derive(Debug, Error, Diagnostic)]
@@ -242,4 +243,11 @@ pub fn text_of(node: &Node, key: &str) -> Result<String, SchemaError> {
 /// A scalar as a template.
 pub fn template_of(node: &Node, key: &str) -> Result<Template, SchemaError> {
     Ok(Template::new(&text_of(node, key)?, &node.place, node.block)?)
+}
+
+pub fn list_of(node: Node, key: &str) -> Result<Vec<Node>, SchemaError> {
+    match node.yaml {
+        Yaml::List(items) => Ok(items),
+        _ => Err(wrong(&node, key, "a list")),
+    }
 }

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::jinja::python_str;
 use super::python_methods::{centered, lines};
+use super::python_print::python_str;
 use super::size_limits::{MAX_RENDERED, allow, charge_pattern, charge_printed};
-use crate::python::{literal, regex::PythonRegex, text};
+use crate::python::regex::PythonRegex;
+use crate::python::text;
 
 /// Adds filters that take lists for texts, and print them without a limit, behind a look at how much that would be.
 macro_rules! guard {
@@ -346,16 +347,4 @@ fn truncate(
         _ => cut,
     };
     Ok(cut + &end)
-}
-
-/// `repr(value)`, for messages.
-pub fn shown(value: &Value) -> String {
-    let mut out = String::new();
-    match value.as_str() {
-        Some(text) => literal::repr_str(text, &mut out),
-        None => {
-            let _ = python_str(value, true, 0, &mut out);
-        }
-    }
-    out
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::error::TaskError;
 use super::fields::{SchemaError, text_of, wrong};
-use super::loader::TaskError;
 use super::template::{Columns, Template};
-use super::yaml::{self, Key, Node, Yaml, extent};
+use super::yaml::{self, extent};
+use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
 
 pub fn is_yaml(path: &Path) -> bool {

@@ -1,6 +1,5 @@
 //! The template engine, made to do as Jinja2 does.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -9,9 +8,9 @@ use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::python_methods::python_method;
-use super::size_limits::{FUEL, MAX_RENDERED};
+use super::python_print::python_str;
+use super::size_limits::FUEL;
 use super::{filters, percent};
-use crate::python::literal;
 
 /// The environment that every template begins with.
 pub fn base_environment() -> &'static Environment<'static> {
@@ -67,60 +66,4 @@ fn print_as_python(out: &mut Output, _: &mut State, value: &Value) -> Result<(),
     let mut text = String::new();
     python_str(value, false, 0, &mut text)?;
     out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the output cannot be written"))
-}
-
-/// `str(value)`, or `repr(value)` where `nested`.
-pub fn python_str(value: &Value, nested: bool, depth: usize, out: &mut String) -> Result<(), Error> {
-    if depth > 32 || out.len() > MAX_RENDERED {
-        return Err(Error::new(ErrorKind::InvalidOperation, "the value is too deep or too long to print"));
-    }
-    match value.kind() {
-        ValueKind::None => out.push_str("None"),
-        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
-        ValueKind::Number if value.is_integer() => {
-            let _ = write!(out, "{value}");
-        }
-        ValueKind::Number => {
-            let float = f64::try_from(value.clone())?;
-            out.push_str(&literal::repr_float(float));
-        }
-        ValueKind::String => {
-            let text = value.as_str().unwrap_or_default();
-            if nested { literal::repr_str(text, out) } else { out.push_str(text) }
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            let tuple = value.is_tuple();
-            out.push(if tuple { '(' } else { '[' });
-            let mut length = 0;
-            for item in value.try_iter()? {
-                if length > 0 {
-                    out.push_str(", ");
-                }
-                python_str(&item, true, depth + 1, out)?;
-                length += 1;
-            }
-            out.push_str(match (tuple, length) {
-                (true, 1) => ",)",
-                (true, _) => ")",
-                (false, _) => "]",
-            });
-        }
-        ValueKind::Map => {
-            out.push('{');
-            for (i, key) in value.try_iter()?.enumerate() {
-                if i > 0 {
-                    out.push_str(", ");
-                }
-                python_str(&key, true, depth + 1, out)?;
-                out.push_str(": ");
-                python_str(&value.get_item(&key)?, true, depth + 1, out)?;
-            }
-            out.push('}');
-        }
-        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
-        _ => {
-            let _ = write!(out, "{value}");
-        }
-    }
-    Ok(())
 }

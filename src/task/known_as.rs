@@ -2,22 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, SchemaError, text_of, wrong};
-use super::read_task::list_of;
-use super::schema::Task;
+use super::fields::{Fields, SchemaError, list_of, text_of, wrong};
+use super::schema::{KnownAs, Task};
 use super::template::{Columns, Template};
-use super::yaml::{Node, Yaml};
-
-/// A name under which a task's results may come.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KnownAs {
-    /// The task.
-    pub task: String,
-    /// Metrics: their name, with their chain of filters behind a comma where there is one, and ours.
-    pub metrics: Vec<(String, String)>,
-    /// The stops that generated texts must have had there; any where missing.
-    pub until: Option<Vec<String>>,
-}
+use super::yaml_value::{Node, Yaml};
 
 impl Task {
     /// What a task `name` of another harness is here, `until` being its stops: the metrics, as they call them and as we do. None where

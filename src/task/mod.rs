@@ -1,5 +1,6 @@
 //! Tasks as files: their schema, the loader, the templates.
 
+mod error;
 mod fields;
 mod filters;
 mod includes;
@@ -9,6 +10,8 @@ mod loader;
 mod nesting;
 mod percent;
 mod python_methods;
+mod python_print;
+mod read_metrics;
 mod read_task;
 mod scalar;
 mod schema;
@@ -17,16 +20,17 @@ mod suite;
 mod template;
 mod views;
 mod yaml;
+mod yaml_value;
 
+pub use error::TaskError;
 pub use fields::{Fields, SchemaError, text_of, wrong};
-pub use known_as::KnownAs;
-pub use loader::{Selection, TaskError, TaskIndex};
+pub use loader::{Selection, TaskIndex};
 pub use read_task::task_of_config;
 pub use schema::{
-    Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, MetricConfig, OutputType, RandomOrder,
-    Reads, Rendering, Sampler, Splits, Target, Task,
+    Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, KnownAs, MetricConfig, OutputType,
+    RandomOrder, Reads, Rendering, Sampler, Splits, Target, Task, Views,
 };
 pub use suite::{Column, Suite};
 pub use template::{Columns, Template, TemplateError, closest};
-pub use views::Views;
-pub use yaml::{Key, Node, Place, Yaml, parse as parse_yaml};
+pub use yaml::parse as parse_yaml;
+pub use yaml_value::{Key, Node, Place, Yaml};

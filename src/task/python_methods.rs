@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::filters::shown;
+use super::python_print::shown;
 use super::size_limits::{MAX_RENDERED, allow, charge, printed_size, too_long};
 use crate::python::text;
 

@@ -1,6 +1,6 @@
 //! Plain scalars as PyYAML's safe loader resolves them: YAML 1.1.
 
-use super::yaml::Yaml;
+use super::yaml_value::Yaml;
 
 /// PyYAML's implicit resolvers for a plain scalar.
 pub fn resolve(text: &str) -> Yaml {

@@ -8,10 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::known_as::KnownAs;
 use super::template::Template;
-use super::views::Views;
-use super::yaml::{Node, Place};
+use super::yaml_value::{Node, Place};
 use crate::vocabulary::Fingerprint;
 
 /// What a task asks for.
@@ -174,6 +172,26 @@ pub struct MetricConfig {
     pub gold: Option<Template>,
     /// What of a generated text it reads.
     pub reads: Reads,
+}
+
+/// A name under which a task's results may come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownAs {
+    /// The task.
+    pub task: String,
+    /// Metrics: their name, with their chain of filters behind a comma where there is one, and ours.
+    pub metrics: Vec<(String, String)>,
+    /// The stops that generated texts must have had there; any where missing.
+    pub until: Option<Vec<String>>,
+}
+
+/// What a task file's `views` declares.
+#[derive(Debug, Clone)]
+pub struct Views {
+    /// Those of the task's stops that a text still ends at.
+    pub until: Vec<String>,
+    /// What reads the whole text.
+    pub metrics: Vec<MetricConfig>,
 }
 
 /// A task, ready to build requests.

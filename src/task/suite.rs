@@ -1,7 +1,7 @@
 //! A suite: the tasks behind the columns of a table.
 
 use super::fields::{Fields, SchemaError, wrong};
-use super::yaml::{Node, Place, Yaml};
+use super::yaml_value::{Node, Place, Yaml};
 
 /// A column of a suite's table: the unweighted mean of one metric over some tasks.
 #[derive(Debug, Clone, PartialEq)]

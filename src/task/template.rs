@@ -16,7 +16,7 @@ use super::jinja::base_environment;
 use super::nesting::too_deep;
 use super::percent;
 use super::size_limits::{FUEL, MAX_RENDERED, Rendered};
-use super::yaml::Place;
+use super::yaml_value::Place;
 use crate::vocabulary::Row;
 
 /// A template that does not compile, or that a document's columns do not fill.

@@ -1,19 +1,10 @@
 //! Other views of a task's generated texts: what they say beyond the stops that the task cuts them at.
 
-use super::fields::{Fields, SchemaError, wrong};
-use super::read_task::{list_of, read_metric, read_steps};
-use super::schema::{FilterChain, MetricConfig, Reads, Task};
-use super::yaml::{Node, Place};
+use super::fields::{Fields, SchemaError, list_of, wrong};
+use super::read_metrics::{read_metric, read_steps};
+use super::schema::{FilterChain, MetricConfig, Reads, Task, Views};
+use super::yaml_value::{Node, Place, Yaml};
 use crate::vocabulary::PassedStops;
-
-/// What a task file's `views` declares.
-#[derive(Debug, Clone)]
-pub struct Views {
-    /// Those of the task's stops that a text still ends at.
-    pub until: Vec<String>,
-    /// What reads the whole text.
-    pub metrics: Vec<MetricConfig>,
-}
 
 impl Task {
     /// The task with its texts let on past their stops, and read both ways; as it is where its file declares no `views`.
@@ -51,7 +42,7 @@ pub fn read_views(node: Node, until: &[String], metrics: &[MetricConfig]) -> Res
         |key, example| SchemaError::MissingKey { place: place.clone(), what: "views", key, example };
     let stops = fields.take("until").ok_or(missing("until", "[\"Question:\"]"))?;
     let kept = match &stops.yaml {
-        super::yaml::Yaml::List(items) => {
+        Yaml::List(items) => {
             items.iter().map(|item| super::fields::text_of(item, "until")).collect::<Result<Vec<_>, _>>()?
         }
         _ => vec![super::fields::text_of(&stops, "until")?],

@@ -7,7 +7,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::barrier::{BEFORE, Cuts};
-use super::words::IdleWords;
+use super::word_cache::IdleWordCaches;
 use crate::vocabulary::Fingerprint;
 
 /// A tokenizer cannot be had or cannot encode.
@@ -76,7 +76,7 @@ pub struct Tokenizer {
     pub(super) cuts: Option<Cuts>,
     /// Tokens of what stands before a part that is encoded by itself.
     pub(super) tokens_before: usize,
-    pub(super) idle_words: IdleWords,
+    pub(super) idle_words: IdleWordCaches,
 }
 
 impl Tokenizer {
@@ -111,7 +111,7 @@ impl Tokenizer {
             end_of_text: None,
             cuts,
             tokens_before: 0,
-            idle_words: IdleWords::default(),
+            idle_words: IdleWordCaches::default(),
         };
         match tokenizer.encode(BEFORE) {
             Ok(tokens) => tokenizer.tokens_before = tokens.len(),

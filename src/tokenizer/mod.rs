@@ -4,6 +4,7 @@ mod barrier;
 pub mod gguf;
 mod load;
 mod pair;
+mod word_cache;
 mod words;
 
 pub use load::{Tokenizer, TokenizerError};

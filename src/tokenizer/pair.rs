@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::load::{Tokenizer, TokenizerError};
 use super::words::WordEncoder;
-use super::{Tokenizer, TokenizerError};
 use crate::python::text;
 use crate::vocabulary::{DocumentRequests, Request, Stops};
 

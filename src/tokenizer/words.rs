@@ -3,57 +3,14 @@
 //! A benchmark's prompts repeat their shots, and all texts repeat their words. Parts between two cuts have the same tokens
 //! wherever they stand, so those are kept; see [`Cuts`](super::barrier::Cuts).
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use super::barrier::{BEFORE, Cuts};
-use super::{Tokenizer, TokenizerError};
-
-/// Parts that are kept at once, by each thread: some ten megabytes.
-const KEPT: usize = 1 << 17;
-/// Longer parts hardly recur.
-const LONGEST: usize = 64;
-
-/// Parts and their tokens.
-#[derive(Default)]
-pub struct Words {
-    /// From where to where in `tokens`.
-    known: HashMap<Box<str>, (u32, u32)>,
-    tokens: Vec<u32>,
-}
-
-impl Words {
-    fn add(&mut self, part: &str, tokens: &[u32]) {
-        // Forgetting everything now and then costs less than knowing what is old; common words are soon back.
-        if self.known.len() >= KEPT {
-            self.known.clear();
-            self.tokens.clear();
-        }
-        let from = self.tokens.len();
-        let (Ok(begin), Ok(end)) = (u32::try_from(from), u32::try_from(from + tokens.len())) else { return };
-        self.tokens.extend_from_slice(tokens);
-        self.known.insert(part.into(), (begin, end));
-    }
-}
-
-/// What the threads that encode with a tokenizer have learnt, for those that come after them.
-#[derive(Default)]
-pub struct IdleWords(Mutex<Vec<Words>>);
-
-impl IdleWords {
-    fn take(&self) -> Words {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn put(&self, words: Words) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(words);
-    }
-}
+use super::load::{Tokenizer, TokenizerError};
+use super::word_cache::{LONGEST, WordCache};
 
 /// Encodes texts with what was learnt before.
 pub struct WordEncoder<'t> {
     tokenizer: &'t Tokenizer,
-    words: Words,
+    words: WordCache,
 }
 
 impl<'t> WordEncoder<'t> {
@@ -125,6 +82,7 @@ impl Drop for WordEncoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenizer::word_cache::KEPT;
     use std::path::Path;
 
     fn sample_tokenizer() -> Tokenizer {

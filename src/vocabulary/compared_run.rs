@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, Fingerprint, Gold, PassedStops};
+use super::fingerprint::Fingerprint;
+use super::gold::Gold;
+use super::outcome::Decision;
+use super::run_record::PassedStops;
 
 /// A model's scores, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Estimate, Outcome};
+use super::estimate::Estimate;
+use super::outcome::Outcome;
 
 /// Something that happened.
 #[derive(Debug, Clone)]

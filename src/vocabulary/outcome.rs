@@ -1,23 +1,8 @@
 //! What became of a document.
 
-use serde::{Deserialize, Serialize};
-
+use super::gold::Gold;
 use super::request::View;
 use super::response::Response;
-
-/// What a task holds to be the right answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Gold {
-    /// The position of the right choice.
-    Index(usize),
-    /// For each choice whether it is right (1) or not (0); or the positions of several right choices.
-    Labels(Vec<i64>),
-    /// The right text.
-    Answer(String),
-    /// Several texts, each of them right.
-    Answers(Vec<String>),
-}
 
 /// A document's responses and the value of each of its metrics.
 #[derive(Debug, Clone, PartialEq)]

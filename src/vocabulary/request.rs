@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::outcome::Gold;
+use super::gold::Gold;
 
 /// One question to a language model. Contexts are shared: the choices of a document continue the same one.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Estimate, Fingerprint, Outcome};
+use super::estimate::Estimate;
+use super::fingerprint::Fingerprint;
+use super::outcome::Outcome;
 
 /// Why a run of the model in the binary is not ranked.
 pub const SAMPLE_MODEL: &str = "built-in sample model";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use assay::store::{AskedOf, compared_outside, read_outside};
+use assay::store::{AskedOf, compared_foreign, read_foreign};
 use assay::task::Task;
 use assay::vocabulary::{ComparedRun, DocumentRequests};
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ use super::harness_files::{DATE, arc, documents, sample, tasks, write_04, write_
 use super::{assay, stderr, stdout};
 
 fn read(path: &Path, tasks: &[Task], asked: Option<&AskedOf>) -> Result<ComparedRun, String> {
-    let run = read_outside(path, tasks).map_err(|error| error.to_string())?;
-    compared_outside(run, "there", tasks, asked).map_err(|error| error.to_string())
+    let run = read_foreign(path, tasks).map_err(|error| error.to_string())?;
+    compared_foreign(run, "there", tasks, asked).map_err(|error| error.to_string())
 }
 
 fn asked(tasks: &[Task], names: &[&str]) -> AskedOf {

@@ -1,8 +1,8 @@
 //! A table of embeddings, as it is stored.
 
-use super::memory::{Aligned, NoMemory, Weightroom};
-use crate::model::config::Dtype;
-use crate::model::numbers;
+use crate::kernels::dtype::Dtype;
+use crate::kernels::memory::{Aligned, NoMemory, WeightArena};
+use crate::kernels::weight_format::of_dtype;
 
 /// A row of numbers for each token.
 pub struct Embedding {
@@ -13,10 +13,15 @@ pub struct Embedding {
 
 impl Embedding {
     /// `count` rows of `width` zeros.
-    pub fn zeros(dtype: Dtype, count: usize, width: usize, room: &mut Weightroom) -> Result<Self, NoMemory> {
+    pub fn zeros(
+        dtype: Dtype,
+        count: usize,
+        width: usize,
+        arena: &mut WeightArena,
+    ) -> Result<Self, NoMemory> {
         let no_memory = NoMemory { bytes: usize::MAX };
         let bytes = count.checked_mul(width).and_then(|n| n.checked_mul(dtype.size())).ok_or(no_memory)?;
-        Ok(Self { dtype, width, bytes: room.zeros(bytes)? })
+        Ok(Self { dtype, width, bytes: arena.zeros(bytes)? })
     }
 
     /// The rows' bytes in pieces of `rows` rows.
@@ -27,7 +32,7 @@ impl Embedding {
 
     /// A token's row in single precision.
     pub fn read(&self, token: usize, to: &mut [f32]) {
-        numbers::widen(self.dtype, &self.bytes[token * self.row_bytes()..][..self.row_bytes()], to);
+        of_dtype(self.dtype).read(&self.bytes[token * self.row_bytes()..][..self.row_bytes()], to);
     }
 
     fn row_bytes(&self) -> usize {

@@ -3,24 +3,21 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::attention::{Asking, Attention, Queries, Seen};
 use super::clock::Operation;
-use super::matrix::PANEL;
-use super::memory::Shared;
 use super::network::Network;
-use super::rows;
-use super::split::TOO_LARGE;
-use super::team;
-use super::vector::Format;
-use super::workspace::{Activations, Workspace};
-use crate::model::kv::{KvCache, Link, SegmentError, SegmentId};
+use super::workspace::Workspace;
+use crate::kernels::attention::groups::{Attention, KvSpan, Queries, SegmentQueries};
+use crate::kernels::dtype::Dtype;
+use crate::kernels::elementwise::{self, all_finite};
+use crate::kernels::gemm::activations::{Activations, JOB_ROWS};
+use crate::kernels::gemm::bf16x3::TOO_LARGE;
+use crate::kernels::layout::NR;
+use crate::kernels::team;
+use crate::model::kv_cache::{KvCache, Link, SegmentError, SegmentId};
 use crate::model::pass::{ForwardError, Layout};
-use crate::model::{Dtype, all_finite};
 
 /// Logits of a piece of the wanted rows are at most as many: 64 MiB.
 const MAX_LOGITS: usize = 1 << 24;
-/// Rows that a job takes of what costs little.
-const ROWS: usize = 16;
 
 impl Network {
     /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, from all
@@ -35,7 +32,7 @@ impl Network {
         let kept = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         let mut workspaces = match kept().take() {
             Some(workspaces) => workspaces,
-            None => [Workspace::new(self)?, Workspace::new(self)?],
+            None => [self.workspace()?, self.workspace()?],
         };
         let result = self.forward_in(&mut workspaces, layout, wanted, kv, read);
         *kept() = Some(workspaces);
@@ -102,16 +99,16 @@ impl Network {
                 break;
             }
             clock.time(Operation::Attention, || {
-                let asking = self.asking(layout, number, kv, last.then_some(wanted))?;
+                let segments = self.segment_queries(layout, number, kv, last.then_some(wanted))?;
                 let window = self.config.windows.get(number).copied().flatten();
-                let attention = Attention { isa: self.isa, shape: self.kept_shape(), window };
+                let attention = Attention { isa: self.isa, shape: self.kv_shape(), window };
                 let queries = Queries {
                     numbers: &workspace.qkv.numbers,
                     stride: workspace.qkv.stride,
-                    places: &layout.positions,
+                    positions: &layout.positions,
                     heads: self.config.heads,
                 };
-                attention.attend(asking, &queries, &mut workspace.gathered, &mut workspace.attended)?;
+                attention.attend(segments, &queries, &mut workspace.packed_kv, &mut workspace.attended)?;
                 Ok::<_, ForwardError>(())
             })?;
             if !last {
@@ -138,42 +135,28 @@ impl Network {
     }
 
     fn embed(&self, tokens: &[u32], x: &mut Activations) {
-        let hidden = self.config.hidden_size;
-        let x = Shared::new(&mut x.numbers);
-        team::for_each(tokens.len(), |row| {
-            // SAFETY: each row is of one job.
-            let x = unsafe { x.part(row * hidden, hidden) };
-            match &self.embedding {
-                None => self.head.row(tokens[row] as usize, x),
-                Some(table) => table.read(tokens[row] as usize, x),
-            }
+        x.for_each_row(|row, x| match &self.embedding {
+            None => self.head.row(tokens[row] as usize, x),
+            Some(table) => table.read(tokens[row] as usize, x),
         });
     }
 
     /// Where keys begin among a row's queries, keys and values, and where values do.
     fn columns(&self) -> (usize, usize) {
-        let keys = self.config.query_width().next_multiple_of(PANEL);
-        (keys, keys + self.config.kv_width().next_multiple_of(PANEL))
+        let keys = self.config.query_width().next_multiple_of(NR);
+        (keys, keys + self.config.kv_width().next_multiple_of(NR))
     }
 
-    /// Turns queries and keys by their places.
+    /// Rotates queries and keys by their positions.
     fn rotate(&self, qkv: &mut Activations, cos: &[f32], sin: &[f32]) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
-        let width = self.config.head_dim;
+        let half = self.config.head_dim / 2;
         let (keys, _) = self.columns();
-        let half = width / 2;
-        let (stride, count) = (qkv.stride.max(1), qkv.count);
-        let numbers = Shared::new(&mut qkv.numbers);
-        team::for_each(count.div_ceil(ROWS), |job| {
-            let rows = job * ROWS..count.min((job + 1) * ROWS);
-            // SAFETY: each row is of one job.
-            let numbers = unsafe { numbers.part(rows.start * stride, rows.len() * stride) };
-            for (row, numbers) in numbers.chunks_exact_mut(stride).enumerate() {
-                let angles = (job * ROWS + row) * half..(job * ROWS + row + 1) * half;
-                let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
-                for heads in [0..self.config.query_width(), keys..keys + self.config.kv_width()] {
-                    rows::rotate(vector, dtype, &mut numbers[heads], cos, sin);
-                }
+        qkv.for_each_row(|row, numbers| {
+            let angles = row * half..(row + 1) * half;
+            let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
+            for heads in [0..self.config.query_width(), keys..keys + self.config.kv_width()] {
+                elementwise::rotate(vector, dtype, &mut numbers[heads], cos, sin);
             }
         });
     }
@@ -183,7 +166,7 @@ impl Network {
     fn check(&self, layout: &Layout, qkv: &Activations) -> Result<(), ForwardError> {
         let (keys, values) = self.columns();
         let width = self.config.kv_width();
-        let is_split = self.dtype == Dtype::F32 && self.isa.has_tiles_for(Format::F32);
+        let is_split = self.dtype == Dtype::F32 && self.isa.has_tiles();
         // Attention on tiles would make infinities of what is that large.
         let is_too_large = |part: &[f32]| {
             is_split && part.iter().map(|x| x.to_bits() & !(1 << 31)).fold(0, u32::max) >= TOO_LARGE
@@ -195,8 +178,8 @@ impl Network {
         };
         let count = layout.tokens.len();
         let first = AtomicUsize::new(count);
-        team::for_each(count.div_ceil(ROWS), |job| {
-            let bad = (job * ROWS..count.min((job + 1) * ROWS)).find(is_bad);
+        team::for_each(count.div_ceil(JOB_ROWS), |job| {
+            let bad = (job * JOB_ROWS..count.min((job + 1) * JOB_ROWS)).find(is_bad);
             first.fetch_min(bad.unwrap_or(count), Ordering::Relaxed);
         });
         let row = first.into_inner();
@@ -209,19 +192,18 @@ impl Network {
     }
 
     fn keep(&self, layout: &Layout, layer: usize, qkv: &Activations, kv: &mut KvCache) {
-        let shape = self.kept_shape();
+        let shape = self.kv_shape();
         let (keys, values) = self.columns();
         let width = self.config.kv_width();
         let mut kept: Vec<_> = layout.ids().map(|id| kv.take_rows(id, layer)).collect();
-        let all = Shared::new(&mut kept);
-        team::for_each(layout.segments.len(), |number| {
-            // SAFETY: each segment is of one job.
-            let (kept, length) = unsafe { &mut all.part(number, 1)[0] };
+        team::for_each_chunk(&mut kept, 1, |number, kept| {
             let placed = &layout.segments[number];
-            kept.append(self.isa.vector, shape, *length, placed.rows.len(), |row| {
-                let row = qkv.row(placed.rows.start + row);
-                (&row[keys..keys + width], &row[values..values + width])
-            });
+            for (kept, length) in kept {
+                kept.append(self.isa.vector, shape, *length, placed.rows.len(), |row| {
+                    let row = qkv.row(placed.rows.start + row);
+                    (&row[keys..keys + width], &row[values..values + width])
+                });
+            }
         });
         for ((kept, _), id) in kept.into_iter().zip(layout.ids()) {
             kv.put_rows(id, layer, kept);
@@ -229,23 +211,23 @@ impl Network {
     }
 
     /// The pass's segments with all rows or the wanted ones, and what they see.
-    fn asking<'k>(
+    fn segment_queries<'k>(
         &self,
         layout: &Layout,
         layer: usize,
         kv: &'k KvCache,
         wanted: Option<&[u32]>,
-    ) -> Result<Vec<Asking<'k>>, SegmentError> {
+    ) -> Result<Vec<SegmentQueries<'k>>, SegmentError> {
         let is_wanted = wanted.map(|wanted| {
             let mut is_wanted = vec![false; layout.tokens.len()];
             wanted.iter().for_each(|&row| is_wanted[row as usize] = true);
             is_wanted
         });
         let rows_of = |id: SegmentId| kv.rows(id, layer).ok_or(SegmentError::Unknown { id, link: id });
-        let seen = |link: &Link| {
-            Ok::<_, SegmentError>(Seen { start: link.start, length: link.length, rows: rows_of(link.id)? })
+        let span = |link: &Link| {
+            Ok::<_, SegmentError>(KvSpan { start: link.start, length: link.length, rows: rows_of(link.id)? })
         };
-        let mut asking = Vec::with_capacity(layout.segments.len());
+        let mut segments = Vec::with_capacity(layout.segments.len());
         for placed in &layout.segments {
             let is_wanted = |row: &usize| is_wanted.as_ref().is_none_or(|wanted| wanted[*row]);
             let rows: Vec<usize> = placed.rows.clone().filter(is_wanted).collect();
@@ -257,9 +239,13 @@ impl Network {
             let chain = &placed.links[..placed.links.len() - usize::from(grown.is_some())];
             let start = grown.map_or(layout.positions[placed.rows.start], |link| link.start);
             let length = layout.positions[placed.rows.end - 1] + 1 - start;
-            let own = Seen { start, length, rows: rows_of(placed.id)? };
-            asking.push(Asking { rows, chain: chain.iter().map(&seen).collect::<Result<_, _>>()?, own });
+            let own = KvSpan { start, length, rows: rows_of(placed.id)? };
+            segments.push(SegmentQueries {
+                rows,
+                chain: chain.iter().map(&span).collect::<Result<_, _>>()?,
+                own,
+            });
         }
-        Ok(asking)
+        Ok(segments)
     }
 }

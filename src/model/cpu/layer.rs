@@ -1,33 +1,38 @@
 //! The weights of a decoder's layer.
 
-use super::matrix::Matrix;
-use super::packer::{Packer, Taken};
-use crate::model::config::ModelConfig;
+use super::packer::Packer;
+use crate::kernels::gemm::packed_matrix::PackedMatrix;
+use crate::model::config::model_config::ModelConfig;
+use crate::model::files::error::WeightsError;
 
 /// A layer of the Llama family.
 pub struct Layer {
     pub input_norm: Vec<f32>,
     /// Queries, keys and values, each filled up to whole panels.
-    pub qkv: Matrix,
+    pub qkv: PackedMatrix,
     pub qkv_bias: Option<Vec<f32>>,
-    pub output: Matrix,
+    pub output: PackedMatrix,
     pub output_bias: Option<Vec<f32>>,
     pub post_norm: Vec<f32>,
     /// Panels of gate and up in turn.
-    pub gate_up: Matrix,
+    pub gate_up: PackedMatrix,
     pub gate_up_bias: Option<Vec<f32>>,
-    pub down: Matrix,
+    pub down: PackedMatrix,
     pub down_bias: Option<Vec<f32>>,
 }
 
 impl Layer {
     /// What a pass reads of it.
-    pub fn matrices(&self) -> [&Matrix; 4] {
+    pub fn matrices(&self) -> [&PackedMatrix; 4] {
         [&self.qkv, &self.output, &self.gate_up, &self.down]
     }
 
     /// Takes layer `number` out of a checkpoint.
-    pub fn take(packer: &mut Packer<'_, '_>, config: &ModelConfig, number: usize) -> Taken<Self> {
+    pub fn take(
+        packer: &mut Packer<'_, '_>,
+        config: &ModelConfig,
+        number: usize,
+    ) -> Result<Self, WeightsError> {
         let at = |part: &str| format!("model.layers.{number}.{part}");
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, kv) = (config.query_width(), config.kv_width());

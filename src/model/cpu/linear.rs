@@ -1,17 +1,12 @@
 //! What a layer does to each row for itself: norms, products, the MLP.
 
 use super::clock::Operation;
-use super::inputs::Rows;
 use super::layer::Layer;
-use super::matrix::{Matrix, PANEL};
-use super::memory::{Table, with_scratch};
 use super::network::Network;
-use super::rows;
-use super::team;
-use super::workspace::{Activations, Workspace};
-
-/// Rows that a job takes of what costs little.
-const ROWS: usize = 16;
+use super::workspace::Workspace;
+use crate::kernels::elementwise;
+use crate::kernels::gemm::activations::{Activations, GemmInput};
+use crate::kernels::gemm::packed_matrix::PackedMatrix;
 
 impl Network {
     /// Output projection, and the MLP.
@@ -37,52 +32,53 @@ impl Network {
     }
 
     /// The norm of each row of `x`.
-    pub(super) fn norm(&self, x: &Activations, weight: &[f32], to: &mut Rows) {
+    pub(super) fn norm(&self, x: &Activations, weight: &[f32], to: &mut GemmInput) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
         let epsilon = self.config.rms_norm_eps as f32;
-        let places = to.places();
         self.clock.time(Operation::Norms, || {
-            team::for_each(x.count.div_ceil(ROWS), |job| {
-                with_scratch(x.stride, |normed| {
-                    for row in job * ROWS..x.count.min((job + 1) * ROWS) {
-                        rows::norm(vector, dtype, x.row(row), weight, epsilon, normed);
-                        // SAFETY: each row is of one job.
-                        unsafe { places.write(vector, dtype, row, 0, normed) };
-                    }
-                });
+            to.write_rows(vector, dtype, x.stride, |row, normed| {
+                elementwise::norm(vector, dtype, x.row(row), weight, epsilon, normed);
             });
         });
     }
 
     /// `to = inputs * matrix + bias`, rounded.
-    pub(super) fn product(&self, matrix: &Matrix, bias: Option<&[f32]>, inputs: &Rows, to: &mut Activations) {
-        let table = Table::new(&mut to.numbers, to.stride);
-        matrix.multiply(inputs, 1, |block| rows::store(self.isa.vector, self.dtype, block, bias, &table));
+    pub(super) fn product(
+        &self,
+        matrix: &PackedMatrix,
+        bias: Option<&[f32]>,
+        inputs: &GemmInput,
+        to: &mut Activations,
+    ) {
+        let stride = to.stride;
+        matrix.multiply_into(inputs, &mut to.numbers, (stride, stride), &|sums, to| {
+            let bias = bias.map(|bias| &bias[sums.column..sums.column + sums.width]);
+            elementwise::store(self.isa.vector, self.dtype, sums.numbers, sums.width, bias, to);
+        });
     }
 
     /// `x += inputs * matrix + bias`, rounded.
-    fn add_product(&self, matrix: &Matrix, bias: Option<&[f32]>, inputs: &Rows, x: &mut Activations) {
-        let width = x.stride;
-        let table = Table::new(&mut x.numbers, width);
-        matrix
-            .multiply(inputs, 1, |block| rows::add(self.isa.vector, self.dtype, block, bias, &table, width));
+    fn add_product(
+        &self,
+        matrix: &PackedMatrix,
+        bias: Option<&[f32]>,
+        inputs: &GemmInput,
+        x: &mut Activations,
+    ) {
+        let stride = x.stride;
+        matrix.multiply_into(inputs, &mut x.numbers, (stride, stride), &|sums, x| {
+            let bias = bias.map(|bias| &bias[sums.column..sums.column + sums.width]);
+            elementwise::add(self.isa.vector, self.dtype, sums.numbers, sums.width, bias, x);
+        });
     }
 
     /// The MLP's inner activations.
-    fn gated(&self, layer: &Layer, normed: &Rows, inner: &mut Rows) {
+    fn gated(&self, layer: &Layer, normed: &GemmInput, inner: &mut GemmInput) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
-        let width = self.config.intermediate_size;
         let bias = layer.gate_up_bias.as_deref();
-        let places = inner.places();
-        layer.gate_up.multiply(normed, 2, |block| {
-            rows::gated(vector, dtype, block, bias);
-            let column = block.column / 2;
-            // The last panel may be filled up.
-            let count = PANEL.min(width - column);
-            for (row, sums) in block.sums.chunks_exact(block.width).enumerate() {
-                // SAFETY: a product writes each block, of whole panels of 32, once.
-                unsafe { places.write(vector, dtype, block.row + row, column, &sums[..count]) };
-            }
+        layer.gate_up.multiply_folded(normed, inner, dtype, self.config.intermediate_size, &|sums| {
+            let bias = bias.map(|bias| &bias[sums.column..sums.column + sums.width]);
+            elementwise::gated(vector, dtype, sums.numbers, sums.width, bias);
         });
     }
 }

@@ -8,16 +8,18 @@ use std::sync::Mutex;
 
 use super::clock::Clock;
 use super::embedding::Embedding;
-use super::isa::Isa;
-use super::kept::KeptShape;
 use super::layer::Layer;
-use super::matrix::Matrix;
-use super::measure;
-use super::memory::{NoMemory, Weightroom};
-use super::packer::{Packer, Taken};
-use super::team;
-use super::workspace::Workspace;
-use crate::model::config::{Dtype, ModelConfig};
+use super::packer::Packer;
+use super::workspace::{Widths, Workspace};
+use crate::kernels::attention::kv_rows::KvShape;
+use crate::kernels::dtype::Dtype;
+use crate::kernels::gemm::packed_matrix::PackedMatrix;
+use crate::kernels::isa::Isa;
+use crate::kernels::measure;
+use crate::kernels::memory::{NoMemory, WeightArena};
+use crate::kernels::team;
+use crate::model::config::model_config::ModelConfig;
+use crate::model::files::error::WeightsError;
 use crate::model::pass::ForwardError;
 use crate::model::rope::Rotary;
 use crate::model::weights::Weights;
@@ -25,34 +27,33 @@ use crate::model::weights::Weights;
 /// The whole network.
 pub struct Network {
     /// Of the model, for messages.
-    pub(super) path: PathBuf,
-    pub(super) isa: Isa,
-    pub(super) dtype: Dtype,
-    pub(super) config: ModelConfig,
+    pub path: PathBuf,
+    pub isa: Isa,
+    pub dtype: Dtype,
+    pub config: ModelConfig,
     /// `[vocab, hidden]`; `None` where it is the head.
-    pub(super) embedding: Option<Embedding>,
-    pub(super) layers: Vec<Layer>,
-    pub(super) norm: Vec<f32>,
-    pub(super) head: Matrix,
-    pub(super) rotary: Rotary,
-    pub(super) clock: Clock,
+    pub embedding: Option<Embedding>,
+    pub layers: Vec<Layer>,
+    pub norm: Vec<f32>,
+    pub head: PackedMatrix,
+    pub rotary: Rotary,
+    pub clock: Clock,
     /// What the last pass worked in, for the next one: for all rows, and for those that are wanted.
-    pub(super) workspaces: Mutex<Option<[Workspace; 2]>>,
+    pub workspaces: Mutex<Option<[Workspace; 2]>>,
 }
 
 const EMBEDDING: &str = "model.embed_tokens";
 
-impl From<NoMemory> for ForwardError {
-    fn from(error: NoMemory) -> Self {
-        ForwardError::OutOfMemory { reason: format!("no room for {} bytes", error.bytes) }
-    }
-}
-
 impl Network {
     /// Takes all tensors out of `weights`.
-    pub fn take(weights: &mut Weights<'_>, config: &ModelConfig, dtype: Dtype, isa: Isa) -> Taken<Self> {
+    pub fn take(
+        weights: &mut Weights<'_>,
+        config: &ModelConfig,
+        dtype: Dtype,
+        isa: Isa,
+    ) -> Result<Self, WeightsError> {
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
-        let mut packer = Packer { weights, isa, dtype, room: Weightroom::default() };
+        let mut packer = Packer { weights, isa, dtype, arena: WeightArena::default() };
         let name = if config.tied_embeddings { EMBEDDING } else { "lm_head" };
         let head = packer.matrix(&[(name.to_owned(), vocabulary)], hidden)?;
         let embedding = match config.tied_embeddings {
@@ -61,7 +62,7 @@ impl Network {
         };
         let layers = (0..config.layers)
             .map(|number| Layer::take(&mut packer, config, number))
-            .collect::<Taken<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let norm = packer.vector("model.norm.weight", config.hidden_size)?;
         let divisors = weights.take_rope_divisors()?;
         let rotary = Rotary::new(&config.rope, config.head_dim, divisors.as_deref());
@@ -84,7 +85,7 @@ impl Network {
     /// Bytes a second at which all threads together read the matrices where they are, the best of `tries`.
     pub fn read_rate(&self, tries: usize) -> f64 {
         let matrices = self.layers.iter().flat_map(Layer::matrices).chain([&self.head]);
-        measure::read_rate(&matrices.map(Matrix::numbers).collect::<Vec<_>>(), tries)
+        measure::read_rate(&matrices.map(PackedMatrix::numbers).collect::<Vec<_>>(), tries)
     }
 
     /// Name of the kernels in use.
@@ -98,14 +99,26 @@ impl Network {
     }
 
     /// How keys and values are kept.
-    pub fn kept_shape(&self) -> KeptShape {
-        KeptShape { kv_heads: self.config.kv_heads, head_dim: self.config.head_dim, dtype: self.dtype }
+    pub fn kv_shape(&self) -> KvShape {
+        KvShape { kv_heads: self.config.kv_heads, head_dim: self.config.head_dim, dtype: self.dtype }
+    }
+
+    /// An empty workspace.
+    pub(super) fn workspace(&self) -> Result<Workspace, NoMemory> {
+        let widths = Widths {
+            hidden: self.config.hidden_size,
+            qkv: self.layers.first().map_or(0, |layer| layer.qkv.width()),
+            attended: self.config.query_width(),
+            inner: self.config.intermediate_size,
+            logits: self.head.width(),
+        };
+        Workspace::new(widths, self.head.kernel(), self.kv_shape())
     }
 
     /// Times the MLP of the first layer over `rows` rows, warmed up: seconds, and the weights that were used.
     pub fn time_layer(&self, rows: usize) -> Result<(f64, usize), ForwardError> {
         let Some(layer) = self.layers.first() else { return Ok((0.0, 1)) };
-        let mut workspace = Workspace::new(self)?;
+        let mut workspace = self.workspace()?;
         workspace.set_count(rows)?;
         let mut seconds = f64::INFINITY;
         for _ in 0..3 {

@@ -6,29 +6,30 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::embedding::Embedding;
-use super::isa::Isa;
-use super::matrix::{Matrix, PANEL};
-use super::memory::{NoMemory, Weightroom};
-use super::packing::{pack, panels_of};
-use super::vector::Format;
-use crate::model::config::Dtype;
-use crate::model::stored::{Scratch, Stored, WHOLE_BLOCKS};
-use crate::model::weights::{Weights, WeightsError};
-
-pub type Taken<T> = Result<T, WeightsError>;
+use crate::kernels::dtype::Dtype;
+use crate::kernels::gemm::packed_matrix::PackedMatrix;
+use crate::kernels::gemm::packing::panels_of;
+use crate::kernels::isa::Isa;
+use crate::kernels::layout::NR;
+use crate::kernels::memory::{NoMemory, WeightArena};
+use crate::kernels::weight_format::WeightFormat;
+use crate::model::files::encoding::WHOLE_BLOCKS;
+use crate::model::files::error::WeightsError;
+use crate::model::files::stored_tensor::{Scratch, StoredTensor};
+use crate::model::weights::Weights;
 
 /// Takes tensors out of a checkpoint and packs them.
 pub struct Packer<'a, 'w> {
     pub weights: &'a mut Weights<'w>,
     pub isa: Isa,
     pub dtype: Dtype,
-    pub room: Weightroom,
+    pub arena: WeightArena,
 }
 
 /// A matrix that is there, and where its weights come from.
 pub struct Unfilled<'w> {
-    matrix: Matrix,
-    parts: Vec<Stored<'w>>,
+    matrix: PackedMatrix,
+    parts: Vec<StoredTensor<'w>>,
     interleaved: bool,
 }
 
@@ -40,10 +41,10 @@ const UNIT: usize = 2 << 20;
 
 /// Rows of a tensor, and where they go: to a panel, or as they are.
 struct Job<'a> {
-    from: &'a Stored<'a>,
+    from: &'a StoredTensor<'a>,
     rows: Range<usize>,
     to: &'a mut [u8],
-    panel: Option<Format>,
+    panel: Option<&'static dyn WeightFormat>,
 }
 
 impl<'w> Packer<'_, 'w> {
@@ -53,19 +54,22 @@ impl<'w> Packer<'_, 'w> {
         parts: &[(String, usize)],
         inputs: usize,
         interleaved: bool,
-    ) -> Taken<Unfilled<'w>> {
+    ) -> Result<Unfilled<'w>, WeightsError> {
         let mut found = Vec::with_capacity(parts.len());
         for (name, outputs) in parts {
             found.push(self.weights.find(&format!("{name}.weight"), &[*outputs, inputs])?);
         }
-        let panels = parts.iter().map(|(_, outputs)| outputs.div_ceil(PANEL)).sum();
-        let matrix = Matrix::zeros(self.isa, self.dtype, panels, inputs, &mut self.room);
+        let panels = parts.iter().map(|(_, outputs)| outputs.div_ceil(NR)).sum();
+        let matrix = PackedMatrix::zeros(self.isa, self.dtype, panels, inputs, &mut self.arena);
         let matrix = matrix.map_err(|error| self.no_memory(&parts[0].0, &error))?;
         Ok(Unfilled { matrix, parts: found, interleaved })
     }
 
     /// Reads and packs the weights of matrices.
-    pub fn fill<const N: usize>(&self, mut matrices: [Unfilled<'w>; N]) -> Taken<[Matrix; N]> {
+    pub fn fill<const N: usize>(
+        &self,
+        mut matrices: [Unfilled<'w>; N],
+    ) -> Result<[PackedMatrix; N], WeightsError> {
         let mut jobs = Vec::new();
         for Unfilled { matrix, parts, interleaved } in &mut matrices {
             let outputs: Vec<usize> = parts.iter().map(|part| part.rows).collect();
@@ -78,20 +82,20 @@ impl<'w> Packer<'_, 'w> {
     }
 
     /// One matrix of several tensors, each with its outputs.
-    pub fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Taken<Matrix> {
+    pub fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Result<PackedMatrix, WeightsError> {
         let unfilled = self.unfilled(parts, inputs, false)?;
         let [matrix] = self.fill([unfilled])?;
         Ok(matrix)
     }
 
     /// A table as it is stored.
-    pub fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Taken<Embedding> {
+    pub fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Result<Embedding, WeightsError> {
         let from = self.weights.find(name, &[rows, width])?;
-        let table = Embedding::zeros(self.dtype, rows, width, &mut self.room);
+        let table = Embedding::zeros(self.dtype, rows, width, &mut self.arena);
         let mut table = table.map_err(|error| self.no_memory(name, &error))?;
-        let pieces = table.rows_mut(PANEL).enumerate();
+        let pieces = table.rows_mut(NR).enumerate();
         let jobs = pieces.map(|(piece, to)| {
-            let rows = piece * PANEL..((piece + 1) * PANEL).min(rows);
+            let rows = piece * NR..((piece + 1) * NR).min(rows);
             Job { from: &from, rows, to, panel: None }
         });
         self.run(jobs.collect())?;
@@ -99,7 +103,7 @@ impl<'w> Packer<'_, 'w> {
     }
 
     /// Does jobs, each thread some that lie side by side: a large page is then filled by the one that got it.
-    fn run(&self, jobs: Vec<Job<'_>>) -> Taken<()> {
+    fn run(&self, jobs: Vec<Job<'_>>) -> Result<(), WeightsError> {
         let bytes: usize = jobs.iter().map(|job| job.to.len()).sum();
         let share = UNIT.min(bytes / (4 * rayon::current_num_threads()));
         let mut units: Vec<Vec<Job<'_>>> = Vec::new();
@@ -120,18 +124,18 @@ impl<'w> Packer<'_, 'w> {
         )
     }
 
-    fn job(&self, job: Job<'_>, scratch: &mut Scratch, piece: &mut Vec<u8>) -> Taken<()> {
+    fn job(&self, job: Job<'_>, scratch: &mut Scratch, piece: &mut Vec<u8>) -> Result<(), WeightsError> {
         let Job { from, rows, to, panel } = job;
         let size = self.dtype.size();
         let Some(format) = panel else {
             return from.read(rows, 0..from.width, self.dtype, scratch, to);
         };
-        let step = PIECE / (PANEL * size) / WHOLE_BLOCKS * WHOLE_BLOCKS;
+        let step = PIECE / (NR * size) / WHOLE_BLOCKS * WHOLE_BLOCKS;
         for first in (0..from.width).step_by(step) {
             let columns = first..(first + step).min(from.width);
             piece.resize(rows.len() * columns.len() * size, 0);
             from.read(rows.clone(), columns, self.dtype, scratch, piece)?;
-            pack(self.isa.vector, format, piece, rows.len(), &mut to[first * PANEL * size..]);
+            format.pack(self.isa.vector, piece, rows.len(), &mut to[format.bytes(first * NR)..]);
         }
         Ok(())
     }
@@ -141,23 +145,23 @@ impl<'w> Packer<'_, 'w> {
     }
 
     /// A tensor of one dimension, in single precision.
-    pub fn vector(&mut self, name: &str, length: usize) -> Taken<Vec<f32>> {
+    pub fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, WeightsError> {
         Ok(self.weights.take_numbers(name, &[length])?.into_f32())
     }
 
     /// Biases side by side, each filled up to whole panels; interleaved panel by panel.
-    pub fn biases(&mut self, parts: &[(String, usize)], interleaved: bool) -> Taken<Vec<f32>> {
+    pub fn biases(&mut self, parts: &[(String, usize)], interleaved: bool) -> Result<Vec<f32>, WeightsError> {
         let mut all = Vec::with_capacity(parts.len());
         for (name, outputs) in parts {
             let mut bias = self.vector(&format!("{name}.bias"), *outputs)?;
-            bias.resize(outputs.next_multiple_of(PANEL), 0.0);
+            bias.resize(outputs.next_multiple_of(NR), 0.0);
             all.push(bias);
         }
         if !interleaved {
             return Ok(all.concat());
         }
-        let panels = all.first().map_or(0, |bias| bias.len() / PANEL);
-        let panel = |n: usize| all.iter().flat_map(move |bias| &bias[n * PANEL..(n + 1) * PANEL]);
+        let panels = all.first().map_or(0, |bias| bias.len() / NR);
+        let panel = |n: usize| all.iter().flat_map(move |bias| &bias[n * NR..(n + 1) * NR]);
         Ok((0..panels).flat_map(panel).copied().collect())
     }
 }
@@ -166,16 +170,14 @@ impl<'w> Packer<'_, 'w> {
 mod tests {
     use std::path::Path;
 
-    use candle_core::Device;
     use serde_json::json;
 
     use super::*;
-    use crate::model::checkpoint::Checkpoint;
-    use crate::model::config::ModelConfig;
-    use crate::model::numbers;
+    use crate::model::config::model_config::ModelConfig;
+    use crate::model::files::checkpoint::Checkpoint;
 
     /// Wider than a piece in every format.
-    const SHAPE: [usize; 2] = [70, PIECE / (PANEL * 2) + 300];
+    const SHAPE: [usize; 2] = [70, PIECE / (NR * 2) + 300];
 
     /// Few bits, so that every format holds them.
     fn number(row: usize, column: usize) -> f32 {
@@ -187,7 +189,7 @@ mod tests {
         let numbers: Vec<f32> =
             (0..SHAPE[0]).flat_map(|row| (0..SHAPE[1]).map(move |column| number(row, column))).collect();
         let mut bytes = vec![0; numbers.len() * dtype.size()];
-        numbers::write(&numbers, dtype, &mut bytes);
+        dtype.write(&numbers, &mut bytes);
         let kind = match dtype {
             Dtype::F32 => "F32",
             Dtype::F16 => "F16",
@@ -206,8 +208,8 @@ mod tests {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/config.json");
         let config = ModelConfig::from_hf_file(&sample).unwrap();
         let checkpoint = Checkpoint::open_folder(folder).unwrap();
-        let mut weights = Weights::new(&checkpoint, &config, dtype, &Device::Cpu);
-        test(&mut Packer { weights: &mut weights, isa: Isa::best(), dtype, room: Weightroom::default() })
+        let mut weights = Weights::new(&checkpoint, &config, dtype);
+        test(&mut Packer { weights: &mut weights, isa: Isa::best(), dtype, arena: WeightArena::default() })
     }
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
                 for output in 0..SHAPE[0] {
                     let expected: Vec<f32> = (0..SHAPE[1]).map(|column| number(output, column)).collect();
                     let mut found = vec![0.0; SHAPE[1]];
-                    for row in [output, SHAPE[0].next_multiple_of(PANEL) + output] {
+                    for row in [output, SHAPE[0].next_multiple_of(NR) + output] {
                         matrix.row(row, &mut found);
                         assert!(found == expected, "{stored} as {dtype}: output {row}");
                     }

@@ -1,68 +1,52 @@
 //! What a pass works in, kept from pass to pass: fresh memory costs more than what is computed in it.
 
-use super::gather::Gathered;
-use super::inputs::{Rows, gather};
-use super::memory::{Aligned, NoMemory};
-use super::network::Network;
+use crate::kernels::attention::kv_layout::PackedKv;
+use crate::kernels::attention::kv_rows::KvShape;
+use crate::kernels::gemm::activations::{Activations, GemmInput};
+use crate::kernels::gemm::kernel::Kernel;
+use crate::kernels::memory::NoMemory;
 
-/// Rows of single-precision numbers.
-pub struct Activations {
-    pub numbers: Aligned<f32>,
-    pub stride: usize,
-    pub count: usize,
-}
-
-impl Activations {
-    pub fn new(stride: usize) -> Result<Self, NoMemory> {
-        Ok(Self { numbers: Aligned::zeros(0)?, stride, count: 0 })
-    }
-
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.numbers[row * self.stride..][..self.stride]
-    }
-
-    /// Makes it `count` rows, which hold anything.
-    pub fn set_count(&mut self, count: usize) -> Result<(), NoMemory> {
-        self.count = count;
-        self.numbers.grow(count * self.stride)
-    }
-
-    /// Makes it the rows of `from` that are named, in that order.
-    pub fn gather(&mut self, from: &Activations, rows: &[u32]) -> Result<(), NoMemory> {
-        self.set_count(rows.len())?;
-        gather(&mut self.numbers, &from.numbers, self.stride, rows);
-        Ok(())
-    }
+/// Numbers of a row at the stages of a layer, with padding.
+#[derive(Debug, Clone, Copy)]
+pub struct Widths {
+    /// The residual stream.
+    pub hidden: usize,
+    /// Queries, keys and values together.
+    pub qkv: usize,
+    /// The result of attention.
+    pub attended: usize,
+    /// Inside the MLP.
+    pub inner: usize,
+    /// Logits.
+    pub logits: usize,
 }
 
 /// Rows of a pass at every stage of a layer.
 pub struct Workspace {
     /// The stream that layers add to.
     pub x: Activations,
-    /// Normed rows of it.
-    pub normed: Rows,
+    /// Its rows, normed.
+    pub normed: GemmInput,
     pub qkv: Activations,
-    pub attended: Rows,
+    pub attended: GemmInput,
     /// The MLP's inner activations.
-    pub inner: Rows,
+    pub inner: GemmInput,
     pub logits: Activations,
-    pub gathered: Gathered,
+    pub packed_kv: PackedKv,
 }
 
 impl Workspace {
-    /// Without rows.
-    pub fn new(network: &Network) -> Result<Self, NoMemory> {
-        let config = &network.config;
-        let format = network.head.format();
-        let rows = |width| Rows::zeros(network.isa, format, 0, width);
+    /// Without rows, for products by `kernel`.
+    pub fn new(widths: Widths, kernel: &Kernel, shape: KvShape) -> Result<Self, NoMemory> {
+        let input = |width| GemmInput::zeros(kernel, 0, width);
         Ok(Self {
-            x: Activations::new(config.hidden_size)?,
-            normed: rows(config.hidden_size)?,
-            qkv: Activations::new(network.layers.first().map_or(0, |layer| layer.qkv.width()))?,
-            attended: rows(config.query_width())?,
-            inner: rows(config.intermediate_size)?,
-            logits: Activations::new(network.head.width())?,
-            gathered: Gathered::new(network.kept_shape())?,
+            x: Activations::new(widths.hidden)?,
+            normed: input(widths.hidden)?,
+            qkv: Activations::new(widths.qkv)?,
+            attended: input(widths.attended)?,
+            inner: input(widths.inner)?,
+            logits: Activations::new(widths.logits)?,
+            packed_kv: PackedKv::new(shape)?,
         })
     }
 

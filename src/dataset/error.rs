@@ -1,0 +1,140 @@
+//! Rows that cannot be had.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::manifest::ManifestError;
+use crate::vocabulary::Fingerprint;
+
+/// Rows cannot be had.
+#[derive(Debug, Error, Diagnostic)]
+pub enum DatasetError {
+    /// The folder has no such dataset.
+    #[error("{root}: no dataset `{id}`")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    NoDataset {
+        /// The folder of datasets.
+        root: String,
+        /// The dataset's id.
+        id: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The dataset has no such configuration.
+    #[error("{path}: no configuration `{config}`, found {found}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "the folder's layout is <owner>/<name>/<config>/<split>-00000-of-00001.parquet (or .jsonl, .csv); check `dataset_name` in the task file"
+        )
+    )]
+    NoConfig {
+        /// The dataset's folder.
+        path: String,
+        /// The configuration.
+        config: String,
+        /// Those there are.
+        found: String,
+    },
+    /// The configuration has no such split.
+    #[error("{path}: no split `{split}`, found {found}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "a split is a file named <split>-00000-of-00001.parquet (or .jsonl, .csv); check the task file's `test_split` and `fewshot_split`"
+        )
+    )]
+    NoSplit {
+        /// The configuration's folder.
+        path: String,
+        /// The split.
+        split: String,
+        /// Those there are.
+        found: String,
+    },
+    /// A shard of a split is missing.
+    #[error("{path}: shard {missing} of {shards} is missing")]
+    #[diagnostic(code(assay::input), help("download the dataset again: all shards must be there"))]
+    NoShard {
+        /// The folder.
+        path: String,
+        /// The missing one, from 0.
+        missing: usize,
+        /// How many there should be.
+        shards: usize,
+    },
+    /// A file cannot be opened.
+    #[error("{path}: cannot be read: {source}")]
+    #[diagnostic(code(assay::input), help("check that the file exists and is readable"))]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("{path}: {what}")]
+    #[diagnostic(
+        code(assay::input),
+        help("the file is damaged or not of the kind that its name says: download it again")
+    )]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+    /// No rows.
+    #[error("{path}: split `{split}` has no rows")]
+    #[diagnostic(
+        code(assay::input),
+        help("download the dataset again, or check the task file's split names")
+    )]
+    Empty {
+        /// The folder.
+        path: String,
+        /// The split.
+        split: String,
+    },
+    /// A split has other rows than those it is pinned to.
+    #[error(
+        "{root}: `{split}` of {id} ({config}) is not the hub's: {rows} rows with the hash {found}, expected {expected_rows} rows \
+         with the hash {expected}"
+    )]
+    #[diagnostic(
+        code(assay::input),
+        help("download the dataset again, or go on with --allow-dataset-change: the run is then not ranked")
+    )]
+    Changed {
+        /// The folder of datasets.
+        root: String,
+        /// The dataset's id.
+        id: String,
+        /// The configuration.
+        config: String,
+        /// The split.
+        split: String,
+        /// Rows read.
+        rows: usize,
+        /// Their hash.
+        found: Fingerprint,
+        /// Rows of the hub's split.
+        expected_rows: usize,
+        /// Their hash.
+        expected: Fingerprint,
+    },
+    /// A manifest.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Manifest(#[from] ManifestError),
+    /// No samples stand in for a dataset.
+    #[error("no built-in samples for dataset `{id}`")]
+    #[diagnostic(
+        code(assay::input),
+        help("give the folder that holds it with --datasets DIR, in the hub's layout")
+    )]
+    NoSamples {
+        /// The dataset's id.
+        id: String,
+    },
+}

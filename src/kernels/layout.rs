@@ -1,0 +1,44 @@
+//! Sizes and orders that packing, GEMM kernels and attention have in common.
+
+use std::ops::Range;
+
+/// Columns of a packed panel of B, the `NR` of every kernel.
+pub const NR: usize = 32;
+/// Single-precision numbers of a 512-bit vector: SIMD kernels take a panel in halves of so many columns.
+pub const LANES: usize = 16;
+/// Terms of a sum (`k`) in a tile of AMX. Rows of A and panels of B are padded with zeros to a multiple of it.
+pub const TILE_K: usize = 32;
+/// Rows of a tile of AMX.
+pub const TILE_M: usize = 16;
+
+/// `k` terms with their padding.
+pub fn padded_k(k: usize) -> usize {
+    k.next_multiple_of(TILE_K)
+}
+
+/// Index of a number in a panel of pairs, `[k / 2][NR][2]`.
+pub fn pair_index(k: usize, column: usize) -> usize {
+    (k / 2 * NR + column) * 2 + k % 2
+}
+
+/// Rows from 0 to `m` in even steps of at most `mr`: a remainder would make a step that costs as much as a full one.
+pub fn even_steps(m: usize, mr: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = m.div_ceil(mr);
+    (0..count).map(move |step| m * step / count..m * (step + 1) / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_even_and_cover_all_rows() {
+        for m in 1..70 {
+            let steps: Vec<_> = even_steps(m, 14).collect();
+            assert_eq!(steps.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..m).collect::<Vec<_>>());
+            let (least, most) = (steps.iter().map(Range::len).min(), steps.iter().map(Range::len).max());
+            assert!(most.unwrap() <= 14 && most.unwrap() - least.unwrap() <= 1, "{m} rows");
+        }
+        assert_eq!(even_steps(0, 14).count(), 0);
+    }
+}

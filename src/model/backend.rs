@@ -1,0 +1,65 @@
+//! What computes a model: our own kernels, or candle.
+
+use super::config::model_config::ModelConfig;
+use super::cpu::network::Network;
+use super::files::error::WeightsError;
+use super::kv_cache::KvCache;
+use super::options::Kernels;
+use super::pass::{ForwardError, Layout};
+use super::plain::decoder::Decoder;
+use super::plain::device::OpenedDevice;
+use super::weights::Weights;
+use crate::kernels::dtype::Dtype;
+use crate::kernels::isa::Isa;
+
+/// A network with its weights.
+pub enum Backend {
+    Plain(Decoder),
+    Cpu(Box<Network>),
+}
+
+impl Backend {
+    /// Takes all tensors out of `weights`.
+    pub fn take(
+        weights: &mut Weights<'_>,
+        config: &ModelConfig,
+        dtype: Dtype,
+        device: &OpenedDevice,
+        kernels: Kernels,
+    ) -> Result<Self, WeightsError> {
+        match kernels == Kernels::Fast && device.is_cpu() {
+            true => Ok(Backend::Cpu(Box::new(Network::take(weights, config, dtype, Isa::best())?))),
+            false => Ok(Backend::Plain(Decoder::take(weights, config, dtype, &device.device)?)),
+        }
+    }
+
+    /// Name of what computes.
+    pub fn kernels(&self) -> &'static str {
+        match self {
+            Backend::Plain(decoder) => decoder.kernels(),
+            Backend::Cpu(network) => network.kernels(),
+        }
+    }
+
+    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`.
+    pub fn forward(
+        &self,
+        layout: &Layout,
+        wanted: &[u32],
+        kv: &mut KvCache,
+        read: impl Fn(usize, &[f32]) -> Result<(), ForwardError> + Sync,
+    ) -> Result<(), ForwardError> {
+        match self {
+            Backend::Plain(decoder) => decoder.forward(layout, wanted, kv, read),
+            Backend::Cpu(network) => network.forward(layout, wanted, kv, read),
+        }
+    }
+
+    /// Times a part of a layer over `rows` rows: seconds, and the weights that were used.
+    pub fn time_layer(&self, rows: usize) -> Result<(f64, usize), ForwardError> {
+        match self {
+            Backend::Plain(decoder) => Ok(decoder.time_layer(rows)?),
+            Backend::Cpu(network) => network.time_layer(rows),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Rotary position embedding as `config.json` describes it.
+
+use serde_json::Value;
+
+use super::error::ConfigError;
+use super::hf_keys::HfKeys;
+use super::model_config::{Rope, RopeScaling};
+
+impl HfKeys<'_> {
+    /// Base and scaling of the rotary frequencies.
+    pub fn rope(&self) -> Result<Rope, ConfigError> {
+        if let Some(value) = self.get("rope_parameters") {
+            let parameters = self.object("rope_parameters", value, "rope_parameters.")?;
+            let theta = parameters.required("rope_theta", "a number")?;
+            let theta = parameters.number("rope_theta", theta)?;
+            for key in ["rope_theta", "rope_scaling"] {
+                if let Some(other) = self.get(key)
+                    && (key == "rope_scaling" || other.as_f64() != Some(theta))
+                {
+                    return Err(self.wrong(key, other, "nothing beside rope_parameters, or the same value"));
+                }
+            }
+            return Ok(Rope { theta, scaling: parameters.rope_scaling()? });
+        }
+        // transformers 4: the classes of all three architectures default to 10000, which Llama 1's and 2's files rely on.
+        let theta = match self.get("rope_theta") {
+            Some(value) => self.number("rope_theta", value)?,
+            None => 10_000.0,
+        };
+        let scaling = match self.get("rope_scaling") {
+            Some(value) => self.object("rope_scaling", value, "rope_scaling.")?.rope_scaling()?,
+            None => RopeScaling::None,
+        };
+        Ok(Rope { theta, scaling })
+    }
+
+    /// Of the object `rope_scaling` or `rope_parameters`.
+    fn rope_scaling(&self) -> Result<RopeScaling, ConfigError> {
+        const KINDS: &str = "\"default\" and \"llama3\"";
+        const KNOWN: [&str; 8] = [
+            "rope_theta",
+            "rope_type",
+            "type",
+            "factor",
+            "low_freq_factor",
+            "high_freq_factor",
+            "original_max_position_embeddings",
+            "partial_rotary_factor",
+        ];
+        if let Some((key, value)) =
+            self.map.iter().find(|(key, value)| !value.is_null() && !KNOWN.contains(&key.as_str()))
+        {
+            return Err(self.unsupported(key, value, &KNOWN.join(", ")));
+        }
+        if let Some(found) = self.get("partial_rotary_factor")
+            && self.number("partial_rotary_factor", found)? != 1.0
+        {
+            return Err(self.unsupported("partial_rotary_factor", found, "1.0"));
+        }
+        let kind = match (self.get("rope_type"), self.get("type")) {
+            (Some(kind), None) | (None, Some(kind)) => kind,
+            (Some(kind), Some(other)) if kind == other => kind,
+            (Some(_), Some(other)) => return Err(self.wrong("type", other, "the same as rope_type")),
+            (None, None) => return Err(self.missing("rope_type", KINDS)),
+        };
+        match kind.as_str() {
+            Some("default") => Ok(RopeScaling::None),
+            Some("llama3") => {
+                let positive = |key: &str| {
+                    let value = self.required(key, "a number above 0")?;
+                    let number = self.number(key, value)?;
+                    if number > 0.0 { Ok(number) } else { Err(self.wrong(key, value, "a number above 0")) }
+                };
+                let (low, high) = (positive("low_freq_factor")?, positive("high_freq_factor")?);
+                if high <= low {
+                    return Err(self.wrong(
+                        "high_freq_factor",
+                        &Value::from(high),
+                        "more than low_freq_factor",
+                    ));
+                }
+                Ok(RopeScaling::Llama3 {
+                    factor: positive("factor")?,
+                    low_freq_factor: low,
+                    high_freq_factor: high,
+                    original_max_positions: positive("original_max_position_embeddings")?,
+                })
+            }
+            _ => Err(self.unsupported("rope_type", kind, KINDS)),
+        }
+    }
+}

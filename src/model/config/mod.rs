@@ -1,0 +1,8 @@
+//! A model's configuration, and what its files say of it: `config.json` and GGUF metadata.
+
+pub mod architecture;
+pub mod error;
+pub mod gguf_keys;
+pub mod hf_keys;
+pub mod hf_rope;
+pub mod model_config;

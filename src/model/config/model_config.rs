@@ -1,0 +1,158 @@
+//! What a decoder is made of, whichever file says so.
+
+use std::path::Path;
+
+use super::architecture::Architecture;
+use super::error::ConfigError;
+use crate::kernels::dtype::Dtype;
+
+/// How rotary frequencies differ from `theta^(-2i/head_dim)`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all.
+    None,
+    /// Llama 3.1: low frequencies divided by `factor`, high ones kept, those between blended.
+    Llama3 {
+        /// Divisor of the low frequencies.
+        factor: f64,
+        /// Wavelengths above `original_max_positions / low_freq_factor` are scaled in full.
+        low_freq_factor: f64,
+        /// Wavelengths below `original_max_positions / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// Context length before the scaling.
+        original_max_positions: f64,
+    },
+}
+
+/// Rotary position embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Change to the frequencies.
+    pub scaling: RopeScaling,
+}
+
+/// Everything the forward pass and the shapes of the weights depend on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Architecture.
+    pub architecture: &'static Architecture,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width inside the MLP.
+    pub intermediate_size: usize,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; a divisor of `heads`.
+    pub kv_heads: usize,
+    /// Width of a head; even, as rotary embedding turns pairs.
+    pub head_dim: usize,
+    /// Rows of the embedding: token ids are below it.
+    pub vocab_size: usize,
+    /// Positions the model was made for.
+    pub max_positions: usize,
+    /// Epsilon of every RMS norm.
+    pub rms_norm_eps: f64,
+    /// Position embedding.
+    pub rope: Rope,
+    /// Attention window of each layer: key `j` is seen from `i` when `i - j < window`. `None`: all earlier keys.
+    pub windows: Vec<Option<usize>>,
+    /// Biases on q, k and v.
+    pub qkv_bias: bool,
+    /// Bias on the attention's output projection.
+    pub output_bias: bool,
+    /// Biases in the MLP.
+    pub mlp_bias: bool,
+    /// Whether the output matrix is the embedding.
+    pub tied_embeddings: bool,
+    /// Tokens that end a text.
+    pub eos_token_ids: Vec<u32>,
+    /// Number format that the configuration names.
+    pub dtype: Option<Dtype>,
+}
+
+/// Sizes above these are read from a damaged or hostile file, not from a model.
+const MAX_WIDTH: usize = 1 << 20;
+const MAX_LAYERS: usize = 1 << 12;
+const MAX_VOCABULARY: usize = 1 << 24;
+const MAX_POSITIONS: usize = 1 << 28;
+
+impl ModelConfig {
+    /// Width of all query heads together.
+    pub fn query_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Bytes of keys and values that a token takes in all layers.
+    pub fn kv_bytes_per_token(&self, dtype: Dtype) -> u64 {
+        (self.layers * 2 * self.kv_width()) as u64 * dtype.size() as u64
+    }
+
+    /// Width of all key (or value) heads together.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Refuses sizes that fit no model, naming keys by `names`.
+    pub fn check_sizes(&self, path: &Path, names: &SizeNames) -> Result<(), ConfigError> {
+        let wrong = |key: &str, found: String, expected: String| {
+            Err(ConfigError::Value { path: path.to_owned(), key: key.to_owned(), found, expected })
+        };
+        let sizes = [
+            (&names.hidden_size, self.hidden_size, MAX_WIDTH),
+            (&names.intermediate_size, self.intermediate_size, MAX_WIDTH),
+            (&names.layers, self.layers, MAX_LAYERS),
+            (&names.heads, self.heads, MAX_WIDTH),
+            (&names.kv_heads, self.kv_heads, MAX_WIDTH),
+            (&names.head_dim, self.head_dim, MAX_WIDTH),
+            (&names.vocab_size, self.vocab_size, MAX_VOCABULARY),
+            (&names.max_positions, self.max_positions, MAX_POSITIONS),
+        ];
+        for (key, found, most) in sizes {
+            if found == 0 || found > most {
+                return wrong(key, found.to_string(), format!("1 to {most}"));
+            }
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return wrong(
+                &names.kv_heads,
+                self.kv_heads.to_string(),
+                format!("a divisor of the {} query heads", self.heads),
+            );
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return wrong(&names.head_dim, self.head_dim.to_string(), "an even number".to_owned());
+        }
+        if self.query_width() > MAX_WIDTH {
+            return wrong(&names.heads, self.heads.to_string(), format!("at most {MAX_WIDTH} / head width"));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            return wrong(
+                &names.rms_norm_eps,
+                self.rms_norm_eps.to_string(),
+                "a number between 0 and 1".to_owned(),
+            );
+        }
+        if !(self.rope.theta.is_finite() && self.rope.theta > 1.0) {
+            return wrong(&names.rope_theta, self.rope.theta.to_string(), "a number above 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// How a file spells the sizes, for messages.
+pub struct SizeNames {
+    pub hidden_size: String,
+    pub intermediate_size: String,
+    pub layers: String,
+    pub heads: String,
+    pub kv_heads: String,
+    pub head_dim: String,
+    pub vocab_size: String,
+    pub max_positions: String,
+    pub rms_norm_eps: String,
+    pub rope_theta: String,
+}

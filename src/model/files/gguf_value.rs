@@ -1,0 +1,220 @@
+//! What a GGUF file holds, in plain types: metadata values and the places of tensors.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::encoding::Encoding;
+use super::weight_file::WeightFileError;
+
+/// What is wrong with a GGUF file.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum GgufError {
+    /// It can't be opened.
+    #[error("cannot read {}: {reason}", path.display())]
+    #[diagnostic(code(assay::input), help("check that the file exists and can be read"))]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// From the system.
+        reason: std::io::Error,
+    },
+    /// Reading it fails, or it changed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] WeightFileError),
+    /// It breaks the format.
+    #[error("{}: damaged GGUF file: {what}", path.display())]
+    #[diagnostic(
+        code(assay::engine),
+        help("the file is cut off or corrupt; fetch it again and compare its size with the publisher's")
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        what: String,
+    },
+    /// A version or a number format that isn't read.
+    #[error("{}: {what}", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help("export the model again as F32, F16, BF16, Q8_0 or a K-quant with a recent llama.cpp")
+    )]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what is read.
+        what: String,
+    },
+    /// A metadata key that is needed.
+    #[error("{}: metadata `{key}` is {found}, expected {expected}", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help("the file lacks what its model needs; export it again with a recent llama.cpp")
+    )]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What stands there.
+        found: String,
+        /// What belongs there.
+        expected: &'static str,
+    },
+}
+
+/// A metadata value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GgufValue {
+    /// Of any unsigned type.
+    Unsigned(u64),
+    /// Of any signed type.
+    Signed(i64),
+    /// Of either width.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+    /// UTF-8.
+    String(String),
+    /// Of one type; arrays of arrays are refused, as no model has them.
+    Array(Vec<GgufValue>),
+}
+
+impl GgufValue {
+    pub fn shown(&self) -> String {
+        match self {
+            GgufValue::Unsigned(n) => n.to_string(),
+            GgufValue::Signed(n) => n.to_string(),
+            GgufValue::Float(n) => n.to_string(),
+            GgufValue::Bool(b) => b.to_string(),
+            GgufValue::String(s) => format!("{:?}", s.chars().take(60).collect::<String>()),
+            GgufValue::Array(values) => format!("an array of {}", values.len()),
+        }
+    }
+
+    pub fn whole(&self) -> Option<u64> {
+        match *self {
+            GgufValue::Unsigned(n) => Some(n),
+            GgufValue::Signed(n) => u64::try_from(n).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The metadata of a GGUF file, in plain types.
+#[derive(Debug, Clone)]
+pub struct GgufMetadata {
+    path: PathBuf,
+    values: BTreeMap<String, GgufValue>,
+}
+
+impl GgufMetadata {
+    /// Metadata from elsewhere than a file; `path` is for messages.
+    pub fn from_values(path: &Path, values: BTreeMap<String, GgufValue>) -> Self {
+        Self { path: path.to_owned(), values }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// A value as it stands, for messages; "missing" where it doesn't.
+    pub fn shown(&self, key: &str) -> String {
+        self.values.get(key).map_or_else(|| "missing".to_owned(), GgufValue::shown)
+    }
+
+    /// That `key` is not `expected`.
+    pub fn wrong(&self, key: &str, expected: &'static str) -> GgufError {
+        GgufError::Metadata { path: self.path.clone(), key: key.to_owned(), found: self.shown(key), expected }
+    }
+
+    fn optional<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &'static str,
+        read: impl FnOnce(&'a GgufValue) -> Option<T>,
+    ) -> Result<Option<T>, GgufError> {
+        self.values.get(key).map(|value| read(value).ok_or_else(|| self.wrong(key, expected))).transpose()
+    }
+
+    /// A whole number, where the key is there.
+    pub fn whole(&self, key: &str) -> Result<Option<u64>, GgufError> {
+        self.optional(key, "a whole number", GgufValue::whole)
+    }
+
+    /// A number, where the key is there.
+    pub fn number(&self, key: &str) -> Result<Option<f64>, GgufError> {
+        self.optional(key, "a finite number", |value| match *value {
+            GgufValue::Float(n) => Some(n).filter(|n| n.is_finite()),
+            _ => value.whole().map(|n| n as f64),
+        })
+    }
+
+    /// A truth value, where the key is there.
+    pub fn flag(&self, key: &str) -> Result<Option<bool>, GgufError> {
+        self.optional(key, "true or false", |value| match value {
+            GgufValue::Bool(b) => Some(*b),
+            _ => None,
+        })
+    }
+
+    /// A string, where the key is there.
+    pub fn string(&self, key: &str) -> Result<Option<&str>, GgufError> {
+        self.optional(key, "a string", string)
+    }
+
+    /// An array of strings, where the key is there.
+    pub fn strings(&self, key: &str) -> Result<Option<Vec<&str>>, GgufError> {
+        self.array(key, "an array of strings", string)
+    }
+
+    /// An array of whole numbers, where the key is there.
+    pub fn wholes(&self, key: &str) -> Result<Option<Vec<u64>>, GgufError> {
+        self.array(key, "an array of whole numbers", GgufValue::whole)
+    }
+
+    /// An array of numbers, where the key is there.
+    pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>, GgufError> {
+        self.array(key, "an array of finite numbers", |value| match *value {
+            GgufValue::Float(n) if n.is_finite() => Some(n),
+            _ => None,
+        })
+    }
+
+    fn array<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &'static str,
+        read: impl Fn(&'a GgufValue) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, GgufError> {
+        self.optional(key, expected, |value| match value {
+            GgufValue::Array(values) => values.iter().map(read).collect(),
+            _ => None,
+        })
+    }
+}
+
+fn string(value: &GgufValue) -> Option<&str> {
+    match value {
+        GgufValue::String(s) => Some(s),
+        _ => None,
+    }
+}
+
+/// Where a tensor lies in its file.
+#[derive(Debug, Clone)]
+pub struct GgufTensor {
+    pub encoding: Encoding,
+    /// Rows first, as everywhere but in GGUF itself.
+    pub shape: Vec<usize>,
+    /// Bytes, from the beginning of the file.
+    pub range: Range<u64>,
+}

@@ -1,0 +1,55 @@
+//! The numbers of a tensor in the wanted format.
+
+use std::collections::TryReserveError;
+
+use half::{bf16, f16};
+
+use crate::kernels::dtype::Dtype;
+
+/// The numbers of one tensor, row by row, in the wanted format.
+pub enum Numbers {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+    F16(Vec<f16>),
+}
+
+impl Numbers {
+    /// Reserves memory for `count` numbers.
+    ///
+    /// # Errors
+    /// Where the memory isn't there.
+    pub fn with_capacity(dtype: Dtype, count: usize) -> Result<Self, TryReserveError> {
+        fn reserved<T>(count: usize) -> Result<Vec<T>, TryReserveError> {
+            let mut numbers = Vec::new();
+            numbers.try_reserve_exact(count)?;
+            Ok(numbers)
+        }
+        Ok(match dtype {
+            Dtype::F32 => Numbers::F32(reserved(count)?),
+            Dtype::Bf16 => Numbers::Bf16(reserved(count)?),
+            Dtype::F16 => Numbers::F16(reserved(count)?),
+        })
+    }
+
+    /// Appends little-endian numbers; bytes after the last whole number are left out.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        match self {
+            Numbers::F32(to) => to.extend(words(bytes).map(f32::from_le_bytes)),
+            Numbers::Bf16(to) => to.extend(words(bytes).map(bf16::from_le_bytes)),
+            Numbers::F16(to) => to.extend(words(bytes).map(f16::from_le_bytes)),
+        }
+    }
+
+    /// All of them in single precision.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self {
+            Numbers::F32(numbers) => numbers,
+            Numbers::Bf16(numbers) => numbers.into_iter().map(bf16::to_f32).collect(),
+            Numbers::F16(numbers) => numbers.into_iter().map(f16::to_f32).collect(),
+        }
+    }
+}
+
+fn words<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u8; N]> {
+    bytes.as_chunks::<N>().0.iter().copied()
+}

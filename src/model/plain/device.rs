@@ -1,0 +1,46 @@
+//! Opening the device that a model runs on.
+
+use candle_core::Device;
+
+use crate::model::device::{DeviceChoice, DeviceError};
+use crate::model::files::encoding::first_line;
+
+/// A device, and what it is called.
+pub struct OpenedDevice {
+    pub device: Device,
+    /// `cpu`, or `cuda:` and a number.
+    pub name: String,
+}
+
+impl OpenedDevice {
+    /// Opens the device asked for.
+    ///
+    /// # Errors
+    /// [`DeviceError`], where it can't be had.
+    pub fn open(choice: DeviceChoice) -> Result<Self, DeviceError> {
+        match choice {
+            DeviceChoice::Cpu => Ok(cpu()),
+            DeviceChoice::Cuda(number) => cuda(number),
+            DeviceChoice::Auto => Ok(cuda(0).unwrap_or_else(|_| cpu())),
+        }
+    }
+
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.device.is_cpu()
+    }
+}
+
+fn cpu() -> OpenedDevice {
+    OpenedDevice { device: Device::Cpu, name: "cpu".to_owned() }
+}
+
+fn cuda(number: usize) -> Result<OpenedDevice, DeviceError> {
+    if !cfg!(feature = "cuda") {
+        return Err(DeviceError::NoCuda { number });
+    }
+    match Device::new_cuda(number) {
+        Ok(device) => Ok(OpenedDevice { device, name: format!("cuda:{number}") }),
+        Err(error) => Err(DeviceError::Cuda { number, reason: first_line(&error) }),
+    }
+}

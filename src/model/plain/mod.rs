@@ -1,0 +1,13 @@
+//! The plain path: the network by candle's operations, on any device. It and `files/encoding.rs` are all that names candle.
+
+pub mod attention;
+pub mod blocks;
+pub mod causal;
+pub mod decoder;
+pub mod device;
+pub mod error;
+pub mod kv_tensors;
+pub mod measure;
+pub mod tensors;
+#[cfg(test)]
+mod whole_texts;

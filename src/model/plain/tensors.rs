@@ -1,0 +1,66 @@
+//! Weights and positions as candle's tensors.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::kernels::dtype::Dtype;
+use crate::model::files::encoding::first_line;
+use crate::model::files::error::WeightsError;
+use crate::model::files::numbers::Numbers;
+use crate::model::rope::Rotary;
+use crate::model::weights::Weights;
+
+/// A number format in candle's words.
+pub fn candle_dtype(dtype: Dtype) -> DType {
+    match dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::Bf16 => DType::BF16,
+        Dtype::F16 => DType::F16,
+    }
+}
+
+/// Takes the tensor with the Hugging Face name `name`, which must have this shape, to a device.
+///
+/// # Errors
+/// [`WeightsError`], also where the device has no memory for it.
+pub fn take(
+    weights: &mut Weights<'_>,
+    device: &Device,
+    name: &str,
+    shape: &[usize],
+) -> std::result::Result<Tensor, WeightsError> {
+    let tensor = match weights.take_numbers(name, shape)? {
+        Numbers::F32(numbers) => Tensor::from_vec(numbers, shape, device),
+        Numbers::Bf16(numbers) => Tensor::from_vec(numbers, shape, device),
+        Numbers::F16(numbers) => Tensor::from_vec(numbers, shape, device),
+    };
+    tensor.map_err(|error| weights.no_memory(name, first_line(&error)))
+}
+
+/// `count` ones in single precision.
+///
+/// # Errors
+/// The device has no memory for them.
+pub fn ones(
+    weights: &Weights<'_>,
+    device: &Device,
+    count: usize,
+) -> std::result::Result<Tensor, WeightsError> {
+    Tensor::ones(count, DType::F32, device).map_err(|error| weights.no_memory("ones", first_line(&error)))
+}
+
+/// Cosines and sines of the rows of a pass, each `[rows, head_dim / 2]`, in the model's number format.
+pub struct Angles {
+    pub cos: Tensor,
+    pub sin: Tensor,
+}
+
+impl Angles {
+    /// For these positions, one a row.
+    pub fn new(rotary: &Rotary, positions: &[usize], dtype: Dtype, device: &Device) -> Result<Self> {
+        let (cos, sin) = rotary.cosines_and_sines(positions, dtype);
+        let shape = (positions.len(), cos.len() / positions.len().max(1));
+        let tensor =
+            |numbers: Vec<f32>| Tensor::from_vec(numbers, shape, device)?.to_dtype(candle_dtype(dtype));
+        Ok(Self { cos: tensor(cos)?, sin: tensor(sin)? })
+    }
+}

@@ -1,0 +1,106 @@
+//! What the readers of other harnesses' files have in common.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::run::{ForeignError, ForeignTask};
+
+/// The names of a folder's files, in order.
+pub fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> =
+        files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Opens a file.
+pub fn open(path: &Path) -> Result<BufReader<File>, ForeignError> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    Ok(BufReader::with_capacity(1 << 20, file))
+}
+
+/// That a file cannot be read.
+pub fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> ForeignError {
+    ForeignError::new(
+        format!("{}: cannot be read: {error}", path.display()),
+        "check that the file is there and readable",
+    )
+}
+
+/// A fault of a file's JSON; `line` is added where the file is read line by line.
+pub fn damaged(path: &Path, line: usize, error: &serde_json::Error) -> ForeignError {
+    let column = error.column().max(1);
+    let line = line + error.line().max(1);
+    // Its own words end with its own place.
+    let what = error.to_string().to_lowercase();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+    ForeignError::new(
+        format!("{}:{line}:{column}: {what}", path.display()),
+        "the file is cut off or damaged, or holds a number that is none: write it again",
+    )
+}
+
+/// A metric's value of one document; none where it is no number at all, such as a list.
+pub fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        // The old harness writes values as Python prints them.
+        Value::String(text) => match text.as_str() {
+            "True" => Some(1.0),
+            "False" => Some(0.0),
+            text => text.parse().ok(),
+        },
+        _ => None,
+    }
+}
+
+/// What is wrong with documents as a whole: the same one twice, or a metric that only some of them have.
+pub fn check(task: &mut ForeignTask) -> Result<(), ForeignError> {
+    task.documents.sort_by_key(|document| document.doc_id);
+    let file = &task.file;
+    for pair in task.documents.windows(2) {
+        if pair[0].doc_id == pair[1].doc_id {
+            let (doc_id, first, second) = (pair[0].doc_id, pair[0].place, pair[1].place);
+            return Err(ForeignError::new(
+                format!(
+                    "{file}:{}: document {doc_id} stands at {} too",
+                    first.max(second),
+                    first.min(second)
+                ),
+                "the file is of several runs: keep the documents of one",
+            ));
+        }
+    }
+    let Some(first) = task.documents.first() else {
+        return Err(ForeignError::new(format!("{file}: no document"), "write it again"));
+    };
+    for document in &task.documents {
+        let unlike = first.values.keys().find(|name| !document.values.contains_key(*name));
+        let unlike = unlike.or(document.values.keys().find(|name| !first.values.contains_key(*name)));
+        if let Some(name) = unlike {
+            return Err(ForeignError::new(
+                format!(
+                    "{file}:{}: document {} and document {} do not both have the metric `{name}`",
+                    document.place, document.doc_id, first.doc_id
+                ),
+                "the file is of several runs, or was cut off: write it again",
+            ));
+        }
+        if let Some((name, value)) = document.values.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(ForeignError::new(
+                format!(
+                    "{file}:{}: document {}: metric `{name}` is {value}, expected a number",
+                    document.place, document.doc_id
+                ),
+                "a document without a score cannot be compared: leave the task out",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! The shapes of a run's JSON files.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::identity::NUMERICS;
+use super::journal::{Session, SessionWork};
+use super::model_record::ModelRecord;
+use crate::evaluate::Digests;
+use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, TaskRecord};
+
+/// Everything about a run.
+pub struct RunRecord<'a> {
+    /// The command line.
+    pub arguments: Vec<String>,
+    /// The model.
+    pub model: ModelRecord,
+    /// The tasks.
+    pub tasks: &'a [TaskRecord],
+    /// What was asked of them, by name; tasks that no document was finished of may be among them.
+    pub digests: &'a [(Arc<str>, Digests)],
+    /// The suite's line.
+    pub suite: Option<SuiteRecord>,
+    /// `--limit`.
+    pub limits: TaskLimits,
+    /// `--num-fewshot`.
+    pub num_fewshot: Option<usize>,
+    /// Whether texts were let on past stops, for the tasks' other views of them.
+    pub views: bool,
+    /// Folders of the user's own that were read: of datasets, and of task files.
+    pub datasets: Option<String>,
+    /// See `datasets`.
+    pub include: Vec<String>,
+    /// See [`run_identity`](super::identity::run_identity).
+    pub identity: &'a Value,
+    /// Threads.
+    pub threads: usize,
+    /// When this session began.
+    pub started: SystemTime,
+    /// Named spans of time of this session.
+    pub spans: Vec<(&'static str, Duration)>,
+    /// The sessions before.
+    pub earlier: &'a [Session],
+    /// What this session cost.
+    pub session: SessionWork,
+    /// Where the answers of the run come from.
+    pub answered: Answers,
+    /// Counts of work of this session, by name.
+    pub work: Vec<(&'static str, usize)>,
+    /// What was to be computed when this session began, in tokens.
+    pub tokens_planned: usize,
+    /// Whether it was stopped.
+    pub interrupted: bool,
+    /// The error that ended it.
+    pub failed: Option<String>,
+    /// Hashes of the files beside `run.json`, by name.
+    pub files: Vec<(String, Fingerprint)>,
+}
+
+/// Where the answers of a run come from.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Answers {
+    /// Requests of the run.
+    pub requests: usize,
+    /// Answered by the model for this run, in all sessions.
+    pub computed: usize,
+    /// Answered by the model for other runs, and found again in any session.
+    pub from_cache: usize,
+    /// Those of both that were in the journal when this session began.
+    pub kept_before: usize,
+}
+
+/// `results.json`: lm-evaluation-harness's shape, and the suite.
+pub fn results_json(run: &RunRecord<'_>) -> Value {
+    let (mut results, mut versions, mut shots, mut samples) =
+        (Map::new(), Map::new(), Map::new(), Map::new());
+    for task in run.tasks {
+        let mut metrics = Map::new();
+        let near_ties = task.near_ties();
+        for (name, estimate) in &task.estimates {
+            metrics.insert(name.clone(), estimate.value.into());
+            metrics.insert(marked(name, "stderr"), estimate.stderr.map_or(Value::Null, Value::from));
+            if let Some((_, count)) = near_ties.iter().find(|(metric, _)| metric == name) {
+                metrics.insert(marked(name, "near_ties"), (*count).into());
+            }
+        }
+        let name = task.task.to_string();
+        results.insert(name.clone(), metrics.into());
+        versions.insert(name.clone(), task.version.clone());
+        shots.insert(name.clone(), task.num_fewshot.into());
+        samples.insert(name, json!({"original": task.available, "effective": task.outcomes.len()}));
+    }
+    json!({
+        "results": results,
+        "versions": versions,
+        "n-shot": shots,
+        "n-samples": samples,
+        "config": {
+            "model": run.model.name,
+            "model_path": run.model.path,
+            "dtype": run.model.dtype,
+            "device": run.model.device,
+            "limit": run.limits,
+            "num_fewshot": run.num_fewshot,
+            "assay": env!("CARGO_PKG_VERSION"),
+        },
+        "suite": run.suite.as_ref().map(suite_json),
+    })
+}
+
+/// 0.4 writes a chain's name behind the metric, and a mark before it.
+pub fn marked(name: &str, mark: &str) -> String {
+    match name.split_once(',') {
+        Some((metric, chain)) => format!("{metric}_{mark},{chain}"),
+        None => format!("{name}_{mark}"),
+    }
+}
+
+fn suite_json(suite: &SuiteRecord) -> Value {
+    let columns: Map<String, Value> = suite
+        .columns
+        .iter()
+        .map(|(name, score)| (name.clone(), score.map_or(Value::Null, Value::from)))
+        .collect();
+    json!({
+        "name": suite.suite,
+        "title": suite.title,
+        "unit": "percent",
+        "columns": columns,
+        "average": suite.average,
+        "ranked": suite.unranked.is_empty(),
+        "unranked_because": suite.unranked,
+    })
+}
+
+/// What `run.json` says of a split.
+pub fn split_json(split: &SplitRecord) -> Value {
+    let mut record = json!({
+        "id": split.id,
+        "config": split.config,
+        "split": split.split,
+        "rows": split.rows,
+        "files_blake3": split.files,
+        "content_blake3": split.content,
+        "pin": split.pin.word(),
+    });
+    match &split.pin {
+        Pin::Changed { expected, rows } => {
+            record["expected_content_blake3"] = json!(expected);
+            record["expected_rows"] = (*rows).into();
+        }
+        Pin::Unpinned { reason, rows } => {
+            record["unpinned_because"] = json!(reason);
+            record["expected_rows"] = (*rows).into();
+        }
+        Pin::Same | Pin::Own | Pin::Unknown | Pin::Sample => {}
+    }
+    record
+}
+
+/// `run.json`: what was run, on what, and what it cost.
+pub fn run_json(run: &RunRecord<'_>) -> Value {
+    let mut record = json!({
+        "assay": env!("CARGO_PKG_VERSION"),
+        "numerics": *NUMERICS,
+        "arguments": run.arguments,
+        "started": rfc3339(run.started),
+        "interrupted": run.interrupted,
+        "failed": run.failed,
+        "model": {
+            "name": run.model.name,
+            "path": run.model.path,
+            "architecture": run.model.architecture,
+            "parameters": run.model.parameters,
+            "max_length": run.model.max_length,
+            "sample": run.model.sample,
+            "weights": files_json(&run.model.weights),
+            "config_blake3": run.model.config,
+        },
+        "tokenizer": {"path": run.model.tokenizer.0, "blake3": run.model.tokenizer.1},
+        "dtype": run.model.dtype,
+        "device": run.model.device,
+        "kernels": run.model.kernels,
+        "threads": run.threads,
+        "limit": run.limits,
+        "num_fewshot": run.num_fewshot,
+        "views": run.views,
+        "datasets_folder": run.datasets,
+        "include": run.include,
+        "tasks": run.tasks.iter().map(|task| (task.task.to_string(), task_json(task, run))).collect::<Map<_, _>>(),
+        "end_of_text": run.model.end_of_text,
+        "identity": run.identity,
+        "files": files_json(&run.files),
+    });
+    if let Some(fields) = record.as_object_mut() {
+        fields.extend(cost_json(run));
+        let seal = seal_of(fields);
+        fields.insert("seal".into(), json!(seal));
+    }
+    record
+}
+
+/// Hash over all of `run.json` but the seal itself: whoever edits the file by hand breaks it.
+pub fn seal_of(fields: &Map<String, Value>) -> Fingerprint {
+    let mut fields = fields.clone();
+    fields.shift_remove("seal");
+    Fingerprint::of(Value::Object(fields).to_string().as_bytes())
+}
+
+/// A time as text; one before 1970, of a clock that is wrong, is shown as 1970's beginning.
+pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
+fn files_json(files: &[(String, Fingerprint)]) -> Vec<Value> {
+    files.iter().map(|(path, hash)| json!({"path": path, "blake3": hash})).collect()
+}
+
+fn task_json(task: &TaskRecord, run: &RunRecord<'_>) -> Value {
+    let datasets: Vec<Value> = task.splits.iter().map(split_json).collect();
+    let near_ties: Map<String, Value> =
+        task.near_ties().into_iter().map(|(metric, count)| (metric.to_string(), count.into())).collect();
+    let mut record = json!({
+        "documents": task.outcomes.len(),
+        "asked": task.asked,
+        "available": task.available,
+        "num_fewshot": task.num_fewshot,
+        "included": task.included,
+        "task_files_blake3": task.file,
+        "datasets": datasets,
+        "sample_data": task.sample,
+        "near_ties": near_ties,
+        "truncated_requests": task.truncated.len(),
+        "truncated": task.truncated,
+        "config": task.config,
+    });
+    let digests = run.digests.iter().find(|(name, _)| *name == task.task).map(|(_, digests)| json!(digests));
+    if let (Some(fields), Some(Value::Object(digests))) = (record.as_object_mut(), digests) {
+        fields.extend(digests);
+    }
+    record
+}
+
+/// Time, memory and work: of the run, of this session, and of those before.
+fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
+    let seconds: Map<String, Value> =
+        run.spans.iter().map(|(name, span)| (name.to_string(), span.as_secs_f64().into())).collect();
+    let mut cost = Map::new();
+    cost.insert("seconds".into(), seconds.into());
+    cost.insert("answers".into(), json!(run.answered));
+    for (name, count) in &run.work {
+        cost.insert(name.to_string(), (*count).into());
+    }
+    let before = |count: fn(&SessionWork) -> usize| run.earlier.iter().map(|s| count(&s.work)).sum::<usize>();
+    // A session that was killed computed what it computed, not what it had planned.
+    let computed_before = before(|work| work.tokens_computed);
+    cost.insert("tokens_planned".into(), (computed_before + run.tokens_planned).into());
+    for (name, of) in [
+        ("tokens_computed", (|work| work.tokens_computed) as fn(&SessionWork) -> usize),
+        ("tokens_generated", |work| work.tokens_generated),
+        ("tokens_drafted", |work| work.tokens_drafted),
+        ("tokens_accepted", |work| work.tokens_accepted),
+        ("passes", |work| work.passes),
+    ] {
+        cost.insert(name.into(), (before(of) + of(&run.session)).into());
+    }
+    let count = |name: &str| cost.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let generated = count("tokens_generated");
+    // In each pass a text is fed the last token written, and its draft.
+    let steps = generated - count("tokens_accepted").min(generated);
+    let per_step = (steps > 0).then(|| generated as f64 / steps as f64);
+    cost.insert("tokens_per_step".into(), json!(per_step));
+    let all = || run.earlier.iter().map(|session| &session.work).chain([&run.session]);
+    cost.insert("wall_seconds".into(), all().map(|work| work.seconds).sum::<f64>().into());
+    // A session that was killed counts up to its last record, and not at all if it had none.
+    let known = |of: fn(&SessionWork) -> Option<f64>| all().filter_map(of).reduce(|a, b| a + b);
+    cost.insert("cpu_seconds".into(), json!(known(|work| work.cpu_seconds)));
+    let peak = all().filter_map(|work| work.peak_memory_bytes).max();
+    cost.insert("peak_memory_bytes".into(), json!(peak));
+    cost.insert("earlier_sessions".into(), json!(run.earlier));
+    cost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_no_reason_to_end() {
+        let time = SystemTime::UNIX_EPOCH - Duration::from_secs(86_400);
+        assert_eq!(rfc3339(time), "1970-01-01T00:00:00Z");
+    }
+}
