@@ -11,17 +11,23 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use assay::dataset::DatasetStore;
-use assay::evaluate::{Limits, Plan, Prepared, fit_all, plan, plan_each, prepare_all};
+use assay::engine::{RequestLimits, Sequence};
+use assay::evaluate::{AnsweredTask, BuiltTask, FittedTask, Plan, RunPlan, build_all, fit_all, plan_each};
 use assay::metric::Scorer;
 use assay::prompt::{self, PromptOptions, TaskRequests};
 use assay::python::text::rstrip;
 use assay::task::{Task, TaskIndex};
-use assay::tokenizer::{TokenRequest, Tokenizer, encode_requests};
+use assay::tokenizer::{Tokenizer, encode_requests};
 use assay::vocabulary::{DocumentRequests, Request};
 use rayon::prelude::*;
 
-/// Positions of Mistral-7B.
-const MAX_LENGTH: usize = 32_768;
+/// Those of Mistral-7B.
+const LIMITS: RequestLimits = RequestLimits {
+    max_length: 32_768,
+    vocab_size: usize::MAX,
+    kv_budget: usize::MAX,
+    kv_bytes_per_token: 128 << 10,
+};
 /// One document in so many is encoded the plain way too.
 const SAMPLED: usize = 40;
 
@@ -86,21 +92,22 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
     let (mut reading, mut building) = (Duration::ZERO, Duration::ZERO);
     let (mut tokenising, mut planning) = (Duration::ZERO, Duration::ZERO);
     let options = PromptOptions::default();
-    let mut prepared = Vec::new();
+    let mut built = Vec::new();
     for task in tasks {
         timed(&mut reading, || read(&store, &task))?;
         let requests: TaskRequests = timed(&mut building, || prompt::build(&task, &store, &options))?;
         let tokens = timed(&mut tokenising, || encode_requests(&tokenizer, &requests.documents))?;
         let scorer = Scorer::for_task(&task)?;
-        prepared.push(Prepared::new(task, scorer, requests, tokens));
+        built.push(BuiltTask { task, scorer, requests, tokens });
     }
-    let planned = timed(&mut planning, || plan(&prepared, MAX_LENGTH, usize::MAX))?;
+    let fitted = timed(&mut planning, || fit_all(built, LIMITS))?;
+    let planned = timed(&mut planning, || RunPlan::new(&open(&fitted), usize::MAX).map(|plan| plan.total))?;
     if planned != total {
         return Err(format!("two plans of the same: {planned:?}, {total:?}").into());
     }
 
-    let documents: usize = prepared.iter().map(|task| task.tokens.len()).sum();
-    let tokens: usize = prepared.iter().map(tokens_of).sum();
+    let documents: usize = fitted.iter().map(|task| task.sequences.len()).sum();
+    let tokens: usize = fitted.iter().map(tokens_of).sum();
     let row = |name: &str, time: Duration| println!("{name:<28}{:>8.2} s", time.as_secs_f64());
     row("loading the tokenizer", loading);
     row("reading datasets", reading);
@@ -115,7 +122,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         tokens as f64 / tokenising.as_secs_f64()
     );
     println!("{} tokens alone, {} planned", planned.tokens_alone, planned.tokens_planned);
-    compare(&prepared, &tokenizer, tokenising, documents)
+    compare(&fitted, &tokenizer, tokenising, documents)
 }
 
 fn tasks() -> Result<Vec<Task>, Failure> {
@@ -126,17 +133,15 @@ fn tasks() -> Result<Vec<Task>, Failure> {
 fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
-    let limits = Limits {
-        max_length: MAX_LENGTH,
-        vocab_size: usize::MAX,
-        room: usize::MAX,
-        kv_bytes_per_token: 128 << 10,
-    };
-    let prepared = prepare_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, &|| false)?;
-    let mut prepared = prepared.unwrap_or_default();
-    fit_all(&mut prepared, limits)?;
-    let (_, total) = plan_each(&prepared, MAX_LENGTH, usize::MAX)?;
+    let built = build_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, &|| false)?;
+    let fitted = fit_all(built.unwrap_or_default(), LIMITS)?;
+    let (_, total) = plan_each(&open(&fitted), usize::MAX)?;
     Ok(total)
+}
+
+/// Tasks of which nothing is answered.
+fn open(tasks: &[FittedTask]) -> Vec<AnsweredTask<'_>> {
+    tasks.iter().map(AnsweredTask::new).collect()
 }
 
 /// The rows that a task needs; the store keeps them.
@@ -149,32 +154,33 @@ fn read(store: &DatasetStore, task: &Task) -> Result<(), Failure> {
 }
 
 /// Tokens of a task's contexts, each once, and of its continuations.
-fn tokens_of(task: &Prepared) -> usize {
-    task.tokens.iter().map(|requests| tokens_of_document(requests)).sum()
+fn tokens_of(task: &FittedTask) -> usize {
+    task.sequences.iter().map(|document| tokens_of_document(document)).sum()
 }
 
-fn tokens_of_document(requests: &[TokenRequest]) -> usize {
+fn tokens_of_document(document: &[Sequence]) -> usize {
     let mut seen = HashSet::new();
-    let contexts = requests.iter().map(TokenRequest::context).filter(|context| seen.insert(context.as_ptr()));
+    let contexts = document.iter().map(|sequence| sequence.request().context());
+    let contexts = contexts.filter(|context| seen.insert(context.as_ptr()));
     contexts.map(|context| context.len()).sum::<usize>()
-        + requests.iter().map(|request| request.continuation().len()).sum::<usize>()
+        + document.iter().map(|sequence| sequence.targets().len()).sum::<usize>()
 }
 
-/// Encodes every so-many-th document the plain way, and holds the tokens against those that are there.
+/// Encodes every so-many-th document the plain way, and checks the tokens against those that are there.
 fn compare(
-    prepared: &[Prepared],
+    fitted: &[FittedTask],
     tokenizer: &Tokenizer,
     tokenising: Duration,
     documents: usize,
 ) -> Result<(), Failure> {
-    let all = prepared.iter().flat_map(|task| task.requests.documents.iter().zip(&task.tokens));
-    let sample: Vec<(&DocumentRequests, &Vec<TokenRequest>)> = all.step_by(SAMPLED).collect();
+    let all = fitted.iter().flat_map(|task| task.requests.documents.iter().zip(&task.sequences));
+    let sample: Vec<(&DocumentRequests, &Vec<Sequence>)> = all.step_by(SAMPLED).collect();
     let mut time = Duration::ZERO;
     let plain: Vec<Plain> = timed(&mut time, || {
         sample.par_iter().map(|(document, _)| plain(tokenizer, document)).collect::<Result<_, _>>()
     })?;
     for ((document, tokens), plain) in sample.iter().zip(&plain) {
-        let equal = tokens.iter().zip(plain).all(|(request, (head, rest))| {
+        let equal = tokens.iter().map(Sequence::request).zip(plain).all(|(request, (head, rest))| {
             request.context()[..] == head[..] && request.continuation() == rest
         });
         if !equal || tokens.len() != plain.len() {

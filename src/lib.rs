@@ -18,6 +18,7 @@ pub mod model;
 pub mod prompt;
 pub mod python;
 pub mod report;
+pub mod session;
 pub mod statistics;
 pub mod store;
 pub mod task;

@@ -4,13 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay::dataset::DatasetStore;
-use assay::evaluate::{Limits, Plan, Prepared, fit_all, plan, plan_each, prepare, prepare_all};
+use assay::engine::RequestLimits;
+use assay::evaluate::{AnsweredTask, BuiltTask, FittedTask, Plan, RunPlan, build_all, fit_all, plan_each};
 use assay::prompt::PromptOptions;
 use assay::task::{DatasetRef, Task, TaskIndex};
 use assay::tokenizer::Tokenizer;
 
-const LIMITS: Limits =
-    Limits { max_length: 4096, vocab_size: usize::MAX, room: usize::MAX, kv_bytes_per_token: 1 << 10 };
+const LIMITS: RequestLimits = RequestLimits {
+    max_length: 4096,
+    vocab_size: usize::MAX,
+    kv_budget: usize::MAX,
+    kv_bytes_per_token: 1 << 10,
+};
 
 fn tasks() -> Vec<Task> {
     TaskIndex::load(&[]).unwrap().select(&["all".to_string()]).unwrap().tasks
@@ -29,20 +34,23 @@ fn samples() -> (DatasetStore, PromptOptions) {
 fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
     let (store, options) = samples();
     let tokenizer = tokenizer();
-    let mut all = prepare_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
-    fit_all(&mut all, LIMITS).unwrap();
-    let alone: Vec<Prepared> =
-        tasks().into_iter().map(|task| prepare(task, &store, &options, &tokenizer).unwrap()).collect();
+    let all = build_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
+    let alone: Vec<BuiltTask> = tasks()
+        .into_iter()
+        .map(|task| BuiltTask::build(task, &store, &options, &tokenizer).unwrap())
+        .collect();
     assert_eq!(all.len(), alone.len());
     for (a, b) in all.iter().zip(&alone) {
         assert_eq!(a.task.name, b.task.name);
         assert_eq!((&a.requests.documents, &a.tokens), (&b.requests.documents, &b.tokens));
     }
 
-    let (each, total) = plan_each(&all, LIMITS.max_length, usize::MAX).unwrap();
-    assert_eq!(total, plan(&all, LIMITS.max_length, usize::MAX).unwrap());
-    let one = |task| plan(std::slice::from_ref(task), LIMITS.max_length, usize::MAX).unwrap();
-    assert_eq!(each, all.iter().map(one).collect::<Vec<Plan>>());
+    let fitted: Vec<FittedTask> = fit_all(all, LIMITS).unwrap();
+    let open = || fitted.iter().map(AnsweredTask::new).collect::<Vec<_>>();
+    let (each, total) = plan_each(&open(), usize::MAX).unwrap();
+    assert_eq!(total, RunPlan::new(&open(), usize::MAX).unwrap().total);
+    let one = |task| RunPlan::new(&[AnsweredTask::new(task)], usize::MAX).unwrap().total;
+    assert_eq!(each, fitted.iter().map(one).collect::<Vec<Plan>>());
     assert_eq!(each.iter().map(|plan| plan.requests).sum::<usize>(), total.requests);
     assert!(each.iter().map(|plan| plan.tokens_planned).sum::<usize>() > total.tokens_planned);
 }
@@ -51,12 +59,12 @@ fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
 fn preparing_stops_when_asked_and_names_the_first_fault() {
     let (store, options) = samples();
     let tokenizer = tokenizer();
-    assert!(prepare_all(tasks(), &store, &options, &tokenizer, &|| true).unwrap().is_none());
-    let few = Limits { vocab_size: 3, ..LIMITS };
+    assert!(build_all(tasks(), &store, &options, &tokenizer, &|| true).unwrap().is_none());
+    let few = RequestLimits { vocab_size: 3, ..LIMITS };
     let first = tasks()[0].name.to_string();
     for _ in 0..3 {
-        let mut all = prepare_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
-        let fault = fit_all(&mut all, few).unwrap_err().to_string();
+        let all = build_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
+        let fault = fit_all(all, few).err().unwrap().to_string();
         assert!(fault.starts_with(&format!("task `{first}`")), "{fault}");
     }
 }

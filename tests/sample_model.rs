@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use assay::engine::{Answer, Engine, Heard, Loaded};
+use assay::engine::{Answer, Engine, EngineEvent, LoadedModel, LocalEngine, RequestTree, Sequence};
 use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
 use assay::tokenizer::{TokenRequest, Tokenizer};
-use assay::vocabulary::Response;
+use assay::vocabulary::{RequestId, Response};
 
 const WINDOW: usize = 256;
 
@@ -24,17 +24,23 @@ fn its_held_out_loss_is_below_the_unigram_entropy() {
     let tokens = tokenizer.encode(&std::fs::read_to_string(folder.join("held_out.txt")).unwrap()).unwrap();
 
     // All tokens but the first are predicted, each window after the last token of the one before.
-    let requests: Vec<TokenRequest> = (1..tokens.len())
-        .step_by(WINDOW)
-        .map(|from| TokenRequest::Loglikelihood {
+    let window = |(index, from): (usize, usize)| {
+        let request = TokenRequest::Loglikelihood {
             context: [tokens[from - 1]].into(),
             continuation: tokens[from..(from + WINDOW).min(tokens.len())].to_vec(),
-        })
-        .collect();
+        };
+        Sequence::new(RequestId { task: 0, document: index, request: 0 }, request, model.facts().max_length)
+            .unwrap()
+    };
+    let windows: Vec<Sequence> = (1..tokens.len()).step_by(WINDOW).enumerate().map(window).collect();
     let mut loss = 0.0;
-    let mut loaded = Loaded::new(&model, &tokenizer);
-    let answered = Engine::new(&mut loaded, &tokenizer).answer(&requests, &mut |heard| {
-        if let Heard::Answer(Answer { response: Response::Loglikelihood { loglikelihood, .. }, .. }) = heard {
+    let mut forward = LoadedModel::new(&model, &tokenizer);
+    let requests = RequestTree::new(windows.iter().collect());
+    let answered = LocalEngine::new(&mut forward, &tokenizer).answer(&requests, &mut |event| {
+        if let EngineEvent::Answered(Answer {
+            response: Response::Loglikelihood { loglikelihood, .. }, ..
+        }) = event
+        {
             loss -= loglikelihood;
         }
         ControlFlow::Continue(())

@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration};
 
-use super::model_files::ModelSource;
 use super::output::say;
 use super::pins;
 use crate::dataset::DatasetStore;
-use crate::evaluate::{Plan, Prepared};
-use crate::model::Model;
-use crate::store::Answers;
+use crate::engine::EngineError;
+use crate::evaluate::{FittedTask, Plan};
+use crate::store::{Answers, ModelRecord};
 
 /// What a run is about to do.
 pub struct Announcement<'a> {
-    /// The model.
-    pub model: &'a Model,
-    /// Where it is from.
-    pub source: &'a ModelSource,
+    /// Who answers.
+    pub model: &'a ModelRecord,
+    /// Whether the model's files name a token that ends a text.
+    pub names_end_of_text: bool,
+    /// About how long a token takes, where that is known. Measuring it takes a moment.
+    pub seconds_per_token: &'a dyn Fn() -> Result<Option<f64>, EngineError>,
     /// The tasks.
-    pub prepared: &'a [Prepared],
+    pub tasks: &'a [FittedTask],
     /// What is left to do.
     pub plan: &'a Plan,
     /// What is done.
@@ -39,43 +40,45 @@ impl Announcement<'_> {
     }
 
     fn say_model(&self) {
-        let facts = self.model.facts();
-        let sample = if self.source.sample { " (built-in sample)" } else { "" };
-        say!(
-            "{}{sample}: {}, {} parameters, {} on {} ({} kernels)",
-            facts.name,
-            facts.architecture,
-            HumanCount(facts.parameters),
-            facts.dtype,
-            facts.device,
-            facts.kernels
-        );
+        let engine = &self.model.engine;
+        let sample = if self.model.sample { " (built-in sample)" } else { "" };
+        let numerics = &engine.numerics;
+        let facts = [
+            engine.architecture.clone(),
+            engine.parameters.map(|count| format!("{} parameters", HumanCount(count))),
+            numerics.dtype.as_ref().map(|dtype| match &numerics.device {
+                Some(device) => format!("{dtype} on {device}"),
+                None => dtype.clone(),
+            }),
+        ];
+        let facts = facts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let kernels = numerics.kernels.as_ref().map(|name| format!(" ({name} kernels)"));
+        say!("{}{sample}: {facts}{}", engine.name, kernels.unwrap_or_default());
     }
 
     fn say_data(&self) {
-        let Self { prepared, store, num_fewshot, .. } = self;
-        if prepared.iter().any(|p| store.is_sampled(&p.task.dataset)) {
+        let Self { tasks, store, num_fewshot, .. } = self;
+        if tasks.iter().any(|fitted| store.is_sampled(&fitted.task.dataset)) {
             say!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
         }
         if let Some(asked) = num_fewshot {
-            let kept = prepared.iter().filter(|p| p.requests.num_fewshot != *asked);
-            let kept: Vec<&str> = kept.map(|p| &*p.task.name).collect();
-            if !kept.is_empty() {
+            let unchanged = tasks.iter().filter(|fitted| fitted.requests.num_fewshot != *asked);
+            let unchanged: Vec<&str> = unchanged.map(|fitted| &*fitted.task.name).collect();
+            if !unchanged.is_empty() {
                 say!(
                     "note: --num-fewshot {asked} does not change {}, which declare 0 shots",
-                    kept.join(", ")
+                    unchanged.join(", ")
                 );
             }
         }
-        pins::announce(prepared.iter().flat_map(Prepared::splits));
-        let truncated: usize = prepared.iter().map(|task| task.truncated.len()).sum();
+        pins::announce(tasks.iter().flat_map(FittedTask::splits));
+        let truncated: usize = tasks.iter().map(|fitted| fitted.truncated.len()).sum();
         if truncated > 0 {
             say!(
                 "warning: {truncated} requests are longer than the model's context and are cut from the left; run.json lists them"
             );
         }
-        let writes = prepared.iter().any(|task| task.tokens.iter().flatten().any(|r| r.max_new_tokens() > 0));
-        if writes && self.model.facts().eos_token_ids.is_empty() {
+        if !self.names_end_of_text && tasks.iter().any(FittedTask::generates) {
             say!(
                 "warning: the model's files name no end-of-text token: only the tokenizer's, if any, and stop strings end a text"
             );
@@ -96,7 +99,7 @@ impl Announcement<'_> {
             );
         }
         let things = |n: usize, one: &str| format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" });
-        let size = format!("{}, {}", things(self.prepared.len(), "task"), things(plan.documents, "document"));
+        let size = format!("{}, {}", things(self.tasks.len(), "task"), things(plan.documents, "document"));
         if plan.requests == 0 {
             say!("{size}, nothing left to compute");
             return;
@@ -108,11 +111,12 @@ impl Announcement<'_> {
             count(plan.tokens_alone),
             count(plan.tokens_to_write)
         );
-        match self.model.seconds_per_token() {
-            Ok(seconds) => {
+        match (self.seconds_per_token)() {
+            Ok(Some(seconds)) => {
                 let tokens = plan.expected_tokens();
                 say!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
             }
+            Ok(None) => {}
             Err(error) => say!("how long it takes cannot be told: {error}"),
         }
     }

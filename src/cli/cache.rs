@@ -1,5 +1,6 @@
 //! `assay cache`: the answers that are kept across runs.
 
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -7,12 +8,40 @@ use std::time::SystemTime;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
-use super::arguments::{CacheArguments, CacheCommand, TableOrJson};
+use super::arguments::{TableOrJson, parse_size};
 use super::failure::Failure;
-use super::kept_answers::{USUAL_CACHE_SIZE, cache_folder};
 use super::output::{say, write_stdout};
 use crate::report::{Cell, Format, Table};
+use crate::session::{USUAL_CACHE_SIZE, cache_folder};
 use crate::store::{CachedModel, cached_models, prune, rfc3339};
+
+/// `assay cache`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CacheArguments {
+    #[command(subcommand)]
+    pub command: Option<CacheCommand>,
+    /// How to write the list
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
+}
+
+/// `assay cache ...`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Remove answers, those first that were not used for longest
+    Prune {
+        /// Keep at most SIZE, such as 500MiB [default: 1GiB]
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        max_size: Option<u64>,
+        /// Remove what was not used for AGE, such as 30days
+        #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+        older_than: Option<std::time::Duration>,
+        /// Remove all
+        #[arg(long, conflicts_with_all = ["max_size", "older_than"])]
+        all: bool,
+    },
+}
 
 /// Shows the cache, or makes it smaller.
 pub fn run(arguments: &CacheArguments) -> Result<ExitCode, Failure> {

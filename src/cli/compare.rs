@@ -1,9 +1,9 @@
 //! `assay compare`: whether a merge is better than its parents.
 
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::arguments::{CompareArguments, CompareFormat, FailOn};
 use super::compare_prompts;
 use super::failure::{self, Failure};
 use super::foreign_runs::read_runs;
@@ -13,6 +13,56 @@ use crate::report::{self, Format};
 use crate::store::{Detail, RecordedRun, compared_folder};
 use crate::task::TaskIndex;
 use crate::vocabulary::ComparedRun;
+
+/// `assay compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Folder of the merge's run; or of another harness's, see the parents
+    pub merge: PathBuf,
+    /// Folders of the runs that it is compared with, each by itself: its parents. Also lm-evaluation-harness's results_*.json with
+    /// samples_*.jsonl beside it, its old *_write_out_info.json, or a folder of either; or published.csv:MODEL
+    #[arg(required = true, value_name = "PARENT")]
+    pub parents: Vec<PathBuf>,
+    /// How to write the comparison
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: CompareFormat,
+    /// Compare the documents that all the runs have, where some have more
+    #[arg(long)]
+    pub common: bool,
+    /// Go on where number format, device, kernels or code were not the same: rounding alone may then decide documents
+    #[arg(long)]
+    pub allow_other_numerics: bool,
+    /// List the documents that the merge and a parent do not both have right or both wrong
+    #[arg(long)]
+    pub flips: bool,
+    /// Exit with code 1 if a verdict, or the average's, is this
+    #[arg(long, value_name = "VERDICT")]
+    pub fail_on: Option<FailOn>,
+    /// Where random numbers begin: permutations and the bootstrap draw them
+    #[arg(long, value_name = "N", default_value = "1234")]
+    pub seed: u64,
+    /// For the prompts of --flips, and to find documents of other harnesses: where the datasets are now; where the run found them
+    /// without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Where task files of your own are now (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
+}
+
+/// `--format` of `assay compare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    Table,
+    Markdown,
+    Json,
+}
+
+/// `--fail-on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Worse,
+}
 
 /// More parents than any merge has.
 const MOST_PARENTS: usize = 16;
@@ -38,7 +88,9 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     let allowances = Allowances { common: arguments.common, other_numerics: arguments.allow_other_numerics };
     let mut comparison = compare(&runs, &suite, allowances, arguments.seed)?;
     if arguments.flips {
-        for (source, why) in compare_prompts::fill(arguments, folders[0], &index, &mut comparison.flips) {
+        for (source, why) in
+            compare_prompts::fill(folders[0], arguments.datasets.as_deref(), &index, &mut comparison.flips)
+        {
             comparison.notes.push(format!("{source}: no prompts: {why}"));
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::arguments::CompareArguments;
 use super::findings::{given_or, in_a_line};
 use crate::compare::Flip;
 use crate::dataset::DatasetStore;
@@ -11,10 +10,10 @@ use crate::prompt::{self, PromptOptions};
 use crate::store::RecordedRun;
 use crate::task::TaskIndex;
 
-/// Gives documents without a prompt the one that the run in `folder` asked; what could not be built, with the reason.
+/// Gives documents without a prompt the one that the run in `folder` asked, of the datasets in `datasets` or where that run found them; what could not be built, with the reason.
 pub fn fill(
-    arguments: &CompareArguments,
     folder: &Path,
+    datasets: Option<&Path>,
     index: &TaskIndex,
     flips: &mut [Flip],
 ) -> BTreeMap<String, String> {
@@ -24,7 +23,7 @@ pub fn fill(
         by_task.entry(flip.task.clone()).or_default().push(flip);
     }
     let Ok(run) = RecordedRun::open(folder) else { return missing };
-    let root = given_or(arguments.datasets.as_deref(), run.text(&["datasets_folder"]));
+    let root = given_or(datasets, run.text(&["datasets_folder"]));
     let store = match open(root) {
         Ok(store) => store,
         Err(why) => {

@@ -1,11 +1,13 @@
 //! `assay datasets`: whether the rows are those that the manifests pin.
 
+use clap::Args;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::arguments::{DatasetsArguments, TableOrJson};
+use super::arguments::TableOrJson;
 use super::failure::{self, Failure};
 use super::output::write_stdout;
 use super::pins;
@@ -13,6 +15,20 @@ use crate::dataset::{DatasetError, DatasetStore, DeclaredSplit, Manifest};
 use crate::report::{Cell, Format, Table};
 use crate::task::DatasetRef;
 use crate::vocabulary::{Pin, SplitRecord};
+
+/// `assay datasets`.
+#[derive(Debug, Args)]
+pub struct DatasetsArguments {
+    /// Folder of datasets: <owner>/<name>/<config>/<split>-00000-of-00001.parquet (or .jsonl, .csv); only the pins without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// A line for every split, not one for all configurations that agree
+    #[arg(long)]
+    pub all: bool,
+    /// How to write the list; JSON has every split, and hashes in full
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
+}
 
 /// Lists every split that a manifest declares.
 pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {

@@ -1,14 +1,42 @@
 //! `assay leaderboard`: published scores and complete runs, by average.
 
+use clap::{Args, ValueEnum};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::LeaderboardArguments;
 use super::failure::Failure;
 use super::output::{say, write_stdout};
 use crate::report::{self, Format};
 use crate::store::{past_runs, published};
 use crate::task::TaskIndex;
+
+/// `assay leaderboard`.
+#[derive(Debug, Args)]
+pub struct LeaderboardArguments {
+    /// How to write the table
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: FormatArgument,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FormatArgument {
+    Table,
+    Markdown,
+    Csv,
+    Json,
+}
+
+impl From<FormatArgument> for Format {
+    fn from(argument: FormatArgument) -> Self {
+        match argument {
+            FormatArgument::Table => Format::Table,
+            FormatArgument::Markdown => Format::Markdown,
+            FormatArgument::Csv => Format::Csv,
+            FormatArgument::Json => Format::Json,
+        }
+    }
+}
 
 /// Prints the table.
 pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {

@@ -6,23 +6,22 @@ mod cache;
 mod compare;
 mod compare_prompts;
 mod datasets;
-mod destination;
 mod eval;
+mod eval_arguments;
 mod failure;
 mod findings;
 mod foreign_runs;
-mod kept_answers;
+mod interrupt;
 mod leaderboard;
 mod limit;
-mod memory;
-mod model_files;
+mod notices;
 mod output;
 mod pins;
 mod plan;
 mod progress;
 mod requests;
+mod shell_words;
 mod tasks;
-mod usage;
 mod verify;
 mod verify_against;
 mod verify_inputs;
@@ -31,11 +30,42 @@ mod verify_record;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 
-use arguments::{Arguments, Command};
 use failure::Failure;
+
+/// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, about, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Score a model on tasks
+    Eval(eval_arguments::EvalArguments),
+    /// Print every request as JSON lines, without a model
+    Requests(requests::RequestsArguments),
+    /// Count requests and tokens, without weights
+    Plan(plan::PlanArguments),
+    /// List tasks, or show one with its first prompt
+    Tasks(tasks::TasksArguments),
+    /// Hold all datasets against their pins; exit code 1 if one differs
+    Datasets(datasets::DatasetsArguments),
+    /// Check a run against its record, or list what two runs do not have in common
+    Verify(verify::VerifyArguments),
+    /// Say whether a merge is better than its parents, by the documents that both answered
+    Compare(compare::CompareArguments),
+    /// Show or prune the answers kept across runs
+    Cache(cache::CacheArguments),
+    /// Show published scores and the complete runs under results/
+    Leaderboard(leaderboard::LeaderboardArguments),
+}
 
 /// Runs the command line. Exit codes are listed in [`failure`] and in the README.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

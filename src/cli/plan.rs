@@ -1,18 +1,40 @@
 //! `assay plan`: what a run would cost, without weights.
 
+use clap::Args;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{PlanArguments, TableOrJson};
+use super::arguments::{TableOrJson, TaskArguments, parse_size};
 use super::failure::Failure;
-use super::model_files::tokenizer_of;
 use super::output::{say, write_stdout};
 use super::pins;
-use crate::evaluate::{Limits, Plan, Prepared, fit_all, plan_each, prepare_all};
+use crate::engine::RequestLimits;
+use crate::evaluate::{AnsweredTask, FittedTask, Plan, build_all, fit_all, plan_each};
 use crate::model::shape_of;
 use crate::report::{Cell, Format, Table};
+use crate::session::tokenizer_of;
 use crate::task::TaskIndex;
+
+/// `assay plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub tasks: TaskArguments,
+    /// tokenizer.json that encodes the requests
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: PathBuf,
+    /// Model whose context and keys and values are planned for: a folder with config.json or a .gguf file; a 7B's without it
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Memory for keys and values, such as 4GiB; as much as is needed without it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub kv_memory: Option<u64>,
+    /// How to write the plan
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
+}
 
 /// Keys and values of a token in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes a number.
 const USUAL_KV_BYTES: u64 = 128 << 10;
@@ -29,7 +51,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         Some(path) => shape_of(path)?,
         None => (USUAL_MAX_LENGTH, USUAL_KV_BYTES),
     };
-    let room = match arguments.kv_memory {
+    let kv_budget = match arguments.kv_memory {
         Some(bytes) => usize::try_from(bytes / kv_bytes.max(1)).unwrap_or(usize::MAX),
         None => usize::MAX,
     };
@@ -37,13 +59,14 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }
-    let limits = Limits { max_length, vocab_size: usize::MAX, room, kv_bytes_per_token: kv_bytes };
-    let prepared = prepare_all(selection.tasks, &store, &options, &tokenizer, &|| false)?;
-    let mut prepared = prepared.unwrap_or_default();
-    fit_all(&mut prepared, limits)?;
-    pins::announce(prepared.iter().flat_map(Prepared::splits));
-    let (each, total) = plan_each(&prepared, max_length, room)?;
-    let names = prepared.iter().map(|task| task.task.name.to_string());
+    let limits =
+        RequestLimits { max_length, vocab_size: usize::MAX, kv_budget, kv_bytes_per_token: kv_bytes };
+    let built = build_all(selection.tasks, &store, &options, &tokenizer, &|| false)?;
+    let fitted = fit_all(built.unwrap_or_default(), limits)?;
+    pins::announce(fitted.iter().flat_map(FittedTask::splits));
+    let open: Vec<AnsweredTask<'_>> = fitted.iter().map(AnsweredTask::new).collect();
+    let (each, total) = plan_each(&open, kv_budget)?;
+    let names = fitted.iter().map(|fitted| fitted.task.name.to_string());
     let tasks: Vec<(String, Plan)> = names.zip(each).collect();
     let text = match arguments.format {
         TableOrJson::Json => {

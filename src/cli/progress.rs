@@ -26,10 +26,10 @@ pub struct Progress {
 const PAUSE: Duration = Duration::from_secs(30);
 
 impl Progress {
-    /// Progress towards the end of `plan`, beside which `known` requests are answered already.
-    pub fn new(plan: &Plan, known: usize) -> Self {
+    /// Progress towards the end of `plan`, after which all `requests` of the run are answered.
+    pub fn new(plan: &Plan, requests: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new((plan.requests + known) as u64);
+            let bar = ProgressBar::new(requests as u64);
             let style = "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} requests, {msg}";
             bar.set_style(
                 ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -38,7 +38,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        let (requests, tokens) = (plan.requests + known, plan.expected_tokens());
+        let tokens = plan.expected_tokens();
         Self { bar, started: now, last_line: now, tokens, computed: (0, 0), requests, answered: 0 }
     }
 
@@ -114,7 +114,7 @@ impl Progress {
     fn pace(&self) -> String {
         let elapsed = self.started.elapsed().as_secs_f64().max(1e-3);
         let computed = (self.computed.0 + self.computed.1) as f64;
-        // Answers are heard before the pass that gave them is counted.
+        // Answers come before the pass that gave them is counted.
         if computed == 0.0 {
             return String::new();
         }

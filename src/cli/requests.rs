@@ -1,17 +1,29 @@
 //! `assay requests`: what a model would be asked, as JSON lines.
 
+use clap::Args;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::arguments::RequestsArguments;
+use super::arguments::TaskArguments;
 use super::failure::Failure;
 use super::output::{say, write_stdout};
 use super::pins;
-use crate::evaluate::{Prepared, prepare};
+use crate::evaluate::BuiltTask;
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Request;
+
+/// `assay requests`.
+#[derive(Debug, Args)]
+pub struct RequestsArguments {
+    #[command(flatten)]
+    pub tasks: TaskArguments,
+    /// tokenizer.json that encodes the requests
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: PathBuf,
+}
 
 /// Prints one object a document.
 pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
@@ -24,11 +36,11 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
         say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
     }
     for task in selection.tasks {
-        let prepared = prepare(task, &store, &options, &tokenizer)?;
-        pins::announce(prepared.splits());
+        let built = BuiltTask::build(task, &store, &options, &tokenizer)?;
+        pins::announce(built.splits());
         let mut lines = String::new();
-        for document in 0..prepared.tokens.len() {
-            lines.push_str(&line(&prepared, document).to_string());
+        for document in 0..built.tokens.len() {
+            lines.push_str(&line(&built, document).to_string());
             lines.push('\n');
         }
         write_stdout(&lines)?;
@@ -36,12 +48,12 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(prepared: &Prepared, index: usize) -> Value {
-    let document = &prepared.requests.documents[index];
+fn line(built: &BuiltTask, index: usize) -> Value {
+    let document = &built.requests.documents[index];
     let requests: Vec<Value> = document
         .requests
         .iter()
-        .zip(&prepared.tokens[index])
+        .zip(&built.tokens[index])
         .map(|(request, tokens)| match (request, tokens) {
             (Request::Loglikelihood { context, continuation }, tokens) => json!({
                 "type": "loglikelihood",

@@ -1,8 +1,9 @@
 //! `assay tasks`: what there is, and what a prompt looks like.
 
+use clap::Args;
 use std::process::ExitCode;
 
-use super::arguments::TasksArguments;
+use super::arguments::DataArguments;
 use super::failure::Failure;
 use super::output::write_stdout;
 use super::pins;
@@ -10,6 +11,15 @@ use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};
 use crate::task::{Task, TaskIndex};
 use crate::vocabulary::{Request, TaskLimits};
+
+/// `assay tasks`.
+#[derive(Debug, Args)]
+pub struct TasksArguments {
+    /// Task to show
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub data: DataArguments,
+}
 
 /// Lists all tasks, or shows one.
 pub fn run(arguments: &TasksArguments) -> Result<ExitCode, Failure> {

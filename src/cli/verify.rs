@@ -1,19 +1,37 @@
 //! `assay verify`: whether a run is what its record says.
 
+use clap::Args;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{TableOrJson, VerifyArguments};
+use super::arguments::TableOrJson;
 use super::failure::{self, Failure};
 use super::findings::{Finding, Findings, Verdict, in_a_line};
 use super::output::write_stdout;
+use super::verify_inputs::InputPlaces;
 use super::verify_record::check_files;
 use super::{verify_against, verify_inputs, verify_record};
 use crate::store::{RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, shown};
 use crate::task::{TaskIndex, task_of_config};
+
+/// `assay verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// Folder of another run: list what differs between the two, before any score
+    #[arg(long, value_name = "RUN")]
+    pub against: Option<PathBuf>,
+    #[command(flatten)]
+    pub places: InputPlaces,
+    /// How to write the findings: a line each, or JSON
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableOrJson,
+}
 
 /// Checks a run, or lists what two runs do not have in common.
 pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
@@ -22,7 +40,7 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     match &arguments.against {
         Some(other) => verify_against::compare(&run, &RecordedRun::open(other)?, &mut findings),
         None => {
-            let include = verify_inputs::include(arguments, &run);
+            let include = verify_inputs::include(&arguments.places, &run);
             let index = match TaskIndex::load(&include) {
                 Ok(index) => index,
                 Err(error) => {
@@ -34,7 +52,7 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
             verify_record::check(&run, &mut findings);
             let samples = check_samples(&run, &index, &mut findings)?;
             verify_record::check_journal(&run, &samples, &mut findings);
-            verify_inputs::check(arguments, &run, &index, &samples, &mut findings);
+            verify_inputs::check(&arguments.places, &run, &index, &samples, &mut findings);
             findings.add(
                 "times, memory, threads and arguments",
                 Verdict::Unchecked("only the record tells them".into()),

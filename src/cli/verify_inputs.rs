@@ -3,23 +3,41 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::arguments::VerifyArguments;
 use super::findings::{Findings, Verdict, given_or, in_a_line};
-use super::model_files::{ModelSource, tokenizer_of};
 use crate::dataset::DatasetStore;
-use crate::evaluate::{Digests, Limits, Prepared, prepare};
-use crate::model::{LoadError, ModelConfig, ModelFiles, config_of};
-use crate::store::{FileHashes, NUMERICS, RecordedRun, Sample, TaskSamples, split_json};
+use crate::engine::{CODE, RequestLimits};
+use crate::evaluate::{BuiltTask, Digests, FittedTask};
+use crate::model::{GgufMetadata, LoadError, ModelConfig, ModelFiles, config_of};
+use crate::session::{ModelSource, tokenizer_of};
+use crate::store::{FileHashes, RecordedRun, Sample, TaskSamples, split_json};
 use crate::task::TaskIndex;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Fingerprint;
 
+/// Where the inputs of a run are now.
+#[derive(Debug, Args)]
+pub struct InputPlaces {
+    /// Where the datasets are now; where the run found them without it
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Where task files of your own are now (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
+    /// Where the model is now
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Where the tokenizer is now
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+}
+
 /// The folders of the user's own task files.
-pub fn include(arguments: &VerifyArguments, run: &RecordedRun) -> Vec<PathBuf> {
-    if !arguments.include.is_empty() {
-        return arguments.include.clone();
+pub fn include(places: &InputPlaces, run: &RecordedRun) -> Vec<PathBuf> {
+    if !places.include.is_empty() {
+        return places.include.clone();
     }
     let recorded = run.get(&["include"]).as_array().into_iter().flatten();
     // A folder that is gone shows in its tasks, which are then unknown.
@@ -32,34 +50,40 @@ pub fn include(arguments: &VerifyArguments, run: &RecordedRun) -> Vec<PathBuf> {
 
 /// Checks every hash that can be reached.
 pub fn check(
-    arguments: &VerifyArguments,
+    places: &InputPlaces,
     run: &RecordedRun,
     index: &TaskIndex,
     samples: &[TaskSamples],
     findings: &mut Findings,
 ) {
-    let source = source(arguments, run);
-    let config = match &source {
-        Ok(source) => {
-            let files = ModelFiles::open(&source.path);
-            check_weights(&files, run, findings);
+    let source = source(places, run);
+    let files = source.as_ref().ok().map(|source| ModelFiles::open(&source.path));
+    let config = match (&source, &files) {
+        (Ok(source), Some(files)) => {
+            check_weights(files, run, findings);
             // Where weights are damaged the configuration may still be read.
-            let config = files.map(|files| files.config().clone()).or_else(|_| config_of(&source.path));
+            let config = match files {
+                Ok(files) => Ok(files.config().clone()),
+                Err(_) => config_of(&source.path),
+            };
             check_config(&config, run, findings);
             config.ok()
         }
-        Err(why) => {
-            findings.add("weights", Verdict::Unchecked(why.clone()));
+        (source, _) => {
+            let why = source.as_ref().err().cloned().unwrap_or_default();
+            findings.add("weights", Verdict::Unchecked(why));
             None
         }
     };
-    let tokenizer = tokenizer(arguments, run, source.as_ref().ok(), findings);
+    let files = files.as_ref().and_then(|files| files.as_ref().ok());
+    let metadata = files.and_then(ModelFiles::gguf_metadata);
+    let tokenizer = tokenizer(places, run, source.as_ref().ok(), metadata, findings);
     if let (Some(tokenizer), Some(config)) = (&tokenizer, &config) {
         let mut end = config.eos_token_ids.clone();
         end.extend(tokenizer.end_of_text.or(config.eos_token_ids.first().copied()));
         findings.same("tokens that end a text", run.get(&["end_of_text"]), &json!(end));
     }
-    let store = store(arguments, run);
+    let store = store(places, run);
     let samples: HashMap<&str, &Vec<Sample>> = samples.iter().map(|(name, lines)| (&**name, lines)).collect();
     let options = run.prompt_options();
     for (name, record) in run.tasks() {
@@ -89,18 +113,15 @@ pub fn check(
             }
         };
         let task = if run.has_views() { task.with_views() } else { task };
-        match prepare(task, store, &options, tokenizer) {
-            Ok(mut prepared) => {
+        match BuiltTask::build(task, store, &options, tokenizer) {
+            Ok(built) => {
+                let samples = samples.get(name).map(|lines| lines.as_slice());
+                let mut of_task = Findings::default();
+                check_task(name, record, &built, samples, &mut of_task);
                 if let Some(config) = &config {
-                    check_truncation(name, record, &mut prepared, config, findings);
+                    check_truncation(name, record, built, config, findings);
                 }
-                check_task(
-                    name,
-                    record,
-                    &prepared,
-                    samples.get(name).map(|lines| lines.as_slice()),
-                    findings,
-                );
+                findings.0.extend(of_task.0);
             }
             Err(error) => findings.add_of(what, name, Verdict::Unchecked(in_a_line(&error))),
         }
@@ -108,14 +129,14 @@ pub fn check(
 }
 
 /// The model, if it is still where it was.
-fn source(arguments: &VerifyArguments, run: &RecordedRun) -> Result<ModelSource, String> {
+fn source(places: &InputPlaces, run: &RecordedRun) -> Result<ModelSource, String> {
     let builtin = run.get(&["model", "sample"]) == &Value::Bool(true);
-    let path = given_or(arguments.model.as_deref(), run.text(&["model", "path"]).filter(|_| !builtin));
+    let path = given_or(places.model.as_deref(), run.text(&["model", "path"]).filter(|_| !builtin));
     match &path {
         Some(path) if !path.exists() => {
             Err(format!("{} is not there; give its new place with --model", path.display()))
         }
-        path => ModelSource::find(path.as_deref()).map_err(|failure| failure.message().to_string()),
+        path => ModelSource::find(path.as_deref()).map_err(|error| error.to_string()),
     }
 }
 
@@ -144,7 +165,7 @@ fn check_weights(files: &Result<ModelFiles, LoadError>, run: &RecordedRun, findi
 
 fn check_config(config: &Result<ModelConfig, LoadError>, run: &RecordedRun, findings: &mut Findings) {
     let what = "configuration of the model";
-    if run.text(&["numerics"]) != Some(NUMERICS.as_str()) {
+    if run.text(&["numerics"]) != Some(CODE.as_str()) {
         return findings.add(what, Verdict::Unchecked("another build of assay read it".into()));
     }
     match config {
@@ -157,18 +178,19 @@ fn check_config(config: &Result<ModelConfig, LoadError>, run: &RecordedRun, find
 }
 
 fn tokenizer(
-    arguments: &VerifyArguments,
+    places: &InputPlaces,
     run: &RecordedRun,
     source: Option<&ModelSource>,
+    metadata: Option<&GgufMetadata>,
     findings: &mut Findings,
 ) -> Option<Tokenizer> {
     let recorded = run.text(&["tokenizer", "path"]).filter(|path| !path.starts_with("built-in/"));
     // What stands beside the model may have moved with it.
     let beside =
-        source.filter(|_| recorded.is_none_or(|path| arguments.model.is_some() || !Path::new(path).exists()));
-    let found = match (&arguments.tokenizer, beside, recorded) {
+        source.filter(|_| recorded.is_none_or(|path| places.model.is_some() || !Path::new(path).exists()));
+    let found = match (&places.tokenizer, beside, recorded) {
         (Some(path), _, _) => tokenizer_of(path),
-        (None, Some(source), _) => source.own_tokenizer(),
+        (None, Some(source), _) => source.own_tokenizer(metadata),
         (None, None, Some(path)) => tokenizer_of(Path::new(path)),
         (None, None, None) => {
             findings.add("tokenizer", Verdict::Unchecked("give it with --tokenizer FILE".into()));
@@ -181,15 +203,15 @@ fn tokenizer(
             findings.hash("tokenizer", recorded, &tokenizer.fingerprint.to_string());
             Some(tokenizer)
         }
-        Err(failure) => {
-            findings.add("tokenizer", Verdict::Unchecked(failure.message().to_string()));
+        Err(error) => {
+            findings.add("tokenizer", Verdict::Unchecked(error.to_string()));
             None
         }
     }
 }
 
-fn store(arguments: &VerifyArguments, run: &RecordedRun) -> Result<DatasetStore, String> {
-    let root = given_or(arguments.datasets.as_deref(), run.text(&["datasets_folder"]));
+fn store(places: &InputPlaces, run: &RecordedRun) -> Result<DatasetStore, String> {
+    let root = given_or(places.datasets.as_deref(), run.text(&["datasets_folder"]));
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
         return Err(format!("{} is not there; give its new place with --datasets", root.display()));
     }
@@ -201,34 +223,34 @@ fn store(arguments: &VerifyArguments, run: &RecordedRun) -> Result<DatasetStore,
 fn check_task(
     name: &str,
     record: &Value,
-    prepared: &Prepared,
+    built: &BuiltTask,
     samples: Option<&[Sample]>,
     findings: &mut Findings,
 ) {
     let recorded = |key: &str| record[key].as_str().unwrap_or_default();
-    let splits: Vec<Value> = prepared.splits().iter().map(split_json).collect();
+    let splits: Vec<Value> = built.splits().iter().map(split_json).collect();
     for (place, split) in splits.iter().enumerate() {
         let of = format!("{name}, `{}`", split["split"].as_str().unwrap_or_default());
         findings.same_of("rows", of, &record["datasets"][place], split);
     }
-    let digests = Digests::of(prepared);
+    let digests = Digests::of(built);
     findings.hash_of("prompts", name, recorded("prompts_blake3"), &digests.prompts.to_string());
     findings.hash_of("tokens", name, recorded("tokens_blake3"), &digests.tokens.to_string());
     let lists = |keys: &[&str]| keys.iter().map(|key| record[*key].clone()).collect::<Value>();
     let keys = ["lighteval", "available", "asked", "num_fewshot", "sample_data", "included"];
-    let requests = &prepared.requests;
+    let requests = &built.requests;
     let found = json!([
         digests.lighteval,
         requests.available,
-        prepared.tokens.len(),
+        built.tokens.len(),
         requests.num_fewshot,
         requests.splits.iter().any(|(_, split)| split.is_sample()),
-        prepared.task.included,
+        built.task.included,
     ]);
     findings.same_of("lighteval's hashes, documents and shots", name, &lists(&keys), &found);
     // The right answers are no part of a prompt.
     let Some(samples) = samples else { return };
-    let documents: HashMap<usize, _> = prepared.requests.documents.iter().map(|d| (d.doc_id, d)).collect();
+    let documents: HashMap<usize, _> = built.requests.documents.iter().map(|d| (d.doc_id, d)).collect();
     let other = samples.iter().find(|sample| {
         !documents.get(&sample.doc_id).is_some_and(|document| {
             document.row == sample.row
@@ -252,21 +274,17 @@ fn check_task(
 fn check_truncation(
     name: &str,
     record: &Value,
-    prepared: &mut Prepared,
+    built: BuiltTask,
     config: &ModelConfig,
     findings: &mut Findings,
 ) {
-    let limits = Limits {
-        max_length: config.max_positions,
-        vocab_size: config.vocab_size,
-        room: usize::MAX,
-        kv_bytes_per_token: 0,
-    };
+    let vocab_size = config.vocab_size;
+    let limits = RequestLimits { vocab_size, ..RequestLimits::of_length(config.max_positions) };
     let what = "requests cut to the model's context";
-    match prepared.fit(limits) {
-        Ok(()) => {
-            let count = prepared.truncated.len();
-            let found = json!([count, prepared.truncated]);
+    match FittedTask::fit(0, built, limits) {
+        Ok(fitted) => {
+            let count = fitted.truncated.len();
+            let found = json!([count, fitted.truncated]);
             findings.same_of(what, name, &json!([record["truncated_requests"], record["truncated"]]), &found);
         }
         Err(error) => findings.add_of(what, name, Verdict::Differs(in_a_line(&error))),

@@ -1,4 +1,4 @@
-//! The one thing that the engine asks of a model.
+//! What the engine in this process asks of a model: passes.
 
 use crate::model::{Dtype, ForwardError, KvCache, Model, Row, Segment, SegmentId};
 use crate::tokenizer::Tokenizer;
@@ -34,16 +34,24 @@ pub trait Forward {
 
     /// The number format that logits are rounded to before they are read.
     fn dtype(&self) -> Dtype;
+
+    /// About how many seconds a token takes in large passes, where that can be known.
+    ///
+    /// # Errors
+    /// The model's.
+    fn seconds_per_token(&self) -> Result<Option<f64>, ForwardError> {
+        Ok(None)
+    }
 }
 
 /// A loaded model with its keys and values.
-pub struct Loaded<'a> {
+pub struct LoadedModel<'a> {
     model: &'a Model,
     kv: KvCache,
     end_of_text: Vec<u32>,
 }
 
-impl<'a> Loaded<'a> {
+impl<'a> LoadedModel<'a> {
     /// A model with nothing computed yet. Texts end at its own end-of-text tokens and at the tokenizer's.
     pub fn new(model: &'a Model, tokenizer: &Tokenizer) -> Self {
         let mut end_of_text = model.facts().eos_token_ids.clone();
@@ -52,7 +60,7 @@ impl<'a> Loaded<'a> {
     }
 }
 
-impl Forward for Loaded<'_> {
+impl Forward for LoadedModel<'_> {
     fn pass(
         &mut self,
         segments: &[Segment],
@@ -80,5 +88,9 @@ impl Forward for Loaded<'_> {
 
     fn dtype(&self) -> Dtype {
         self.model.facts().dtype
+    }
+
+    fn seconds_per_token(&self) -> Result<Option<f64>, ForwardError> {
+        self.model.seconds_per_token().map(Some)
     }
 }

@@ -1,18 +1,18 @@
-//! Greedy texts in the making.
+//! Greedy generations that are active.
 
 use super::draft::Draft;
 use crate::model::SegmentId;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::vocabulary::{Response, Stops, Written};
+use crate::vocabulary::{RequestId, Response, Stops, Written};
 
 /// A text that is being generated.
 pub struct Decode {
     /// The request.
-    pub request: usize,
+    pub id: RequestId,
     /// The tree's node that the prompt ends with.
     pub leaf: usize,
     /// Under this name its own keys and values are kept.
-    pub id: SegmentId,
+    pub segment: SegmentId,
     /// What is fed behind the last token written, in the pass under way.
     pub draft: Draft,
     /// Tokens of the draft that the model wrote.
@@ -49,17 +49,17 @@ pub enum Step {
 impl Decode {
     /// A text of which nothing is written.
     pub fn new(
-        request: usize,
+        request: RequestId,
         leaf: usize,
-        id: SegmentId,
+        segment: SegmentId,
         prompt: Vec<u32>,
         until: Stops,
         max_new_tokens: usize,
     ) -> Self {
         Self {
-            request,
+            id: request,
             leaf,
-            id,
+            segment,
             draft: Draft::default(),
             accepted: 0,
             prompt: prompt.len(),
@@ -111,7 +111,7 @@ impl Decode {
     }
 
     /// Writes a token that nobody reads, as a plan does: the text goes on to its greatest length.
-    pub fn pretend(&mut self) -> bool {
+    pub fn push_dummy(&mut self) -> bool {
         self.tokens.push(0);
         self.finished = self.written() >= self.max_new_tokens;
         self.finished

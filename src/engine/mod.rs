@@ -1,25 +1,32 @@
-//! Answers requests: plans all of them as one tree of tokens, computes each node once, reads the scores off.
-//!
-//! A later fast path replaces [`Forward`] and nothing else.
+//! Answering requests: the seam behind which engines stand, and the engine in this process, which plans all requests as one tree of
+//! tokens, computes each node once, and reads the scores off.
 
 mod draft;
+mod dry_run;
 mod forward;
 mod generate;
+mod identity;
+mod local;
 mod part;
-mod plan;
+mod request_tree;
 mod rounding;
-mod run;
 mod schedule;
 mod score;
+mod seam;
 mod sequence;
 mod tree;
+mod work;
 
 pub use draft::Speculation;
-pub use forward::{Forward, Loaded};
-pub use plan::walk_through;
+pub use dry_run::dry_run;
+pub use forward::{Forward, LoadedModel};
+pub use identity::{CODE, EngineIdentity, Numerics};
+pub use local::LocalEngine;
+pub use request_tree::RequestTree;
 pub use rounding::{half_ulp, is_near_tie};
-pub use run::{Answer, Engine, EngineError, Heard, Work};
-pub use schedule::{ROWS_PER_PASS, sequences};
+pub use schedule::ROWS_PER_PASS;
 pub use score::{LogSoftmax, Score, log_softmax};
+pub use seam::{Engine, EngineEvent, RequestLimits};
 pub use sequence::Sequence;
 pub use tree::TokenTree;
+pub use work::{Answer, EngineError, Work};

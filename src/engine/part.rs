@@ -9,15 +9,15 @@ pub struct Part {
     pub segments: Vec<Segment>,
     /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
-    /// Of each of `wanted`, its reader's place among those of the pass.
-    pub readers: Vec<usize>,
+    /// Of each of `wanted`, the index of its use among those of the pass.
+    pub uses: Vec<usize>,
 }
 
 impl Part {
     /// All of a pass. `wanted` is sorted by segment and token.
     pub fn whole(segments: Vec<Segment>, wanted: Vec<Row>) -> Self {
-        let readers = (0..wanted.len()).collect();
-        Self { segments, wanted, readers }
+        let uses = (0..wanted.len()).collect();
+        Self { segments, wanted, uses }
     }
 
     /// Rows.
@@ -53,15 +53,15 @@ impl Part {
             }
             row.segment -= cut;
         }
-        let readers = self.readers.split_off(read);
-        (self, Part { segments, wanted, readers })
+        let uses = self.uses.split_off(read);
+        (self, Part { segments, wanted, uses })
     }
 
-    /// The same without the rows of some readers, and without the tokens that follow those in their segments; nothing where
+    /// The same without the rows of some uses, and without the tokens that follow those in their segments; nothing where
     /// nothing is left.
     pub fn without(mut self, is_left_out: impl Fn(usize) -> bool) -> Option<Part> {
-        for (row, &reader) in self.wanted.iter().zip(&self.readers) {
-            if is_left_out(reader) {
+        for (row, &which) in self.wanted.iter().zip(&self.uses) {
+            if is_left_out(which) {
                 self.segments[row.segment].tokens.truncate(row.token);
             }
         }
@@ -75,11 +75,11 @@ impl Part {
             })
             .collect();
         let is_there = |row: &Row| row.token < self.segments[row.segment].tokens.len();
-        let kept = self.wanted.iter().zip(&self.readers).filter(|(row, _)| is_there(row));
-        let (wanted, readers) =
-            kept.map(|(row, reader)| (Row { segment: places[row.segment], ..*row }, *reader)).unzip();
+        let kept = self.wanted.iter().zip(&self.uses).filter(|(row, _)| is_there(row));
+        let (wanted, uses) =
+            kept.map(|(row, which)| (Row { segment: places[row.segment], ..*row }, *which)).unzip();
         self.segments.retain(|segment| !segment.tokens.is_empty());
-        (!self.segments.is_empty()).then_some(Part { segments: self.segments, wanted, readers })
+        (!self.segments.is_empty()).then_some(Part { segments: self.segments, wanted, uses })
     }
 }
 
@@ -117,18 +117,18 @@ mod tests {
         );
         assert_eq!(first.wanted, [Row { segment: 0, token: 0 }, Row { segment: 1, token: 0 }]);
         assert_eq!(second.segments.iter().map(|s| s.tokens.clone()).collect::<Vec<_>>(), [vec![3, 4]]);
-        assert_eq!((second.wanted, second.readers), (vec![Row { segment: 0, token: 1 }], vec![2]));
+        assert_eq!((second.wanted, second.uses), (vec![Row { segment: 0, token: 1 }], vec![2]));
         assert_eq!(first.segments[1].id, second.segments[0].id);
     }
 
     #[test]
     fn rows_are_left_out_with_what_follows_them() {
         let (whole, _) = pass(&[1, 3, 2], &[true; 6]);
-        let part = whole.clone().without(|reader| [0, 2, 3].contains(&reader)).unwrap();
+        let part = whole.clone().without(|which| [0, 2, 3].contains(&which)).unwrap();
         let tokens: Vec<Vec<u32>> = part.segments.iter().map(|s| s.tokens.clone()).collect();
         assert_eq!(tokens, [vec![1], vec![4, 5]]);
         let row = |segment, token| Row { segment, token };
-        assert_eq!((part.wanted, part.readers), (vec![row(0, 0), row(1, 0), row(1, 1)], vec![1, 4, 5]));
+        assert_eq!((part.wanted, part.uses), (vec![row(0, 0), row(1, 0), row(1, 1)], vec![1, 4, 5]));
         assert_eq!(whole.without(|_| true), None);
     }
 
@@ -145,8 +145,8 @@ mod tests {
             let at = 1 + cut.index(rows - 1);
             let (first, second) = whole.split(at);
             prop_assert_eq!((first.rows(), second.rows()), (at, rows - at));
-            let readers: Vec<usize> = (0..read.len()).collect();
-            prop_assert_eq!([first.readers.clone(), second.readers.clone()].concat(), readers);
+            let uses: Vec<usize> = (0..read.len()).collect();
+            prop_assert_eq!([first.uses.clone(), second.uses.clone()].concat(), uses);
             let tokens = |part: &Part| part.segments.iter().flat_map(|s| s.tokens.clone()).collect::<Vec<_>>();
             prop_assert_eq!([tokens(&first), tokens(&second)].concat(), (0..rows as u32).collect::<Vec<_>>());
             let reads = |part: &Part| -> Vec<u32> {

@@ -6,10 +6,11 @@ use std::ops::Range;
 use super::draft::{Drafting, Speculation};
 use super::forward::Forward;
 use super::generate::Decode;
-use super::run::{Answer, EngineError, Work};
+use super::request_tree::RequestTree;
 use super::score::Score;
 use super::sequence::Sequence;
 use super::tree::TokenTree;
+use super::work::{Answer, EngineError, Work};
 use crate::model::{ForwardError, Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::{Response, Stops};
@@ -26,12 +27,12 @@ pub struct Pass {
     pub segments: Vec<Segment>,
     /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
-    /// Who reads them, one for each of `wanted`.
-    pub readers: Vec<Reader>,
+    /// What they are used for, one for each of `wanted`.
+    pub uses: Vec<LogitUse>,
 }
 
-/// Who reads a row's logits.
-pub enum Reader {
+/// What a row's logits are used for.
+pub enum LogitUse {
     /// Some of a node's reads, all of one position.
     Node {
         /// The node.
@@ -39,7 +40,7 @@ pub enum Reader {
         /// Among its reads.
         reads: Range<usize>,
     },
-    /// A text in the making.
+    /// An active generation.
     Decode {
         /// Its place among [`Schedule::decodes`].
         index: usize,
@@ -48,10 +49,10 @@ pub enum Reader {
     },
 }
 
-impl Reader {
+impl LogitUse {
     /// Whether the row is that of a drafted token.
     pub fn is_draft(&self) -> bool {
-        matches!(self, Reader::Decode { drafted: 1.., .. })
+        matches!(self, LogitUse::Decode { drafted: 1.., .. })
     }
 }
 
@@ -66,36 +67,16 @@ struct Kept {
     released: bool,
 }
 
-/// What the model is fed for each request.
-///
-/// # Errors
-/// A request that cannot be fed.
-pub fn sequences<'r>(
-    requests: impl IntoIterator<Item = &'r TokenRequest>,
-    max_length: usize,
-) -> Result<Vec<Sequence<'r>>, EngineError> {
-    let mut sequences = Vec::new();
-    for (index, request) in requests.into_iter().enumerate() {
-        if matches!(request, TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty()) {
-            return Err(EngineError::NoTokens { request: index });
-        }
-        let fitted = Sequence::new(request, max_length);
-        sequences.push(fitted.ok_or(EngineError::TooLong { request: index, max_length })?);
-    }
-    Ok(sequences)
-}
-
 /// The state of a walk over the tree.
-pub struct Schedule<'r> {
-    requests: Vec<&'r TokenRequest>,
-    sequences: Vec<Sequence<'r>>,
-    tree: TokenTree,
+pub struct Schedule<'t> {
+    sequences: &'t [&'t Sequence],
+    tree: &'t TokenTree,
     kept: Vec<Kept>,
     /// The next node in the tree's order.
     at: usize,
     /// Nodes before this place in the order have been looked at for release.
     looked: usize,
-    /// Texts in the making.
+    /// Active generations.
     pub decodes: Vec<Decode>,
     /// Texts whose prompt is computed, and that there was no room for yet.
     waiting: VecDeque<Decode>,
@@ -104,53 +85,46 @@ pub struct Schedule<'r> {
     next_id: usize,
     live: usize,
     /// Tokens whose keys and values may be kept at once.
-    room: usize,
-    /// Rows of the passes to come, at most, but for a row of each text in the making.
+    kv_budget: usize,
+    /// Rows of the passes to come, at most, but for a row of each active generation.
     pub rows_per_pass: usize,
     drafting: Drafting,
     /// What it cost so far.
     pub work: Work,
 }
 
-impl<'r> Schedule<'r> {
-    /// Plans requests for a model of `max_length` positions, of which the keys and values of at most `room` tokens are kept.
+impl<'t> Schedule<'t> {
+    /// A walk over requests, of which the keys and values of at most `kv_budget` tokens are kept.
     ///
     /// # Errors
-    /// A request that cannot be fed, or whose own tokens are more than there is room for.
-    pub fn new(
-        requests: impl IntoIterator<Item = &'r TokenRequest>,
-        max_length: usize,
-        room: usize,
-    ) -> Result<Self, EngineError> {
-        let requests: Vec<&TokenRequest> = requests.into_iter().collect();
-        let sequences = sequences(requests.iter().copied(), max_length)?;
-        for (index, (sequence, request)) in sequences.iter().zip(&requests).enumerate() {
-            let needed = sequence.len() + request.max_new_tokens();
-            if needed > room {
-                return Err(EngineError::NoRoom { request: index, needed, room });
+    /// A request whose own tokens are more than that.
+    pub fn new(requests: &'t RequestTree<'_>, kv_budget: usize) -> Result<Self, EngineError> {
+        let (sequences, tree) = (requests.sequences(), requests.tree());
+        for sequence in sequences {
+            let needed = sequence.len() + sequence.request().max_new_tokens();
+            if needed > kv_budget {
+                return Err(EngineError::KvBudget { request: sequence.id, needed, budget: kv_budget });
             }
         }
-        let tree = TokenTree::new(&sequences);
         let truncated = sequences.iter().filter(|s| s.cut > 0).count();
-        let tokens_alone = sequences.iter().map(Sequence::len).sum();
+        let tokens_alone = sequences.iter().map(|s| s.len()).sum();
         let work = Work { tokens_alone, tokens_planned: tree.tokens(), truncated, ..Work::default() };
         Ok(Self {
-            requests,
+            sequences,
+            tree,
             kept: tree.nodes().iter().map(|n| Kept { needed_by: n.children, ..Kept::default() }).collect(),
             at: 0,
             looked: 0,
             decodes: Vec::new(),
             waiting: VecDeque::new(),
-            scores: sequences.iter().map(|s| vec![None; s.targets.len()]).collect(),
-            missing: sequences.iter().map(|s| s.targets.len()).collect(),
+            scores: sequences.iter().map(|s| vec![None; s.targets().len()]).collect(),
+            missing: sequences.iter().map(|s| s.targets().len()).collect(),
             next_id: tree.nodes().len(),
             live: 0,
-            room,
+            kv_budget,
             rows_per_pass: ROWS_PER_PASS,
             drafting: Drafting::new(Speculation::Off),
             work,
-            sequences,
-            tree,
         })
     }
 
@@ -171,10 +145,10 @@ impl<'r> Schedule<'r> {
         chain
     }
 
-    /// A token of every text in the making, with a draft of what follows it, then nodes in the tree's order until the pass is full; `None` at the end.
+    /// A token of every active generation, with a draft of what follows it, then nodes in the tree's order until the pass is full; `None` at the end.
     pub fn next_pass(&mut self) -> Option<Pass> {
         self.start_waiting();
-        let mut pass = Pass { segments: Vec::new(), wanted: Vec::new(), readers: Vec::new() };
+        let mut pass = Pass { segments: Vec::new(), wanted: Vec::new(), uses: Vec::new() };
         let mut rows = self.add_texts(&mut pass);
         let of_texts = rows;
         // A text that is begun must be able to end.
@@ -185,7 +159,7 @@ impl<'r> Schedule<'r> {
             && self.waiting.is_empty()
             && self.at < self.tree.order().len()
         {
-            let free = self.room.saturating_sub(self.live + (rows - of_texts) + reserved);
+            let free = self.kv_budget.saturating_sub(self.live + (rows - of_texts) + reserved);
             let next = self.next_cost();
             if next > free && !pass.segments.is_empty() {
                 break;
@@ -193,13 +167,15 @@ impl<'r> Schedule<'r> {
             let (added, starting) = self.add_node(&mut pass, self.rows_per_pass - rows);
             rows += added;
             decodes += starting.len();
-            reserved +=
-                starting.iter().map(|&request| self.requests[request].max_new_tokens()).sum::<usize>();
+            reserved += starting
+                .iter()
+                .map(|&request| self.sequences[request].request().max_new_tokens())
+                .sum::<usize>();
         }
         (!pass.segments.is_empty()).then_some(pass)
     }
 
-    /// Adds the texts in the making; says how many rows those are.
+    /// Adds the active generations; says how many rows those are.
     fn add_texts(&mut self, pass: &mut Pass) -> usize {
         let texts = self.decodes.len();
         let mut rows = texts;
@@ -214,9 +190,9 @@ impl<'r> Schedule<'r> {
             let tokens: Vec<u32> = decode.tokens().last().into_iter().chain(&draft.tokens).copied().collect();
             for drafted in 0..tokens.len() {
                 pass.wanted.push(Row { segment: index, token: drafted });
-                pass.readers.push(Reader::Decode { index, drafted });
+                pass.uses.push(LogitUse::Decode { index, drafted });
             }
-            pass.segments.push(Segment { id: decode.id, prefix, tokens });
+            pass.segments.push(Segment { id: decode.segment, prefix, tokens });
             self.decodes[index].begin(draft);
         }
         rows
@@ -227,7 +203,7 @@ impl<'r> Schedule<'r> {
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         while let Some(next) = self.waiting.front() {
             reserved += next.may_still_keep();
-            let fits = self.live + reserved <= self.room && self.decodes.len() < DECODES;
+            let fits = self.live + reserved <= self.kv_budget && self.decodes.len() < DECODES;
             if !fits && !self.decodes.is_empty() {
                 return;
             }
@@ -239,7 +215,8 @@ impl<'r> Schedule<'r> {
     fn next_cost(&self) -> usize {
         let id = self.tree.order()[self.at];
         let node = &self.tree.nodes()[id];
-        let texts: usize = node.reads.iter().map(|read| self.requests[read.request].max_new_tokens()).sum();
+        let texts: usize =
+            node.reads.iter().map(|read| self.sequences[read.request].request().max_new_tokens()).sum();
         node.end - node.start - self.kept[id].done + texts
     }
 
@@ -263,7 +240,7 @@ impl<'r> Schedule<'r> {
             let position = node.reads[begin].position;
             let end = begin + node.reads[begin..last].partition_point(|read| read.position == position);
             pass.wanted.push(Row { segment, token: position - from });
-            pass.readers.push(Reader::Node { node: id, reads: begin..end });
+            pass.uses.push(LogitUse::Node { node: id, reads: begin..end });
             starting.extend(self.generations(id, begin..end));
             begin = end;
         }
@@ -277,25 +254,25 @@ impl<'r> Schedule<'r> {
     /// The tokens that reads of a node score; generations score none.
     pub fn targets(&self, node: usize, reads: Range<usize>) -> impl Iterator<Item = u32> + '_ {
         let reads = self.tree.nodes()[node].reads[reads].iter();
-        reads.filter_map(|read| self.sequences[read.request].targets.get(read.target).copied())
+        reads.filter_map(|read| self.sequences[read.request].targets().get(read.target).copied())
     }
 
     /// The requests among reads of a node that want a text.
     pub fn generations(&self, node: usize, reads: Range<usize>) -> Vec<usize> {
         let reads = self.tree.nodes()[node].reads[reads].iter().map(|read| read.request);
-        reads.filter(|&r| matches!(self.requests[r], TokenRequest::GenerateUntil { .. })).collect()
+        reads.filter(|&r| matches!(self.sequences[r].request(), TokenRequest::GenerateUntil { .. })).collect()
     }
 
     /// A text after the prompt that ends with `leaf`.
     pub fn decode(&mut self, request: usize, leaf: usize) -> Decode {
         let id = SegmentId(self.next_id);
         self.next_id += 1;
-        let (until, max_new_tokens) = match self.requests[request] {
+        let (until, max_new_tokens) = match self.sequences[request].request() {
             TokenRequest::GenerateUntil { until, max_new_tokens, .. } => (until.clone(), *max_new_tokens),
             TokenRequest::Loglikelihood { .. } => (Stops::from(Vec::new()), 0),
         };
-        let prompt = &self.sequences[request];
-        Decode::new(request, leaf, id, prompt.slice(0, prompt.len()), until, max_new_tokens)
+        let prompt = self.sequences[request];
+        Decode::new(prompt.id, leaf, id, prompt.slice(0, prompt.len()), until, max_new_tokens)
     }
 
     /// Goes on with a text in the next passes that have room for it.
@@ -319,15 +296,15 @@ impl<'r> Schedule<'r> {
     }
 
     /// Takes back drafts from the first row of each that `unread` names.
-    pub fn cut_drafts<'a>(&mut self, unread: impl Iterator<Item = &'a Reader>) {
+    pub fn cut_drafts<'a>(&mut self, unread: impl Iterator<Item = &'a LogitUse>) {
         for reader in unread {
-            if let Reader::Decode { index, drafted: drafted @ 1.. } = reader {
+            if let LogitUse::Decode { index, drafted: drafted @ 1.. } = reader {
                 self.decodes[*index].draft.tokens.truncate(drafted - 1);
             }
         }
     }
 
-    /// Forgets what was drafted and not written, once the rows of the texts in the making are read.
+    /// Forgets what was drafted and not written, once the rows of the active generations are read.
     ///
     /// # Errors
     /// The model's.
@@ -341,7 +318,7 @@ impl<'r> Schedule<'r> {
             self.work.tokens_generated -= rejected;
             self.live -= rejected;
             if rejected > 0 && !decode.is_finished() {
-                forward.truncate(decode.id, decode.kept())?;
+                forward.truncate(decode.segment, decode.kept())?;
             }
         }
         Ok(())
@@ -350,7 +327,8 @@ impl<'r> Schedule<'r> {
     /// Notes the scores of a row's readers; requests whose last score this was are answered.
     pub fn scored(&mut self, node: usize, reads: Range<usize>, row: &[Score], answers: &mut Vec<Answer>) {
         let reads = self.tree.nodes()[node].reads[reads].iter();
-        for (read, score) in reads.filter(|read| !self.sequences[read.request].targets.is_empty()).zip(row) {
+        for (read, score) in reads.filter(|read| !self.sequences[read.request].targets().is_empty()).zip(row)
+        {
             self.scores[read.request][read.target] = Some(*score);
             self.missing[read.request] -= 1;
             if self.missing[read.request] > 0 {
@@ -367,7 +345,7 @@ impl<'r> Schedule<'r> {
                 greedy_near_tie: scores().all(|s| s.is_greedy || s.is_near_tie)
                     && scores().any(|s| s.is_near_tie),
             };
-            answers.push(Answer { request: read.request, response });
+            answers.push(Answer { id: self.sequences[read.request].id, response });
         }
     }
 
@@ -376,7 +354,7 @@ impl<'r> Schedule<'r> {
         let (done, going) = std::mem::take(&mut self.decodes).into_iter().partition(Decode::is_finished);
         self.decodes = going;
         for decode in done {
-            forward.release(decode.id);
+            forward.release(decode.segment);
             self.live -= decode.kept();
             self.kept[decode.leaf].needed_by -= 1;
             self.release_up(decode.leaf, forward);
@@ -411,7 +389,7 @@ impl<'r> Schedule<'r> {
     pub fn release_all(&mut self, forward: &mut dyn Forward) {
         // Of a text that has only begun nothing is kept yet.
         for decode in self.decodes.drain(..).filter(|decode| decode.kept() > 0) {
-            forward.release(decode.id);
+            forward.release(decode.segment);
         }
         for (id, kept) in self.kept.iter().enumerate() {
             if kept.done > 0 && !kept.released {

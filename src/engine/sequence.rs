@@ -1,46 +1,71 @@
 //! A request as one run of tokens: what is fed, and where it is read.
 
+use super::work::EngineError;
 use crate::tokenizer::TokenRequest;
+use crate::vocabulary::RequestId;
 
-/// What a model is fed for a request, after truncation.
-#[derive(Debug, Clone, Copy)]
-pub struct Sequence<'a> {
-    context: &'a [u32],
-    /// All but the last token, which is only predicted.
-    fed: &'a [u32],
-    /// What is predicted, from the context's last token on; empty for a generation.
-    pub targets: &'a [u32],
+/// A request fitted to a model's context: what the model is fed for it, after truncation.
+#[derive(Debug, Clone)]
+pub struct Sequence {
+    /// Whose it is.
+    pub id: RequestId,
+    request: TokenRequest,
     /// Tokens of the context that did not fit, cut from the left.
     pub cut: usize,
 }
 
-impl<'a> Sequence<'a> {
+impl Sequence {
     /// Cuts a request to `max_length` positions, from the left.
     ///
     /// As in the leaderboard's harness: `(context + continuation)[-(max_length + 1):][:-1]`, and a generation keeps the last
-    /// `max_length - max_new_tokens` tokens of its context. `None` where nothing of a context would be left.
-    pub fn new(request: &'a TokenRequest, max_length: usize) -> Option<Self> {
-        let context: &[u32] = request.context();
-        let (targets, room) = match request {
+    /// `max_length - max_new_tokens` tokens of its context.
+    ///
+    /// # Errors
+    /// A continuation without tokens, and a request that would have nothing left of its context.
+    pub fn new(id: RequestId, request: TokenRequest, max_length: usize) -> Result<Self, EngineError> {
+        let too_long = EngineError::TooLong { request: id, max_length };
+        let space = match &request {
+            TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty() => {
+                return Err(EngineError::NoTokens { request: id });
+            }
+            // The last token is only predicted.
             TokenRequest::Loglikelihood { continuation, .. } => {
-                (continuation.as_slice(), (max_length + 1).checked_sub(continuation.len())?)
+                max_length.saturating_add(1).checked_sub(continuation.len())
             }
-            TokenRequest::GenerateUntil { max_new_tokens, .. } => {
-                (&[][..], max_length.checked_sub(*max_new_tokens)?)
-            }
+            TokenRequest::GenerateUntil { max_new_tokens, .. } => max_length.checked_sub(*max_new_tokens),
         };
-        let cut = context.len().saturating_sub(room);
-        let context = &context[cut..];
-        if context.is_empty() {
-            return None;
+        let Some(space) = space else { return Err(too_long) };
+        let cut = request.context().len().saturating_sub(space);
+        match cut < request.context().len() {
+            true => Ok(Self { id, request, cut }),
+            false => Err(too_long),
         }
-        let fed = &targets[..targets.len().saturating_sub(1)];
-        Some(Self { context, fed, targets, cut })
+    }
+
+    /// The request, not cut.
+    pub fn request(&self) -> &TokenRequest {
+        &self.request
+    }
+
+    /// The tokens of the context that are fed.
+    pub fn context(&self) -> &[u32] {
+        &self.request.context()[self.cut..]
+    }
+
+    /// What is predicted, from the context's last token on; empty for a generation.
+    pub fn targets(&self) -> &[u32] {
+        self.request.continuation()
+    }
+
+    /// All but the last token of the targets, which is only predicted.
+    fn fed_targets(&self) -> &[u32] {
+        let targets = self.targets();
+        &targets[..targets.len().saturating_sub(1)]
     }
 
     /// Tokens fed.
     pub fn len(&self) -> usize {
-        self.context.len() + self.fed.len()
+        self.context().len() + self.fed_targets().len()
     }
 
     /// Never: a sequence has a context.
@@ -50,42 +75,44 @@ impl<'a> Sequence<'a> {
 
     /// The position whose logits predict the first target, or the first generated token.
     pub fn first_read(&self) -> usize {
-        self.context.len() - 1
+        self.context().len() - 1
     }
 
     /// The tokens fed, in order.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + 'a {
-        self.context.iter().chain(self.fed).copied()
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.context().iter().chain(self.fed_targets()).copied()
     }
 
     /// Tokens `from..to` of those fed.
     pub fn slice(&self, from: usize, to: usize) -> Vec<u32> {
-        let split = self.context.len();
+        let split = self.context().len();
         let mut tokens = Vec::with_capacity(to - from);
         if from < split {
-            tokens.extend_from_slice(&self.context[from..to.min(split)]);
+            tokens.extend_from_slice(&self.context()[from..to.min(split)]);
         }
         if to > split {
-            tokens.extend_from_slice(&self.fed[from.saturating_sub(split)..to - split]);
+            tokens.extend_from_slice(&self.fed_targets()[from.saturating_sub(split)..to - split]);
         }
         tokens
     }
 
     /// How many tokens two sequences begin with in common.
     pub fn common_prefix(&self, other: &Self) -> usize {
-        if self.context.len() > other.context.len() {
+        let (mine, others) = (self.context(), other.context());
+        if mine.len() > others.len() {
             return other.common_prefix(self);
         }
         // Choices of one document share their context's memory.
-        let same = std::ptr::eq(self.context, other.context);
-        let shared = if same { self.context.len() } else { common(self.context, other.context) };
-        if shared < self.context.len() {
+        let same = std::ptr::eq(mine, others);
+        let shared = if same { mine.len() } else { common(mine, others) };
+        if shared < mine.len() {
             return shared;
         }
         // The other context may go on as this continuation does, and end within it.
-        let rest = &other.context[shared..];
-        let within = common(self.fed, rest);
-        let beyond = if within == rest.len() { common(&self.fed[within..], other.fed) } else { 0 };
+        let rest = &others[shared..];
+        let fed = self.fed_targets();
+        let within = common(fed, rest);
+        let beyond = if within == rest.len() { common(&fed[within..], other.fed_targets()) } else { 0 };
         shared + within + beyond
     }
 }
@@ -102,6 +129,12 @@ fn common(a: &[u32], b: &[u32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ID: RequestId = RequestId { task: 0, document: 0, request: 0 };
+
+    fn fitted(request: &TokenRequest, max_length: usize) -> Result<Sequence, EngineError> {
+        Sequence::new(ID, request.clone(), max_length)
+    }
     use std::sync::Arc;
 
     fn score(context: &[u32], continuation: &[u32]) -> TokenRequest {
@@ -111,12 +144,15 @@ mod tests {
     #[test]
     fn truncation_is_from_the_left() {
         let request = score(&[1, 2, 3, 4], &[5, 6, 7]);
-        let whole = Sequence::new(&request, 6).unwrap();
+        let whole = fitted(&request, 6).unwrap();
         assert_eq!((whole.slice(0, whole.len()), whole.cut), (vec![1, 2, 3, 4, 5, 6], 0));
-        let short = Sequence::new(&request, 4).unwrap();
+        let short = fitted(&request, 4).unwrap();
         assert_eq!((short.slice(0, short.len()), short.cut), (vec![3, 4, 5, 6], 2));
         assert_eq!(short.first_read(), 1);
-        assert!(Sequence::new(&request, 2).is_none(), "the continuation alone fills the context");
+        assert!(
+            matches!(fitted(&request, 2), Err(EngineError::TooLong { request: ID, max_length: 2 })),
+            "the continuation alone fills the context"
+        );
     }
 
     #[test]
@@ -127,7 +163,7 @@ mod tests {
                 let mut other = long.clone();
                 other[differs] = 999;
                 let (a, b) = (score(&long[..a], &long[a..]), score(&other[..b], &other[b..]));
-                let (a, b) = (Sequence::new(&a, 300).unwrap(), Sequence::new(&b, 300).unwrap());
+                let (a, b) = (fitted(&a, 300).unwrap(), fitted(&b, 300).unwrap());
                 let plain = a.iter().zip(b.iter()).take_while(|(a, b)| a == b).count();
                 assert_eq!((a.common_prefix(&b), b.common_prefix(&a)), (plain, plain));
                 assert_eq!(a.common_prefix(&a), a.len());
@@ -138,7 +174,7 @@ mod tests {
     #[test]
     fn slices_cross_the_end_of_the_context() {
         let request = score(&[1, 2], &[3, 4, 5]);
-        let sequence = Sequence::new(&request, 10).unwrap();
+        let sequence = fitted(&request, 10).unwrap();
         for from in 0..4 {
             for to in from..=4 {
                 assert_eq!(sequence.slice(from, to), [1, 2, 3, 4][from..to]);

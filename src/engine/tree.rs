@@ -42,9 +42,9 @@ pub struct TokenTree {
 
 impl TokenTree {
     /// Builds the tree. Sorted, neighbouring sequences share the most, so one walk with a stack is enough.
-    pub fn new(sequences: &[Sequence<'_>]) -> Self {
+    pub fn new(sequences: &[&Sequence]) -> Self {
         let mut sorted: Vec<usize> = (0..sequences.len()).collect();
-        sorted.par_sort_unstable_by(|&a, &b| compare(&sequences[a], &sequences[b]).then(a.cmp(&b)));
+        sorted.par_sort_unstable_by(|&a, &b| compare(sequences[a], sequences[b]).then(a.cmp(&b)));
 
         let mut nodes: Vec<Node> = Vec::new();
         let mut leaves = vec![0; sequences.len()];
@@ -52,7 +52,7 @@ impl TokenTree {
         let mut previous: Option<usize> = None;
         for &current in &sorted {
             let length = sequences[current].len();
-            let shared = previous.map_or(0, |p| sequences[p].common_prefix(&sequences[current]));
+            let shared = previous.map_or(0, |p| sequences[p].common_prefix(sequences[current]));
             while stack.last().is_some_and(|&top| nodes[top].start >= shared) {
                 stack.pop();
             }
@@ -84,7 +84,7 @@ impl TokenTree {
         }
         for (request, sequence) in sequences.iter().enumerate() {
             let mut node = leaves[request];
-            for target in (0..sequence.targets.len().max(1)).rev() {
+            for target in (0..sequence.targets().len().max(1)).rev() {
                 let position = sequence.first_read() + target;
                 while nodes[node].start > position {
                     match nodes[node].parent {
@@ -118,7 +118,7 @@ impl TokenTree {
     }
 }
 
-fn compare(a: &Sequence<'_>, b: &Sequence<'_>) -> Ordering {
+fn compare(a: &Sequence, b: &Sequence) -> Ordering {
     let shared = a.common_prefix(b);
     a.iter().nth(shared).cmp(&b.iter().nth(shared))
 }
@@ -153,8 +153,11 @@ fn depth_first(nodes: &mut [Node], sorted: &[usize]) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::tokenizer::TokenRequest;
+    use crate::vocabulary::RequestId;
     use proptest::prelude::*;
     use std::collections::HashSet;
+
+    const ID: RequestId = RequestId { task: 0, document: 0, request: 0 };
 
     fn request(context: Vec<u32>, continuation: Vec<u32>) -> TokenRequest {
         match continuation.is_empty() {
@@ -167,7 +170,7 @@ mod tests {
         }
     }
 
-    fn path(tree: &TokenTree, sequences: &[Sequence<'_>], mut node: usize) -> Vec<u32> {
+    fn path(tree: &TokenTree, sequences: &[&Sequence], mut node: usize) -> Vec<u32> {
         let mut parts = Vec::new();
         loop {
             let Node { start, end, sequence, parent, .. } = tree.nodes()[node];
@@ -187,8 +190,8 @@ mod tests {
                 (prop::collection::vec(0u32..3, 1..6), prop::collection::vec(0u32..3, 0..4)), 1..12)
         ) {
             let requests: Vec<TokenRequest> = texts.into_iter().map(|(a, b)| request(a, b)).collect();
-            let sequences: Vec<Sequence<'_>> =
-                requests.iter().map(|r| Sequence::new(r, 100).unwrap()).collect();
+            let fitted: Vec<Sequence> = requests.into_iter().map(|r| Sequence::new(ID, r, 100).unwrap()).collect();
+            let sequences: Vec<&Sequence> = fitted.iter().collect();
             let tree = TokenTree::new(&sequences);
 
             let mut prefixes = HashSet::new();
@@ -210,7 +213,7 @@ mod tests {
                     reads += 1;
                 }
             }
-            prop_assert_eq!(reads, sequences.iter().map(|s| s.targets.len().max(1)).sum::<usize>());
+            prop_assert_eq!(reads, sequences.iter().map(|s| s.targets().len().max(1)).sum::<usize>());
 
             let mut seen = HashSet::new();
             for &id in tree.order() {

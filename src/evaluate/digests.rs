@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use twox_hash::XxHash64;
 
-use super::prepare::Prepared;
+use super::built::BuiltTask;
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::{Fingerprint, Fingerprinter, Request};
 
@@ -39,19 +39,15 @@ pub struct LightevalHashes {
 }
 
 impl Digests {
-    /// Hashes a prepared task.
-    pub fn of(prepared: &Prepared) -> Self {
-        Self {
-            prompts: prompts(prepared),
-            tokens: tokens(prepared),
-            lighteval: LightevalHashes::of(prepared),
-        }
+    /// Hashes a built task.
+    pub fn of(built: &BuiltTask) -> Self {
+        Self { prompts: prompts(built), tokens: tokens(built), lighteval: LightevalHashes::of(built) }
     }
 }
 
-fn prompts(prepared: &Prepared) -> Fingerprint {
+fn prompts(built: &BuiltTask) -> Fingerprint {
     let mut hasher = Fingerprinter::default();
-    for request in prepared.requests.documents.iter().flat_map(|document| &document.requests) {
+    for request in built.requests.documents.iter().flat_map(|document| &document.requests) {
         hasher.part(request.context().as_bytes());
         match request {
             Request::Loglikelihood { continuation, .. } => hasher.part(continuation.as_bytes()),
@@ -61,19 +57,19 @@ fn prompts(prepared: &Prepared) -> Fingerprint {
     hasher.finish()
 }
 
-fn tokens(prepared: &Prepared) -> Fingerprint {
+fn tokens(built: &BuiltTask) -> Fingerprint {
     let bytes = |tokens: &[u32]| tokens.iter().flat_map(|t| t.to_le_bytes()).collect::<Vec<u8>>();
     let mut hasher = Fingerprinter::default();
-    for request in prepared.tokens.iter().flatten() {
+    for request in built.tokens.iter().flatten() {
         hasher.part(&bytes(request.context())).part(&bytes(request.continuation()));
     }
     hasher.finish()
 }
 
 impl LightevalHashes {
-    fn of(prepared: &Prepared) -> Self {
+    fn of(built: &BuiltTask) -> Self {
         let mut prompts = Vec::new();
-        for document in &prepared.requests.documents {
+        for document in &built.requests.documents {
             let mut last: Option<&Arc<str>> = None;
             for request in &document.requests {
                 let (Request::Loglikelihood { context, .. } | Request::GenerateUntil { context, .. }) =
@@ -85,7 +81,7 @@ impl LightevalHashes {
             }
         }
         let (mut inputs, mut continuations) = (Vec::new(), Vec::new());
-        for document in &prepared.tokens {
+        for document in &built.tokens {
             let mut last: Option<&Arc<[u32]>> = None;
             for request in document {
                 let context = request.context();

@@ -3,44 +3,23 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use crate::engine::Work;
-use crate::vocabulary::Response;
-
-/// A request by its place in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestPlace {
-    /// Among the prepared tasks.
-    pub task: usize,
-    /// Among the task's documents: its `doc_id`.
-    pub document: usize,
-    /// Among the document's requests.
-    pub request: usize,
-}
-
-/// An answer and whose it is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answered {
-    /// The request.
-    pub place: RequestPlace,
-    /// The answer.
-    pub response: Response,
-}
+use crate::engine::{Answer, Work};
 
 /// Keeps answers, so that no request is ever computed twice.
 pub trait Ledger {
-    /// Keeps the answers of a pass, of which there is at least one; `work` is what the session cost so far. An answer counts only
+    /// Keeps the answers of a batch, of which there is at least one; `work` is what the session cost so far. An answer counts only
     /// once this has succeeded.
     ///
     /// # Errors
     /// The answers could not be kept; the evaluation ends.
-    fn keep(&mut self, answers: &[Answered], work: &Work) -> Result<(), NotKept>;
+    fn keep(&mut self, answers: &[Answer], work: &Work) -> Result<(), NotKept>;
 }
 
 /// Keeps nothing.
-pub struct Forgetful;
+pub struct NullLedger;
 
-impl Ledger for Forgetful {
-    fn keep(&mut self, _: &[Answered], _: &Work) -> Result<(), NotKept> {
+impl Ledger for NullLedger {
+    fn keep(&mut self, _: &[Answer], _: &Work) -> Result<(), NotKept> {
         Ok(())
     }
 }

@@ -1,17 +1,22 @@
-//! The line: the only room that names every stage.
-//!
-//! [`prepare`] goes from task files to tokens, without a model; [`evaluate`] goes from tokens to estimates.
+//! From task files to estimates. A task changes its type on the way: [`BuiltTask`] has requests in tokens, [`FittedTask`] has them as a
+//! model is fed them, [`AnsweredTask`] has responses and outcomes.
 
+mod answered;
+mod built;
 mod digests;
+mod error;
+mod fitted;
 mod ledger;
 mod plan;
-mod prepare;
 mod run;
 mod suite;
 
+pub use answered::AnsweredTask;
+pub use built::{BuiltTask, build_all};
 pub use digests::{Digests, LightevalHashes};
-pub use ledger::{Answered, Forgetful, Ledger, NotKept, RequestPlace};
-pub use plan::{Plan, plan, plan_each};
-pub use prepare::{Limits, PrepareError, Prepared, fit_all, prepare, prepare_all};
-pub use run::{EvaluateError, Evaluation, Means, evaluate};
+pub use error::PrepareError;
+pub use fitted::{FittedTask, fit_all};
+pub use ledger::{Ledger, NotKept, NullLedger};
+pub use plan::{Plan, PlannedFamily, RunPlan, plan_each};
+pub use run::{EvalContext, EvaluateError, Evaluation, evaluate};
 pub use suite::{Circumstances, suite_record};

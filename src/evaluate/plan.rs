@@ -1,11 +1,12 @@
 //! How much there is to do, before it is done.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::prepare::Prepared;
-use super::run::families;
-use crate::engine::{EngineError, walk_through};
-use crate::tokenizer::TokenRequest;
+use super::answered::AnsweredTask;
+use crate::engine::{EngineError, RequestTree, dry_run};
+use crate::task::Task;
 
 /// Counts of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,73 +30,109 @@ impl Plan {
     pub fn expected_tokens(&self) -> f64 {
         self.tokens_planned as f64 + 0.5 * self.tokens_to_write as f64
     }
+
+    fn sum<'p>(plans: impl IntoIterator<Item = &'p Plan>) -> Self {
+        plans.into_iter().fold(Plan::default(), |sum, plan| Plan {
+            documents: sum.documents + plan.documents,
+            requests: sum.requests + plan.requests,
+            tokens_alone: sum.tokens_alone + plan.tokens_alone,
+            tokens_planned: sum.tokens_planned + plan.tokens_planned,
+            tokens_to_write: sum.tokens_to_write + plan.tokens_to_write,
+            // One family after the other.
+            peak_live_kv_tokens: sum.peak_live_kv_tokens.max(plan.peak_live_kv_tokens),
+        })
+    }
 }
 
-/// Plans what is left of prepared tasks for a model of `max_length` positions that keeps at most `room` tokens, as
-/// [`evaluate`](super::run::evaluate) will go about them.
-///
-/// # Errors
-/// A request that cannot be fed; [`Prepared::fit`] finds it first, and names it better.
-pub fn plan(prepared: &[Prepared], max_length: usize, room: usize) -> Result<Plan, EngineError> {
-    let families: Vec<&[Prepared]> = families(prepared).collect();
-    Ok(sum(&walk(&families, max_length, room)?))
+/// Tasks whose requests are answered together, as one tree.
+pub struct PlannedFamily<'f> {
+    /// Their places among those of the run.
+    pub tasks: Range<usize>,
+    /// What is left to answer.
+    pub requests: RequestTree<'f>,
+    /// What that costs.
+    pub plan: Plan,
+}
+
+/// What is left of a run, family by family.
+pub struct RunPlan<'f> {
+    /// Tasks that share a tag share their first tokens too.
+    pub families: Vec<PlannedFamily<'f>>,
+    /// What all of it costs.
+    pub total: Plan,
+}
+
+impl<'f> RunPlan<'f> {
+    /// Plans what is left of tasks for an engine that keeps the keys and values of at most `kv_budget` tokens.
+    ///
+    /// # Errors
+    /// A request that is more than that; [`FittedTask::fit`](super::FittedTask::fit) finds it first, and names it better.
+    pub fn new(tasks: &[AnsweredTask<'f>], kv_budget: usize) -> Result<Self, EngineError> {
+        let families = plan_groups(tasks, families(tasks), kv_budget)?;
+        let total = Plan::sum(families.iter().map(|family| &family.plan));
+        Ok(Self { families, total })
+    }
 }
 
 /// The plan of each task as if it stood alone, and that of all of them.
 ///
 /// # Errors
-/// As [`plan`].
-pub fn plan_each(
-    prepared: &[Prepared],
-    max_length: usize,
-    room: usize,
-) -> Result<(Vec<Plan>, Plan), EngineError> {
-    let families: Vec<&[Prepared]> = families(prepared).collect();
-    // A task without relatives is planned once.
-    let related = families.iter().filter(|family| family.len() > 1).flat_map(|family| family.chunks(1));
-    let groups: Vec<&[Prepared]> = families.iter().copied().chain(related).collect();
-    let plans = walk(&groups, max_length, room)?;
-    let (of_families, of_related) = plans.split_at(families.len());
-    let mut of_related = of_related.iter().copied();
-    let mut each = Vec::with_capacity(prepared.len());
-    for (family, plan) in families.iter().zip(of_families) {
-        match family.len() {
-            1 => each.push(*plan),
-            tasks => each.extend(of_related.by_ref().take(tasks)),
+/// As [`RunPlan::new`].
+pub fn plan_each(tasks: &[AnsweredTask<'_>], kv_budget: usize) -> Result<(Vec<Plan>, Plan), EngineError> {
+    let run = RunPlan::new(tasks, kv_budget)?;
+    // A task without relatives is planned already.
+    let related = run.families.iter().filter(|family| family.tasks.len() > 1);
+    let related = related.flat_map(|family| family.tasks.clone()).map(|task| task..task + 1);
+    let mut related = plan_groups(tasks, related.collect(), kv_budget)?.into_iter();
+    let mut each = Vec::with_capacity(tasks.len());
+    for family in &run.families {
+        match family.tasks.len() {
+            1 => each.push(family.plan),
+            count => each.extend(related.by_ref().take(count).map(|task| task.plan)),
         }
     }
-    Ok((each, sum(of_families)))
+    Ok((each, run.total))
+}
+
+/// Neighbouring tasks with the same first tag; a task without one is a family of its own.
+fn families(tasks: &[AnsweredTask<'_>]) -> Vec<Range<usize>> {
+    let are_related = |a: &Task, b: &Task| !a.tags.is_empty() && a.tags.first() == b.tags.first();
+    let groups = tasks.chunk_by(|a, b| are_related(&a.fitted.task, &b.fitted.task));
+    groups
+        .scan(0, |first, group| {
+            let tasks = *first..*first + group.len();
+            *first = tasks.end;
+            Some(tasks)
+        })
+        .collect()
 }
 
 /// The plan of each group of tasks that are computed as one.
-fn walk(groups: &[&[Prepared]], max_length: usize, room: usize) -> Result<Vec<Plan>, EngineError> {
-    let plans: Vec<Result<Plan, EngineError>> =
-        groups.par_iter().map(|group| walk_group(group, max_length, room)).collect();
+fn plan_groups<'f>(
+    tasks: &[AnsweredTask<'f>],
+    groups: Vec<Range<usize>>,
+    kv_budget: usize,
+) -> Result<Vec<PlannedFamily<'f>>, EngineError> {
+    let plan = |group: Range<usize>| plan_group(&tasks[group.clone()], group, kv_budget);
+    let planned: Vec<Result<_, EngineError>> = groups.into_par_iter().map(plan).collect();
     // The first fault in order, whichever was found first.
-    plans.into_iter().collect()
+    planned.into_iter().collect()
 }
 
-fn walk_group(group: &[Prepared], max_length: usize, room: usize) -> Result<Plan, EngineError> {
-    let requests = || group.iter().flat_map(Prepared::open_tokens);
-    let work = walk_through(requests(), max_length, room)?;
-    Ok(Plan {
-        documents: group.iter().map(|task| task.tokens.len()).sum(),
-        requests: requests().count(),
+fn plan_group<'f>(
+    group: &[AnsweredTask<'f>],
+    tasks: Range<usize>,
+    kv_budget: usize,
+) -> Result<PlannedFamily<'f>, EngineError> {
+    let requests = RequestTree::new(group.iter().flat_map(AnsweredTask::open).collect());
+    let work = dry_run(&requests, kv_budget)?;
+    let plan = Plan {
+        documents: group.iter().map(|task| task.fitted.sequences.len()).sum(),
+        requests: requests.sequences().len(),
         tokens_alone: work.tokens_alone,
         tokens_planned: work.tokens_planned,
-        tokens_to_write: requests().map(TokenRequest::max_new_tokens).sum(),
+        tokens_to_write: requests.sequences().iter().map(|s| s.request().max_new_tokens()).sum(),
         peak_live_kv_tokens: work.peak_live_kv_tokens,
-    })
-}
-
-fn sum(plans: &[Plan]) -> Plan {
-    plans.iter().fold(Plan::default(), |sum, plan| Plan {
-        documents: sum.documents + plan.documents,
-        requests: sum.requests + plan.requests,
-        tokens_alone: sum.tokens_alone + plan.tokens_alone,
-        tokens_planned: sum.tokens_planned + plan.tokens_planned,
-        tokens_to_write: sum.tokens_to_write + plan.tokens_to_write,
-        // One family after the other.
-        peak_live_kv_tokens: sum.peak_live_kv_tokens.max(plan.peak_live_kv_tokens),
-    })
+    };
+    Ok(PlannedFamily { tasks, requests, plan })
 }

@@ -1,16 +1,16 @@
-//! From tokens to estimates.
+//! From requests to estimates: families of tasks are answered and scored one after the other.
 
 use std::ops::ControlFlow;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::ledger::{Answered, Ledger, NotKept, RequestPlace};
-use super::prepare::{PrepareError, Prepared};
-use crate::engine::{Engine, EngineError, Forward, Heard, ROWS_PER_PASS, Speculation, Work};
+use super::answered::AnsweredTask;
+use super::ledger::{Ledger, NotKept};
+use super::plan::{PlannedFamily, RunPlan};
+use crate::engine::{Answer, Engine, EngineError, EngineEvent, ROWS_PER_PASS, Work};
 use crate::metric::MetricError;
-use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{Estimate, Event, Measured, Outcome, Response, TaskRecord};
+use crate::vocabulary::{Event, Response, TaskRecord};
 
 /// An evaluation that cannot go on. What was finished before is kept.
 #[derive(Debug, Error, Diagnostic)]
@@ -26,15 +26,11 @@ pub enum EvaluateError {
         /// What to do.
         hint: String,
     },
-    /// A request.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Request(#[from] PrepareError),
     /// A document's metrics.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Metric(#[from] MetricError),
-    /// A score that is no number.
+    /// A non-finite score.
     #[error(
         "task `{task}`, document {doc_id} (row {row}): request {request}: the loglikelihood is {loglikelihood}, expected a number"
     )]
@@ -80,51 +76,45 @@ impl Default for Evaluation {
 }
 
 /// What an evaluation works with.
-pub struct Means<'a> {
-    /// The model.
-    pub forward: &'a mut dyn Forward,
-    /// Its tokenizer.
-    pub tokenizer: &'a Tokenizer,
-    /// Tokens whose keys and values are kept at once, at most.
-    pub room: usize,
-    /// Whether texts are drafted.
-    pub speculation: Speculation,
-    /// Asked after every pass whether to stop.
+pub struct EvalContext<'a> {
+    /// Answers requests.
+    pub engine: &'a mut dyn Engine,
+    /// Asked after every batch whether to stop.
     pub stop: &'a dyn Fn() -> bool,
-    /// Hears what happens.
+    /// Is told what happens.
     pub notify: &'a mut dyn FnMut(Event<'_>),
     /// Keeps the answers.
     pub ledger: &'a mut dyn Ledger,
 }
 
-/// Answers and scores all prepared tasks, family by family: tasks that share a tag share their first tokens too, and are
-/// answered as one. Answers that are known are not computed again.
+/// Answers and scores all tasks as planned. Responses that they have already are not computed again.
 ///
 /// When it is stopped, and on an error, what was finished is in `evaluation`.
 ///
 /// # Errors
 /// See [`EvaluateError`].
-pub fn evaluate(
-    prepared: &[Prepared],
-    means: &mut Means<'_>,
+pub fn evaluate<'f>(
+    tasks: Vec<AnsweredTask<'f>>,
+    plan: &RunPlan<'f>,
+    context: &mut EvalContext<'_>,
     evaluation: &mut Evaluation,
 ) -> Result<(), EvaluateError> {
-    let mut first_task = 0;
-    for family in families(prepared) {
-        if (means.stop)() {
+    let mut tasks = tasks.into_iter();
+    for planned in &plan.families {
+        if (context.stop)() {
             evaluation.interrupted = true;
             return Ok(());
         }
-        let mut family = Family::new(family, first_task, evaluation.rows_per_pass, evaluation.work);
-        first_task += family.tasks.len();
-        for task in &family.tasks {
-            let task = task.prepared;
-            (means.notify)(Event::TaskStarted { task: &task.task.name, documents: task.tokens.len() });
+        let tasks: Vec<AnsweredTask<'f>> = tasks.by_ref().take(planned.tasks.len()).collect();
+        for task in &tasks {
+            let documents = task.fitted.sequences.len();
+            (context.notify)(Event::TaskStarted { task: &task.fitted.task.name, documents });
         }
-        let outcome = family.answer(means);
+        let (work_before, work) = (evaluation.work, Work::default());
+        let mut family = Family { tasks, planned, work_before, work };
+        let outcome = family.answer(context, &mut evaluation.rows_per_pass);
         evaluation.work.add(&family.work);
-        evaluation.rows_per_pass = family.rows_per_pass;
-        evaluation.tasks.extend(family.tasks.into_iter().map(TaskProgress::record));
+        evaluation.tasks.extend(family.tasks.into_iter().map(AnsweredTask::record));
         evaluation.interrupted |= outcome?;
         if evaluation.interrupted {
             return Ok(());
@@ -133,68 +123,45 @@ pub fn evaluate(
     Ok(())
 }
 
-/// Neighbouring tasks with the same first tag; a task without one is a family of its own.
-pub fn families(prepared: &[Prepared]) -> impl Iterator<Item = &[Prepared]> {
-    prepared.chunk_by(|a, b| !a.task.tags.is_empty() && a.task.tags.first() == b.task.tags.first())
-}
-
 /// Tasks whose requests are answered together.
-struct Family<'a> {
-    tasks: Vec<TaskProgress<'a>>,
-    /// Place of each request that is not answered yet; tasks count from the family's first.
-    places: Vec<RequestPlace>,
-    /// The first task's place in the run.
-    first_task: usize,
-    work: Work,
+struct Family<'a, 'f> {
+    tasks: Vec<AnsweredTask<'f>>,
+    planned: &'a PlannedFamily<'f>,
     /// What the families before cost.
     work_before: Work,
-    rows_per_pass: usize,
+    work: Work,
 }
 
-impl<'a> Family<'a> {
-    fn new(prepared: &'a [Prepared], first_task: usize, rows_per_pass: usize, work_before: Work) -> Self {
-        let mut places = Vec::new();
-        for (task, prepared) in prepared.iter().enumerate() {
-            let open = prepared.open();
-            places.extend(open.map(|(document, request)| RequestPlace { task, document, request }));
-        }
-        let tasks = prepared.iter().map(TaskProgress::new).collect();
-        Self { tasks, places, first_task, work: Work::default(), work_before, rows_per_pass }
-    }
-
+impl<'f> Family<'_, 'f> {
     /// Whether it was asked to stop.
-    fn answer(&mut self, means: &mut Means<'_>) -> Result<bool, EvaluateError> {
+    fn answer(
+        &mut self,
+        context: &mut EvalContext<'_>,
+        rows_per_pass: &mut usize,
+    ) -> Result<bool, EvaluateError> {
+        let EvalContext { engine, stop, notify, ledger } = context;
         for task in &mut self.tasks {
-            task.take_known(means.notify)?;
+            task.score_known(*notify)?;
         }
-        if self.places.is_empty() {
+        if self.planned.requests.is_empty() {
             return Ok(false);
         }
-        let Means { forward, tokenizer, room, speculation, stop, notify, ledger } = means;
-        let prepared: Vec<&Prepared> = self.tasks.iter().map(|task| task.prepared).collect();
-        let requests = prepared.into_iter().flat_map(Prepared::open_tokens);
         let mut fault: Option<EvaluateError> = None;
         let mut stopped = false;
-        let mut heard_of: Vec<Answered> = Vec::new();
-        let mut engine = Engine::new(&mut **forward, tokenizer)
-            .with_room(*room)
-            .with_rows_per_pass(self.rows_per_pass)
-            .with_speculation(*speculation);
-        let answered = engine.answer(requests, &mut |heard| match heard {
-            Heard::Answer(answer) => {
-                let place = self.places[answer.request];
-                heard_of.push(Answered { place, response: answer.response });
+        let mut batch: Vec<Answer> = Vec::new();
+        let answered = engine.answer(&self.planned.requests, &mut |event| match event {
+            EngineEvent::Answered(answer) => {
+                batch.push(answer);
                 ControlFlow::Continue(())
             }
-            Heard::Narrowed { rows_per_pass } => {
-                self.rows_per_pass = rows_per_pass;
-                notify(Event::PassesNarrowed { rows_per_pass });
+            EngineEvent::BatchesNarrowed { rows } => {
+                *rows_per_pass = rows;
+                notify(Event::PassesNarrowed { rows_per_pass: rows });
                 ControlFlow::Continue(())
             }
-            Heard::Pass(work) => {
+            EngineEvent::BatchDone(work) => {
                 self.work = work;
-                let answers = std::mem::take(&mut heard_of);
-                if let Err(error) = self.count(answers, *ledger, *notify) {
+                if let Err(error) = self.count(std::mem::take(&mut batch), *ledger, *notify) {
                     fault = Some(error);
                     return ControlFlow::Break(());
                 }
@@ -213,85 +180,42 @@ impl<'a> Family<'a> {
         Ok(stopped)
     }
 
-    /// Keeps the answers of a pass, and only then scores what is complete with them.
+    /// Keeps the answers of a batch, and only then scores what is complete with them.
     fn count(
         &mut self,
-        mut answers: Vec<Answered>,
+        answers: Vec<Answer>,
         ledger: &mut dyn Ledger,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), EvaluateError> {
         if answers.is_empty() {
             return Ok(());
         }
-        for answered in &mut answers {
-            self.tasks[answered.place.task].check(answered)?;
-            answered.place.task += self.first_task;
-        }
+        answers.iter().try_for_each(|answer| self.check(answer))?;
         let mut work = self.work_before;
         work.add(&self.work);
         ledger.keep(&answers, &work)?;
-        for Answered { place, response } in answers {
-            self.tasks[place.task - self.first_task].take(place.document, place.request, response, notify)?;
+        for Answer { id, response } in answers {
+            let task = id.task - self.planned.tasks.start;
+            self.tasks[task].take(id.document, id.request, response, notify)?;
         }
         Ok(())
     }
 
-    fn engine_fault(&self, source: EngineError) -> EvaluateError {
-        let name = |task: &TaskProgress<'_>| task.prepared.task.name.to_string();
-        let task = match source.request().and_then(|request| self.places.get(request)) {
-            Some(&RequestPlace { task, document, .. }) => {
-                let document = &self.tasks[task].prepared.requests.documents[document];
-                format!("{}, document {} (row {})", name(&self.tasks[task]), document.doc_id, document.row)
-            }
-            None => self.tasks.iter().map(name).collect::<Vec<_>>().join(", "),
-        };
-        let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
-        EvaluateError::Engine { task, source, hint }
-    }
-}
-
-struct TaskProgress<'a> {
-    prepared: &'a Prepared,
-    responses: Vec<Vec<Option<Response>>>,
-    outcomes: Vec<Option<Outcome>>,
-    sums: Vec<f64>,
-    finished: usize,
-}
-
-impl<'a> TaskProgress<'a> {
-    fn new(prepared: &'a Prepared) -> Self {
-        Self {
-            prepared,
-            responses: prepared.tokens.iter().map(|requests| vec![None; requests.len()]).collect(),
-            outcomes: vec![None; prepared.tokens.len()],
-            sums: vec![0.0; prepared.scorer.names().count()],
-            finished: 0,
-        }
+    fn task(&self, task: usize) -> &AnsweredTask<'f> {
+        &self.tasks[task - self.planned.tasks.start]
     }
 
-    /// Takes the answers that are known already.
-    fn take_known(&mut self, notify: &mut dyn FnMut(Event<'_>)) -> Result<(), MetricError> {
-        let prepared = self.prepared;
-        for (document, requests) in prepared.known.iter().enumerate() {
-            for (request, known) in requests.iter().enumerate() {
-                if let Some(response) = known {
-                    self.take(document, request, response.clone(), notify)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Only numbers are kept.
-    fn check(&self, answered: &Answered) -> Result<(), EvaluateError> {
-        match answered.response {
+    /// Only finite scores are kept.
+    fn check(&self, answer: &Answer) -> Result<(), EvaluateError> {
+        match answer.response {
             Response::Loglikelihood { loglikelihood, .. } if !loglikelihood.is_finite() => {
-                let document = &self.prepared.requests.documents[answered.place.document];
+                let fitted = self.task(answer.id.task).fitted;
+                let document = &fitted.requests.documents[answer.id.document];
                 Err(EvaluateError::NotFinite {
-                    task: self.prepared.task.name.to_string(),
+                    task: fitted.task.name.to_string(),
                     doc_id: document.doc_id,
                     row: document.row,
-                    request: answered.place.request,
+                    request: answer.id.request,
                     loglikelihood,
                 })
             }
@@ -299,77 +223,17 @@ impl<'a> TaskProgress<'a> {
         }
     }
 
-    /// Takes a response; with a document's last one the document is scored.
-    fn take(
-        &mut self,
-        index: usize,
-        place: usize,
-        response: Response,
-        notify: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), MetricError> {
-        self.responses[index][place] = Some(response);
-        if self.responses[index].iter().any(Option::is_none) {
-            return Ok(());
-        }
-        let document = &self.prepared.requests.documents[index];
-        let responses: Vec<Response> =
-            std::mem::take(&mut self.responses[index]).into_iter().flatten().collect();
-        let metrics = self.prepared.scorer.score(document, &responses)?;
-        self.finished += 1;
-        for (sum, measured) in self.sums.iter_mut().zip(&metrics) {
-            *sum += measured.value;
-        }
-        let (doc_id, row) = (document.doc_id, document.row);
-        let (gold, choices, views) =
-            (document.gold.clone(), document.choices.clone(), document.views.clone());
-        let outcome = Outcome { doc_id, row, gold, choices, views, responses, metrics };
-        let mean = |(of, sum): (&Measured, &f64)| (of.name.clone(), sum / self.finished as f64);
-        let running: Vec<(String, f64)> = outcome.metrics.iter().zip(&self.sums).map(mean).collect();
-        notify(Event::DocumentFinished {
-            task: &self.prepared.task.name,
-            outcome: &outcome,
-            requests: outcome.responses.len(),
-            running: &running,
-        });
-        self.outcomes[index] = Some(outcome);
-        if self.finished == self.outcomes.len() {
-            let estimates = self.estimates();
-            notify(Event::TaskFinished { task: &self.prepared.task.name, estimates: &estimates });
-        }
-        Ok(())
-    }
-
-    /// Each metric over the finished documents; none where none is finished.
-    fn estimates(&self) -> Vec<(String, Estimate)> {
-        let names = self.prepared.scorer.names().enumerate();
-        let estimate = |(index, name): (usize, &str)| {
-            let values: Vec<f64> = self.outcomes.iter().flatten().map(|o| o.metrics[index].value).collect();
-            (!values.is_empty()).then(|| (name.to_string(), self.prepared.scorer.estimate(index, &values)))
+    fn engine_fault(&self, source: EngineError) -> EvaluateError {
+        let name = |task: &AnsweredTask<'_>| task.fitted.task.name.to_string();
+        let task = match source.request() {
+            Some(id) => {
+                let task = self.task(id.task);
+                let document = &task.fitted.requests.documents[id.document];
+                format!("{}, document {} (row {})", name(task), document.doc_id, document.row)
+            }
+            None => self.tasks.iter().map(name).collect::<Vec<_>>().join(", "),
         };
-        names.filter_map(estimate).collect()
-    }
-
-    fn record(self) -> TaskRecord {
-        let estimates = self.estimates();
-        let Prepared { task, requests, tokens, .. } = self.prepared;
-        let outcomes: Vec<Outcome> = self.outcomes.into_iter().flatten().collect();
-        TaskRecord {
-            task: task.name.clone(),
-            tag: task.tags.first().cloned(),
-            included: task.included,
-            version: task.version.clone(),
-            config: task.config.clone(),
-            num_fewshot: requests.num_fewshot,
-            declared_fewshot: task.fewshot.count.unwrap_or(0),
-            available: requests.available,
-            asked: tokens.len(),
-            outcomes,
-            estimates,
-            passed: task.passed(),
-            sample: requests.splits.iter().any(|(_, split)| split.is_sample()),
-            truncated: self.prepared.truncated.clone(),
-            file: task.fingerprint.clone(),
-            splits: self.prepared.splits(),
-        }
+        let hint = source.help().map(|help| help.to_string()).unwrap_or_default();
+        EvaluateError::Engine { task, source, hint }
     }
 }

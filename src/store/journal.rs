@@ -78,7 +78,7 @@ pub struct Session {
 }
 
 /// A request by the names that a journal uses: task, `doc_id` and place among the document's requests.
-pub type Asked = (String, usize, usize);
+pub type RequestKey = (String, usize, usize);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,7 +104,7 @@ pub struct History {
     /// What run it is of; none if it holds nothing.
     pub identity: Option<Value>,
     /// The answers.
-    pub answers: HashMap<Asked, Response>,
+    pub answers: HashMap<RequestKey, Response>,
     /// How many of them other runs gave.
     pub from_cache: usize,
     /// The sessions, in order.
@@ -246,7 +246,7 @@ impl Journal {
     /// The system refuses.
     pub fn keep(
         &mut self,
-        answers: impl IntoIterator<Item = (Asked, Response)>,
+        answers: impl IntoIterator<Item = (RequestKey, Response)>,
         cached: bool,
         work: SessionWork,
     ) -> Result<(), RecordError> {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::journal::{Asked, Journal, SessionWork};
+use super::journal::{Journal, RequestKey, SessionWork};
 use super::record_file::RecordError;
 use super::response_cache::{Key, ResponseCache};
-use crate::engine::Work;
-use crate::evaluate::{Answered, Ledger, NotKept, RequestPlace};
-use crate::vocabulary::Response;
+use crate::engine::{Answer, Work};
+use crate::evaluate::{Ledger, NotKept};
+use crate::vocabulary::{RequestId, Response};
 
 /// The keys of all requests of a run, by task, document and request.
 pub type Keys = Vec<Vec<Vec<Key>>>;
 
 /// Keeps a run's answers.
-pub struct Keeper<'a> {
+pub struct JournalingLedger<'a> {
     /// The run's journal.
     pub journal: &'a mut Journal,
     /// The answers of other runs, and how they know the requests.
@@ -28,10 +28,10 @@ pub struct Keeper<'a> {
     pub cache_fault: Option<RecordError>,
 }
 
-impl Keeper<'_> {
+impl JournalingLedger<'_> {
     /// How the journal knows a request.
-    fn asked(&self, place: RequestPlace) -> Asked {
-        (self.tasks[place.task].to_string(), place.document, place.request)
+    fn request_key(&self, id: RequestId) -> RequestKey {
+        (self.tasks[id.task].to_string(), id.document, id.request)
     }
 
     /// What the session cost so far.
@@ -51,7 +51,7 @@ impl Keeper<'_> {
     ///
     /// # Errors
     /// The journal's.
-    pub fn adopt(&mut self, answers: &[Answered]) -> Result<(), RecordError> {
+    pub fn adopt(&mut self, answers: &[Answer]) -> Result<(), RecordError> {
         if answers.is_empty() {
             return Ok(());
         }
@@ -59,15 +59,15 @@ impl Keeper<'_> {
         self.journal.keep(self.named(answers), true, work)
     }
 
-    fn named(&self, answers: &[Answered]) -> Vec<(Asked, Response)> {
-        answers.iter().map(|answered| (self.asked(answered.place), answered.response.clone())).collect()
+    fn named(&self, answers: &[Answer]) -> Vec<(RequestKey, Response)> {
+        answers.iter().map(|answer| (self.request_key(answer.id), answer.response.clone())).collect()
     }
 
     /// Adds answers that other runs may use.
-    pub fn share(&mut self, answers: &[Answered]) {
+    pub fn share(&mut self, answers: &[Answer]) {
         let Some((cache, keys)) = &mut self.cache else { return };
-        let keyed = |answered: &'_ Answered| {
-            let RequestPlace { task, document, request } = answered.place;
+        let keyed = |answer: &'_ Answer| {
+            let RequestId { task, document, request } = answer.id;
             keys[task][document][request]
         };
         let answers: Vec<(Key, &Response)> = answers.iter().map(|a| (keyed(a), &a.response)).collect();
@@ -78,8 +78,8 @@ impl Keeper<'_> {
     }
 }
 
-impl Ledger for Keeper<'_> {
-    fn keep(&mut self, answers: &[Answered], work: &Work) -> Result<(), NotKept> {
+impl Ledger for JournalingLedger<'_> {
+    fn keep(&mut self, answers: &[Answer], work: &Work) -> Result<(), NotKept> {
         let mut session = self.session(work);
         session.requests_computed += answers.len();
         let kept = self.journal.keep(self.named(answers), false, session.clone());

@@ -26,9 +26,9 @@ pub use file_hashes::{FileHashes, Stamp};
 pub use foreign::{
     AskedOf, ForeignError, ForeignRun, ForeignTask, compared_foreign, is_foreign, read_foreign,
 };
-pub use identity::{NUMERICS, model_identity, run_identity};
-pub use journal::{Asked, History, JOURNAL, Journal, JournalError, Session, SessionWork};
-pub use journaling_ledger::{Keeper, Keys};
+pub use identity::{model_identity, run_identity};
+pub use journal::{History, JOURNAL, Journal, JournalError, RequestKey, Session, SessionWork};
+pub use journaling_ledger::{JournalingLedger, Keys};
 pub use model_record::ModelRecord;
 pub use past::{Line, PastError, past_runs, published};
 pub use published_row::{published_run, published_spec};

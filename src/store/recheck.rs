@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::journal::{Asked, History};
+use super::journal::{History, RequestKey};
 use super::run_json::marked;
 use super::samples::{Sample, TaskSamples, sample_line};
 use crate::metric::Scorer;
@@ -123,7 +123,7 @@ pub fn recheck_suite(
 
 /// The first answer of `history` that the samples of `tasks` do not have, in words, and how many there are.
 pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Option<String>) {
-    let mut found: BTreeMap<Asked, &Response> = BTreeMap::new();
+    let mut found: BTreeMap<RequestKey, &Response> = BTreeMap::new();
     for (task, samples) in tasks {
         for sample in samples {
             for (request, response) in sample.responses.iter().enumerate() {
@@ -132,7 +132,7 @@ pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Optio
         }
     }
     let (mut count, mut first) = (0, None);
-    let mut tell = |asked: &Asked, what: &str| {
+    let mut tell = |asked: &RequestKey, what: &str| {
         count += 1;
         let (task, doc_id, request) = asked;
         first.get_or_insert_with(|| format!("{task}, document {doc_id}, request {request}: {what}"));
@@ -146,7 +146,7 @@ pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Optio
     }
     // The journal may be ahead of the samples of a run that was cut short, but not of a finished one.
     if history.finished {
-        let mut extra: Vec<&Asked> =
+        let mut extra: Vec<&RequestKey> =
             history.answers.keys().filter(|asked| !found.contains_key(*asked)).collect();
         extra.sort();
         for asked in extra {

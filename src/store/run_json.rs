@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::identity::NUMERICS;
 use super::journal::{Session, SessionWork};
 use super::model_record::ModelRecord;
 use crate::evaluate::Digests;
@@ -99,10 +98,10 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
         "n-shot": shots,
         "n-samples": samples,
         "config": {
-            "model": run.model.name,
-            "model_path": run.model.path,
-            "dtype": run.model.dtype,
-            "device": run.model.device,
+            "model": run.model.engine.name,
+            "model_path": run.model.engine.location,
+            "dtype": run.model.engine.numerics.dtype,
+            "device": run.model.engine.numerics.device,
             "limit": run.limits,
             "num_fewshot": run.num_fewshot,
             "assay": env!("CARGO_PKG_VERSION"),
@@ -163,27 +162,28 @@ pub fn split_json(split: &SplitRecord) -> Value {
 
 /// `run.json`: what was run, on what, and what it cost.
 pub fn run_json(run: &RunRecord<'_>) -> Value {
+    let engine = &run.model.engine;
     let mut record = json!({
         "assay": env!("CARGO_PKG_VERSION"),
-        "numerics": *NUMERICS,
+        "numerics": engine.numerics.code,
         "arguments": run.arguments,
         "started": rfc3339(run.started),
         "interrupted": run.interrupted,
         "failed": run.failed,
         "model": {
-            "name": run.model.name,
-            "path": run.model.path,
-            "architecture": run.model.architecture,
-            "parameters": run.model.parameters,
+            "name": engine.name,
+            "path": engine.location,
+            "architecture": engine.architecture,
+            "parameters": engine.parameters,
             "max_length": run.model.max_length,
             "sample": run.model.sample,
-            "weights": files_json(&run.model.weights),
-            "config_blake3": run.model.config,
+            "weights": engine.weights.as_deref().map(files_json),
+            "config_blake3": engine.config,
         },
         "tokenizer": {"path": run.model.tokenizer.0, "blake3": run.model.tokenizer.1},
-        "dtype": run.model.dtype,
-        "device": run.model.device,
-        "kernels": run.model.kernels,
+        "dtype": engine.numerics.dtype,
+        "device": engine.numerics.device,
+        "kernels": engine.numerics.kernels,
         "threads": run.threads,
         "limit": run.limits,
         "num_fewshot": run.num_fewshot,
@@ -191,7 +191,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "datasets_folder": run.datasets,
         "include": run.include,
         "tasks": run.tasks.iter().map(|task| (task.task.to_string(), task_json(task, run))).collect::<Map<_, _>>(),
-        "end_of_text": run.model.end_of_text,
+        "end_of_text": engine.end_of_text,
         "identity": run.identity,
         "files": files_json(&run.files),
     });

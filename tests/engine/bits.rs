@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use assay::engine::{Engine, Heard, Loaded, Speculation};
+use assay::engine::{EngineEvent, LoadedModel, LocalEngine, Speculation};
 use assay::model::{DeviceChoice, DtypeChoice, Kernels, LoadOptions, Model};
 use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
@@ -46,7 +46,7 @@ fn answers(
     let needed = |request: &TokenRequest| {
         request.context().len() + request.continuation().len() + request.max_new_tokens()
     };
-    let room = requests.iter().map(needed).max().unwrap_or(0) + way.spare;
+    let kv_budget = requests.iter().map(needed).max().unwrap_or(0) + way.spare;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(way.threads).build().unwrap();
     pool.install(|| {
         let mut answers = HashMap::new();
@@ -54,18 +54,18 @@ fn answers(
             let left: Vec<usize> =
                 way.order.iter().copied().filter(|index| !answers.contains_key(index)).collect();
             let asked: Vec<TokenRequest> = left.iter().map(|&index| requests[index].clone()).collect();
-            let mut loaded = Loaded::new(model, tokenizer);
-            Engine::new(&mut loaded, tokenizer)
-                .with_room(room)
+            let mut forward = LoadedModel::new(model, tokenizer);
+            let mut engine = LocalEngine::new(&mut forward, tokenizer)
+                .with_kv_budget(kv_budget)
                 .with_rows_per_pass(way.rows_per_pass)
-                .with_speculation(way.speculation)
-                .answer(&asked, &mut |heard| {
-                    if let Heard::Answer(answer) = heard {
-                        answers.insert(left[answer.request], answer.response);
-                    }
-                    if answers.len() >= restart { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                })
-                .unwrap();
+                .with_speculation(way.speculation);
+            let answered = super::ask(&mut engine, &asked, &mut |event| {
+                if let EngineEvent::Answered(answer) = event {
+                    answers.insert(left[answer.id.request], answer.response);
+                }
+                if answers.len() >= restart { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            answered.unwrap();
         }
         answers
     })
@@ -173,12 +173,12 @@ fn drafts_of_a_model_change_no_bit_and_are_written() {
             .collect();
         let expected = alone(model, &tokenizer, &requests);
         for speculation in [Speculation::Auto, Speculation::On] {
-            let mut loaded = Loaded::new(model, &tokenizer);
-            let mut engine = Engine::new(&mut loaded, &tokenizer).with_speculation(speculation);
+            let mut forward = LoadedModel::new(model, &tokenizer);
+            let mut engine = LocalEngine::new(&mut forward, &tokenizer).with_speculation(speculation);
             let mut found = HashMap::new();
-            let work = engine.answer(&requests, &mut |heard| {
-                if let Heard::Answer(answer) = heard {
-                    found.insert(answer.request, answer.response);
+            let work = super::ask(&mut engine, &requests, &mut |event| {
+                if let EngineEvent::Answered(answer) = event {
+                    found.insert(answer.id.request, answer.response);
                 }
                 ControlFlow::Continue(())
             });

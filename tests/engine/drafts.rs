@@ -14,13 +14,14 @@ fn answers(
     model: &mut dyn Forward,
     requests: &[TokenRequest],
     speculation: Speculation,
-    room: usize,
+    kv_budget: usize,
 ) -> (HashMap<usize, Response>, Work) {
     let (tokenizer, mut answers) = (tokenizer(), HashMap::new());
-    let mut engine = Engine::new(model, &tokenizer).with_room(room).with_speculation(speculation);
-    let work = engine.answer(requests, &mut |heard| {
-        if let Heard::Answer(answer) = heard {
-            assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+    let mut engine =
+        LocalEngine::new(model, &tokenizer).with_kv_budget(kv_budget).with_speculation(speculation);
+    let work = ask(&mut engine, requests, &mut |event| {
+        if let EngineEvent::Answered(answer) = event {
+            assert!(answers.insert(answer.id.request, answer.response).is_none(), "answered once");
         }
         ControlFlow::Continue(())
     });
@@ -52,12 +53,12 @@ proptest! {
         spare in 0usize..300,
     ) {
         let tokenizer = tokenizer();
-        let room = MAX_LENGTH + spare;
-        let (_, plain) = answers(&mut StandIn { sees, ..StandIn::default() }, &requests, Speculation::Off, room);
+        let kv_budget = MAX_LENGTH + spare;
+        let (_, plain) = answers(&mut StandIn { sees, ..StandIn::default() }, &requests, Speculation::Off, kv_budget);
         prop_assert_eq!((plain.tokens_drafted, plain.tokens_accepted), (0, 0));
         for speculation in [Speculation::Auto, Speculation::On] {
             let mut model = StandIn { sees, ..StandIn::default() };
-            let (answers, work) = answers(&mut model, &requests, speculation, room);
+            let (answers, work) = answers(&mut model, &requests, speculation, kv_budget);
             for (index, request) in requests.iter().enumerate() {
                 prop_assert_eq!(&answers[&index], &alone_by(sees, request, &tokenizer));
             }
@@ -66,7 +67,7 @@ proptest! {
             prop_assert!(work.tokens_accepted <= work.tokens_drafted.min(work.tokens_generated));
             prop_assert_eq!(rows(&work), model.rows);
             prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
-            prop_assert!(model.peak <= room, "{} tokens are kept, there is room for {}", model.peak, room);
+            prop_assert!(model.peak <= kv_budget, "{} tokens are kept, of {}", model.peak, kv_budget);
             prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
             prop_assert!(model.largest_pass <= 1024);
         }

@@ -1,8 +1,10 @@
 //! A device whose memory runs out.
 
 use assay::dataset::DatasetStore;
-use assay::engine::{Loaded, ROWS_PER_PASS, Speculation};
-use assay::evaluate::{Evaluation, Forgetful, Means, Prepared, evaluate, prepare};
+use assay::engine::{LoadedModel, ROWS_PER_PASS, RequestLimits};
+use assay::evaluate::{
+    AnsweredTask, BuiltTask, EvalContext, Evaluation, FittedTask, NullLedger, RunPlan, evaluate, fit_all,
+};
 use assay::model::{LoadOptions, Model};
 use assay::prompt::PromptOptions;
 use assay::task::TaskIndex;
@@ -25,15 +27,15 @@ proptest! {
         let tokenizer = tokenizer();
         let mut model = StandIn { sees, memory: Some((memory, after)), ..StandIn::default() };
         let (mut answers, mut narrowed, mut passes) = (HashMap::new(), Vec::new(), 0);
-        let room = MAX_LENGTH + spare;
-        let mut engine = Engine::new(&mut model, &tokenizer).with_room(room).with_speculation(speculation);
-        let work = engine.answer(&requests, &mut |heard| {
-            match heard {
-                Heard::Answer(answer) => {
-                    assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+        let kv_budget = MAX_LENGTH + spare;
+        let mut engine = LocalEngine::new(&mut model, &tokenizer).with_kv_budget(kv_budget).with_speculation(speculation);
+        let work = ask(&mut engine, &requests, &mut |event| {
+            match event {
+                EngineEvent::Answered(answer) => {
+                    assert!(answers.insert(answer.id.request, answer.response).is_none(), "answered once");
                 }
-                Heard::Narrowed { rows_per_pass } => narrowed.push(rows_per_pass),
-                Heard::Pass(_) => passes += 1,
+                EngineEvent::BatchesNarrowed { rows } => narrowed.push(rows),
+                EngineEvent::BatchDone(_) => passes += 1,
             }
             ControlFlow::Continue(())
         }).unwrap();
@@ -44,7 +46,7 @@ proptest! {
         prop_assert_eq!(work.tokens_computed, work.tokens_planned);
         prop_assert_eq!(rows(&work), model.rows);
         prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
-        prop_assert!(model.peak <= room);
+        prop_assert!(model.peak <= kv_budget);
         prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
         prop_assert!(narrowed.is_sorted_by(|a, b| a > b), "each is said once: {:?}", narrowed);
         if narrowed.is_empty() {
@@ -63,12 +65,12 @@ fn passes_stay_small_and_the_next_run_s_too() {
         .collect();
     let tokenizer = tokenizer();
     let mut model = StandIn { memory: Some((300, 0)), ..StandIn::default() };
-    let mut engine = Engine::new(&mut model, &tokenizer);
+    let mut engine = LocalEngine::new(&mut model, &tokenizer);
     for expected in [vec![256], vec![]] {
         let mut narrowed = Vec::new();
-        let answered = engine.answer(&requests, &mut |heard| {
-            if let Heard::Narrowed { rows_per_pass } = heard {
-                narrowed.push(rows_per_pass);
+        let answered = ask(&mut engine, &requests, &mut |event| {
+            if let EngineEvent::BatchesNarrowed { rows } = event {
+                narrowed.push(rows);
             }
             ControlFlow::Continue(())
         });
@@ -83,9 +85,9 @@ fn without_memory_for_one_row_the_run_ends() {
     let request = TokenRequest::Loglikelihood { context: [1, 2, 3].into(), continuation: vec![4] };
     let mut model = StandIn { memory: Some((0, 0)), ..StandIn::default() };
     let mut narrowed = Vec::new();
-    let outcome = Engine::new(&mut model, &tokenizer()).answer(&[request], &mut |heard| {
-        if let Heard::Narrowed { rows_per_pass } = heard {
-            narrowed.push(rows_per_pass);
+    let outcome = ask(&mut LocalEngine::new(&mut model, &tokenizer()), &[request], &mut |event| {
+        if let EngineEvent::BatchesNarrowed { rows } = event {
+            narrowed.push(rows);
         }
         ControlFlow::Continue(())
     });
@@ -98,7 +100,7 @@ fn without_memory_for_one_row_the_run_ends() {
 
 /// The sample model on a device that has memory for some rows only.
 struct Tight<'a> {
-    loaded: Loaded<'a>,
+    loaded: LoadedModel<'a>,
     rows: usize,
     refused: usize,
 }
@@ -147,27 +149,24 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
     let names = ["arc_challenge", "winogrande", "gsm8k"].map(str::to_string);
     let tasks = TaskIndex::load(&[]).unwrap().select(&names).unwrap().tasks;
     let options = PromptOptions { limits: Some(3).into(), num_fewshot: None };
-    let prepared: Vec<Prepared> =
-        tasks.into_iter().map(|task| prepare(task, &store, &options, &tokenizer).unwrap()).collect();
+    let built: Vec<BuiltTask> =
+        tasks.into_iter().map(|task| BuiltTask::build(task, &store, &options, &tokenizer).unwrap()).collect();
+    let limits = RequestLimits::of_length(model.facts().max_length);
+    let fitted: Vec<FittedTask> = fit_all(built, limits).unwrap();
 
     let run = |rows: usize| {
-        let mut tight = Tight { loaded: Loaded::new(&model, &tokenizer), rows, refused: 0 };
+        let mut tight = Tight { loaded: LoadedModel::new(&model, &tokenizer), rows, refused: 0 };
         let (mut evaluation, mut said) = (Evaluation::default(), Vec::new());
         let notify = &mut |event: Event<'_>| {
             if let Event::PassesNarrowed { rows_per_pass } = event {
                 said.push(rows_per_pass);
             }
         };
-        let means = &mut Means {
-            forward: &mut tight,
-            tokenizer: &tokenizer,
-            room: usize::MAX,
-            speculation: Speculation::Off,
-            stop: &|| false,
-            notify,
-            ledger: &mut Forgetful,
-        };
-        evaluate(&prepared, means, &mut evaluation).unwrap();
+        let tasks: Vec<AnsweredTask<'_>> = fitted.iter().map(AnsweredTask::new).collect();
+        let plan = RunPlan::new(&tasks, usize::MAX).unwrap();
+        let engine = &mut LocalEngine::new(&mut tight, &tokenizer);
+        let context = &mut EvalContext { engine, stop: &|| false, notify, ledger: &mut NullLedger };
+        evaluate(tasks, &plan, context, &mut evaluation).unwrap();
         (evaluation, said, tight.refused)
     };
     let (whole, said, refused) = run(ROWS_PER_PASS);

@@ -2,6 +2,7 @@
 
 mod bits;
 mod drafts;
+mod elsewhere;
 mod memory;
 
 use std::collections::HashMap;
@@ -10,11 +11,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use assay::engine::{
-    Engine, EngineError, Forward, Heard, Speculation, Work, half_ulp, log_softmax, walk_through,
+    Answer, Engine, EngineError, EngineEvent, Forward, LocalEngine, RequestTree, Sequence, Speculation, Work,
+    dry_run, half_ulp, log_softmax,
 };
 use assay::model::{Dtype, ForwardError, Row, Segment, SegmentId};
 use assay::tokenizer::{TokenRequest, Tokenizer};
-use assay::vocabulary::{Response, Stops, Written};
+use assay::vocabulary::{RequestId, Response, Stops, Written};
 use proptest::prelude::*;
 
 const VOCABULARY: u32 = 300;
@@ -237,6 +239,30 @@ fn speculation() -> impl Strategy<Value = Speculation> {
     prop_oneof![Just(Speculation::Off), Just(Speculation::Auto), Just(Speculation::On)]
 }
 
+/// Requests as those of one document, cut to `max_length` positions.
+fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Sequence>, EngineError> {
+    let id = |request| RequestId { task: 0, document: 0, request };
+    let sequence =
+        |(index, request): (usize, &TokenRequest)| Sequence::new(id(index), request.clone(), max_length);
+    requests.iter().enumerate().map(sequence).collect()
+}
+
+/// Asks an engine.
+fn ask(
+    engine: &mut dyn Engine,
+    requests: &[TokenRequest],
+    on_event: &mut dyn FnMut(EngineEvent) -> ControlFlow<()>,
+) -> Result<Work, EngineError> {
+    let sequences = sequences(requests, engine.limits().max_length)?;
+    engine.answer(&RequestTree::new(sequences.iter().collect()), on_event)
+}
+
+/// What they cost, without a model.
+fn planned(requests: &[TokenRequest], kv_budget: usize) -> Work {
+    let sequences = sequences(requests, MAX_LENGTH).unwrap();
+    dry_run(&RequestTree::new(sequences.iter().collect()), kv_budget).unwrap()
+}
+
 /// Rows that went through the model.
 fn rows(work: &Work) -> usize {
     work.tokens_computed + work.tokens_generated + work.tokens_drafted - work.tokens_accepted
@@ -264,11 +290,12 @@ proptest! {
         let tokenizer = tokenizer();
         let mut model = StandIn::default();
         let mut answers = HashMap::new();
-        // The least room that the longest request needs, and some more.
-        let room = MAX_LENGTH + spare;
-        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |heard| {
-            if let Heard::Answer(answer) = heard {
-                assert!(answers.insert(answer.request, answer.response).is_none(), "answered once");
+        // The least that the longest request needs, and some more.
+        let kv_budget = MAX_LENGTH + spare;
+        let mut engine = LocalEngine::new(&mut model, &tokenizer).with_kv_budget(kv_budget);
+        let work = ask(&mut engine, &requests, &mut |event| {
+            if let EngineEvent::Answered(Answer { id, response }) = event {
+                assert!(answers.insert(id.request, response).is_none(), "answered once");
             }
             ControlFlow::Continue(())
         }).unwrap();
@@ -280,10 +307,10 @@ proptest! {
         prop_assert!(model.largest_pass <= 1024);
         prop_assert!(model.kept.is_empty(), "everything is forgotten at the end");
         prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
-        prop_assert!(model.peak <= room, "{} tokens are kept, there is room for {}", model.peak, room);
-        let planned = walk_through(&requests, MAX_LENGTH, room).unwrap();
+        prop_assert!(model.peak <= kv_budget, "{} tokens are kept, of {}", model.peak, kv_budget);
+        let planned = planned(&requests, kv_budget);
         prop_assert_eq!(planned.tokens_planned, work.tokens_planned);
-        prop_assert!(planned.peak_live_kv_tokens <= room);
+        prop_assert!(planned.peak_live_kv_tokens <= kv_budget);
     }
 }
 
@@ -294,8 +321,8 @@ fn breaking_off_keeps_what_was_answered_and_forgets_the_rest() {
         .collect();
     let mut model = StandIn::default();
     let mut answered = 0;
-    let outcome = Engine::new(&mut model, &tokenizer()).answer(&requests, &mut |heard| {
-        answered += usize::from(matches!(heard, Heard::Answer(_)));
+    let outcome = ask(&mut LocalEngine::new(&mut model, &tokenizer()), &requests, &mut |event| {
+        answered += usize::from(matches!(event, EngineEvent::Answered(_)));
         if answered == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(outcome.is_ok() && answered == 10 && model.kept.is_empty());
@@ -305,17 +332,20 @@ fn breaking_off_keeps_what_was_answered_and_forgets_the_rest() {
 fn requests_that_cannot_be_fed_are_named() {
     let empty = TokenRequest::Loglikelihood { context: [1].into(), continuation: vec![] };
     let long = TokenRequest::Loglikelihood { context: [1].into(), continuation: vec![1; MAX_LENGTH + 1] };
-    for (bad, index) in [(empty, 1), (long, 1)] {
+    for bad in [empty, long] {
         let good = TokenRequest::Loglikelihood { context: [1].into(), continuation: vec![2] };
-        let mut model = StandIn::default();
-        let error =
-            Engine::new(&mut model, &tokenizer()).answer(&[good, bad], &mut |_| ControlFlow::Continue(()));
-        assert_eq!(error.as_ref().err().and_then(EngineError::request), Some(index));
+        let error = sequences(&[good, bad], MAX_LENGTH).unwrap_err();
+        assert_eq!(error.request(), Some(RequestId { task: 0, document: 0, request: 1 }));
     }
+    let requests = [TokenRequest::Loglikelihood { context: [1, 2, 3].into(), continuation: vec![2, 3] }];
+    let (mut model, tokenizer) = (StandIn::default(), tokenizer());
+    let mut engine = LocalEngine::new(&mut model, &tokenizer).with_kv_budget(3);
+    let error = ask(&mut engine, &requests, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, EngineError::KvBudget { needed: 4, budget: 3, .. }), "{error:?}");
 }
 
 #[test]
-fn equal_prompts_wait_for_room() {
+fn equal_prompts_wait_for_memory() {
     let until: Stops = vec!["no such text".to_string()].into();
     let prompt = |length: u32| TokenRequest::GenerateUntil {
         context: (20..20 + length).collect(),
@@ -324,21 +354,26 @@ fn equal_prompts_wait_for_room() {
     };
     // Equal prompts, and one that goes on where the others end.
     let requests: Vec<TokenRequest> = (0..80).map(|_| prompt(20)).chain([prompt(24)]).collect();
-    for (room, texts) in [(36, 1), (60, 3), (MAX_LENGTH * 40, 32)] {
+    for (kv_budget, texts) in [(36, 1), (60, 3), (MAX_LENGTH * 40, 32)] {
         let mut model = StandIn::default();
         let mut answered = 0;
         let tokenizer = tokenizer();
-        let work = Engine::new(&mut model, &tokenizer).with_room(room).answer(&requests, &mut |heard| {
-            if let Heard::Answer(answer) = heard {
-                assert_eq!(answer.response, alone(&requests[answer.request], &tokenizer));
+        let mut engine = LocalEngine::new(&mut model, &tokenizer).with_kv_budget(kv_budget);
+        let work = ask(&mut engine, &requests, &mut |event| {
+            if let EngineEvent::Answered(Answer { id, response }) = event {
+                assert_eq!(response, alone(&requests[id.request], &tokenizer));
                 answered += 1;
             }
             ControlFlow::Continue(())
         });
         assert_eq!(answered, requests.len());
         assert!(model.kept.is_empty());
-        assert!(model.peak <= room.min(24 + 12 * texts), "{} tokens are kept, of {room}", model.peak);
+        assert!(
+            model.peak <= kv_budget.min(24 + 12 * texts),
+            "{} tokens are kept, of {kv_budget}",
+            model.peak
+        );
         assert_eq!(work.unwrap().peak_live_kv_tokens, model.peak);
-        assert!(walk_through(&requests, MAX_LENGTH, room).unwrap().peak_live_kv_tokens <= room);
+        assert!(planned(&requests, kv_budget).peak_live_kv_tokens <= kv_budget);
     }
 }

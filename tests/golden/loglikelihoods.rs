@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use assay::dataset::DatasetStore;
-use assay::engine::{Loaded, Speculation};
-use assay::evaluate::{Evaluation, Forgetful, Means, Prepared, evaluate, prepare};
+use assay::engine::{LoadedModel, LocalEngine, RequestLimits};
+use assay::evaluate::{
+    AnsweredTask, BuiltTask, EvalContext, Evaluation, FittedTask, NullLedger, RunPlan, evaluate,
+};
 use assay::model::{DeviceChoice, DtypeChoice, LoadOptions, Model};
 use assay::prompt::PromptOptions;
 use assay::task::TaskIndex;
 use assay::tokenizer::Tokenizer;
 use assay::tokenizer::gguf::gguf_tokenizer;
-use assay::vocabulary::{Fingerprint, Outcome, Response};
+use assay::vocabulary::{Event, Fingerprint, Outcome, Response};
 use serde::Deserialize;
 
 use super::gunzip;
@@ -63,28 +65,22 @@ fn outcomes(
         }
         let task = index.select(std::slice::from_ref(name)).unwrap().tasks.remove(0);
         let limit = Some(documents.keys().max().unwrap() + 1);
-        let mut prepared: Prepared =
-            prepare(task, &store, &PromptOptions { limits: limit.into(), num_fewshot: None }, tokenizer)
-                .unwrap();
+        let options = PromptOptions { limits: limit.into(), num_fewshot: None };
+        let mut built = BuiltTask::build(task, &store, &options, tokenizer).unwrap();
         // The reference computed every second document.
         let mut at = 0..;
-        prepared.tokens.retain(|_| documents.contains_key(&at.next().unwrap()));
-        let mut at = 0..;
-        prepared.known.retain(|_| documents.contains_key(&at.next().unwrap()));
-        prepared.requests.documents.retain(|document| documents.contains_key(&document.doc_id));
-        assert_eq!(prepared.tokens.len(), documents.len());
+        built.tokens.retain(|_| documents.contains_key(&at.next().unwrap()));
+        built.requests.documents.retain(|document| documents.contains_key(&document.doc_id));
+        assert_eq!(built.tokens.len(), documents.len());
+        let limits = RequestLimits::of_length(model.facts().max_length);
+        let fitted = FittedTask::fit(0, built, limits).unwrap();
+        let tasks = vec![AnsweredTask::new(&fitted)];
+        let plan = RunPlan::new(&tasks, usize::MAX).unwrap();
         let mut evaluation = Evaluation::default();
-        let mut loaded = Loaded::new(&model, tokenizer);
-        let means = &mut Means {
-            forward: &mut loaded,
-            tokenizer,
-            room: usize::MAX,
-            speculation: Speculation::Off,
-            stop: &|| false,
-            notify: &mut |_| {},
-            ledger: &mut Forgetful,
-        };
-        evaluate(&[prepared], means, &mut evaluation).unwrap();
+        let mut forward = LoadedModel::new(&model, tokenizer);
+        let engine = &mut LocalEngine::new(&mut forward, tokenizer);
+        let (stop, notify, ledger) = (&|| false, &mut |_: Event<'_>| {}, &mut NullLedger);
+        evaluate(tasks, &plan, &mut EvalContext { engine, stop, notify, ledger }, &mut evaluation).unwrap();
         for outcome in evaluation.tasks.remove(0).outcomes {
             all.insert((name.clone(), outcome.doc_id), outcome);
         }

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::failure::Failure;
-use super::output::say;
+use super::error::SessionError;
+use super::notice::{Notice, Notify};
 use crate::model::name_of;
 use crate::store::{History, RunFolder, rfc3339};
 
@@ -25,7 +25,7 @@ pub struct Destination {
 impl Destination {
     /// The folder typed, opened and locked; or any below `results`, which must be writable. So a run of hours does not find out at
     /// its end that it cannot write.
-    pub fn find(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<Self, Failure> {
+    pub fn find(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<Self, SessionError> {
         let time: String = rfc3339(started).chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
         let stem = format!("{}-{time}", name_of(model));
         let open = match typed {
@@ -40,13 +40,18 @@ impl Destination {
 
     /// The folder of the run `identity`, with what is known of it: the folder typed, or that of the unfinished run, or a fresh one.
     /// A session begins there, unless all is done.
-    pub fn settle(&mut self, identity: &Value, session: &Value) -> Result<Settled<'_>, Failure> {
+    pub fn settle(
+        &mut self,
+        identity: &Value,
+        session: &Value,
+        notify: Notify<'_>,
+    ) -> Result<OpenedRun<'_>, SessionError> {
         if self.open.is_none() {
             let parent = Path::new(RESULTS);
             RunFolder::sweep(parent);
             let (found, busy) = RunFolder::unfinished(parent, identity);
             for path in busy {
-                say!("note: another process is doing this same run in {}", path.display());
+                notify(Notice::FolderBusy(path));
             }
             self.open = Some(match found {
                 Some(found) => found,
@@ -54,10 +59,10 @@ impl Destination {
             });
         }
         let Some((folder, history)) = &mut self.open else {
-            return Err(Failure::bad_input("no folder for the run", "name one with --output"));
+            return Err(SessionError::input("no folder for the run", "name one with --output"));
         };
         if folder.journal.dropped() > 0 {
-            say!("note: the last record of {} was cut short and is dropped", folder.journal.path().display());
+            notify(Notice::RecordDropped(folder.journal.path().to_owned()));
         }
         folder.journal.check(history, identity)?;
         let complete = history.finished && folder.is_written();
@@ -65,10 +70,10 @@ impl Destination {
             folder.journal.begin(history, identity, session.clone())?;
             self.begun = true;
             if history.identity.is_some() {
-                say!("going on with the run in {}", folder.path().display());
+                notify(Notice::Resumed(folder.path().to_owned()));
             }
         }
-        Ok(Settled { folder, history, complete })
+        Ok(OpenedRun { folder, history, complete })
     }
 
     /// Lets the folder go. One that was made for nothing is removed; the path of one in which this process kept something.
@@ -82,7 +87,7 @@ impl Destination {
 }
 
 /// A run's folder, once it is known which run it is.
-pub struct Settled<'a> {
+pub struct OpenedRun<'a> {
     /// The folder.
     pub folder: &'a mut RunFolder,
     /// What the journal held.

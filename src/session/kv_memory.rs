@@ -1,7 +1,5 @@
 //! How much memory keys and values may take.
 
-use crate::model::ModelFacts;
-
 /// Bytes that the system can give without swapping, where it says so.
 fn available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -15,7 +13,7 @@ const USUAL: u64 = 2 << 30;
 
 /// Tokens whose keys and values fit into `asked` bytes, or into half of what is free: the other half is for the passes
 /// themselves and for what else the machine does.
-pub fn room(asked: Option<u64>, facts: &ModelFacts) -> usize {
+pub fn kv_budget(asked: Option<u64>, kv_bytes_per_token: u64) -> usize {
     let bytes = asked.unwrap_or_else(|| available().map_or(USUAL, |free| free / 2));
-    usize::try_from(bytes / facts.kv_bytes_per_token.max(1)).unwrap_or(usize::MAX)
+    usize::try_from(bytes / kv_bytes_per_token.max(1)).unwrap_or(usize::MAX)
 }

@@ -1,10 +1,10 @@
 //! The engine's own way through the requests, walked without a model.
 
 use super::forward::Forward;
-use super::run::{EngineError, Work};
-use super::schedule::{Reader, Schedule};
+use super::request_tree::RequestTree;
+use super::schedule::{LogitUse, Schedule};
+use super::work::{EngineError, Work};
 use crate::model::{Dtype, ForwardError, Row, Segment, SegmentId};
-use crate::tokenizer::TokenRequest;
 
 /// Nothing is computed, and nothing kept.
 struct Nothing;
@@ -38,28 +38,24 @@ impl Forward for Nothing {
     }
 }
 
-/// What answering `requests` costs a model of `max_length` positions that keeps at most `room` tokens. Texts are taken at their
+/// What answering requests costs a model that keeps the keys and values of at most `kv_budget` tokens. Generations are taken at their
 /// greatest length.
 ///
 /// # Errors
-/// A request that cannot be fed.
-pub fn walk_through<'r>(
-    requests: impl IntoIterator<Item = &'r TokenRequest>,
-    max_length: usize,
-    room: usize,
-) -> Result<Work, EngineError> {
-    let mut schedule = Schedule::new(requests, max_length, room)?;
+/// A request whose own tokens are more than that.
+pub fn dry_run(requests: &RequestTree<'_>, kv_budget: usize) -> Result<Work, EngineError> {
+    let mut schedule = Schedule::new(requests, kv_budget)?;
     while let Some(pass) = schedule.next_pass() {
         schedule.computed(&pass.segments);
-        for reader in &pass.readers {
-            match reader {
-                Reader::Decode { index, .. } => {
-                    schedule.decodes[*index].pretend();
+        for logit_use in &pass.uses {
+            match logit_use {
+                LogitUse::Decode { index, .. } => {
+                    schedule.decodes[*index].push_dummy();
                 }
-                Reader::Node { node, reads } => {
+                LogitUse::Node { node, reads } => {
                     for request in schedule.generations(*node, reads.clone()) {
                         let mut decode = schedule.decode(request, *node);
-                        if !decode.pretend() {
+                        if !decode.push_dummy() {
                             schedule.start(decode);
                         }
                     }

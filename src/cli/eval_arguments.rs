@@ -1,0 +1,109 @@
+//! What can be typed after `assay eval`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::arguments::{TaskArguments, parse_size};
+use crate::engine::Speculation;
+use crate::model::{DeviceChoice, DtypeChoice};
+
+/// The flag for other views of generated texts, by the name of the task that people know them of. What they are stands in task files.
+pub const VIEWS: &str = "gsm8k-views";
+
+/// `assay eval`.
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// A folder with config.json, tokenizer.json and safetensors, or a .gguf file; the built-in sample model without it
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub tasks: TaskArguments,
+    /// tokenizer.json to use instead of the model's own
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Folder for the results; a fresh one under results/ without it
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Number format of weights and activations; auto is the model's own (f32 for GGUF)
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub dtype: DtypeArgument,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = parse_device)]
+    pub device: DeviceChoice,
+    /// Threads; all cores without it
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Memory for keys and values, such as 4GiB; half of what is free without it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub kv_memory: Option<u64>,
+    /// Draft texts by what stood before, and check the drafts in one pass: fewer passes, the same answers. auto where it is
+    /// known to pay: on the CPU, and while a draft is likely enough; on: every draft that is found
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub speculate: SpeculateArgument,
+    /// Let GSM8K's texts on past the ":" that the leaderboard cut them at, and score them in three ways: as the leaderboard did,
+    /// without that stop, and with flexible extraction. The score of the leaderboard's way stays the same; takes more tokens.
+    /// So for every task whose file declares `views`
+    #[arg(long = VIEWS)]
+    pub views: bool,
+    /// Neither read nor write answers kept across runs, nor hashes of weight files
+    #[arg(long)]
+    pub no_cache: bool,
+    /// What answers kept across runs may take on disk; those not used for longest go first [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub cache_size: Option<u64>,
+}
+
+/// `--dtype`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DtypeArgument {
+    Auto,
+    #[value(alias = "float32")]
+    F32,
+    #[value(alias = "bfloat16")]
+    Bf16,
+    #[value(alias = "float16")]
+    F16,
+}
+
+impl From<DtypeArgument> for DtypeChoice {
+    fn from(argument: DtypeArgument) -> Self {
+        match argument {
+            DtypeArgument::Auto => DtypeChoice::Auto,
+            DtypeArgument::F32 => DtypeChoice::F32,
+            DtypeArgument::Bf16 => DtypeChoice::Bf16,
+            DtypeArgument::F16 => DtypeChoice::F16,
+        }
+    }
+}
+
+/// `--speculate`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SpeculateArgument {
+    Auto,
+    On,
+    Off,
+}
+
+impl SpeculateArgument {
+    /// What is asked for on a device. What a row costs was measured on the CPU only.
+    pub fn on_device(self, device: &str) -> Speculation {
+        match self {
+            SpeculateArgument::Auto if device == "cpu" => Speculation::Auto,
+            SpeculateArgument::On => Speculation::On,
+            SpeculateArgument::Auto | SpeculateArgument::Off => Speculation::Off,
+        }
+    }
+}
+
+fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        _ => {
+            let number = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+            number.map(DeviceChoice::Cuda).ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_string())
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What a session reports beside its results.
+
+use indicatif::HumanBytes;
+
+use super::output::say;
+use crate::session::Notice;
+
+/// Says it.
+pub fn say_notice(notice: Notice) {
+    match notice {
+        Notice::TokenizerLarger { tokens, rows } => say!(
+            "warning: the tokenizer has {tokens} tokens, the model's embedding {rows} rows; a request beyond them is an error"
+        ),
+        Notice::FolderBusy(folder) => {
+            say!("note: another process is doing this same run in {}", folder.display());
+        }
+        Notice::RecordDropped(journal) => {
+            say!("note: the last record of {} was cut short and is dropped", journal.display());
+        }
+        Notice::Resumed(folder) => say!("going on with the run in {}", folder.display()),
+        Notice::CacheDamaged { count, line, what } => say!(
+            "warning: {count} damaged answers in the response cache are dropped, the first in line {line}: {what}"
+        ),
+        Notice::CacheSetAside(error) => {
+            say!("warning: the response cache is put aside and begun anew: {error}");
+        }
+        Notice::CacheUnusable(error) => say!("warning: going on without the response cache: {error}"),
+        Notice::CacheIncomplete(error) => {
+            say!("warning: not all answers are in the response cache: {error}");
+        }
+        Notice::CachePruned { bytes } => {
+            say!("note: {} of old answers left the response cache (--cache-size)", HumanBytes(bytes));
+        }
+        Notice::CacheUnbounded(error) => {
+            say!("warning: the response cache is not kept within its bound: {error}");
+        }
+    }
+}

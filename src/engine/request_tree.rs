@@ -1,0 +1,33 @@
+//! Requests that are answered together, as one tree of tokens.
+
+use super::sequence::Sequence;
+use super::tree::TokenTree;
+
+/// Requests fitted to a model's context, and the tree of their tokens. It is built once: a plan walks it, and so does an engine.
+pub struct RequestTree<'s> {
+    sequences: Vec<&'s Sequence>,
+    tree: TokenTree,
+}
+
+impl<'s> RequestTree<'s> {
+    /// Builds the tree.
+    pub fn new(sequences: Vec<&'s Sequence>) -> Self {
+        let tree = TokenTree::new(&sequences);
+        Self { sequences, tree }
+    }
+
+    /// The requests, in the order in which they were given.
+    pub fn sequences(&self) -> &[&'s Sequence] {
+        &self.sequences
+    }
+
+    /// The tree over them.
+    pub fn tree(&self) -> &TokenTree {
+        &self.tree
+    }
+
+    /// Whether there is nothing to answer.
+    pub fn is_empty(&self) -> bool {
+        self.sequences.is_empty()
+    }
+}

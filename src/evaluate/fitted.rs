@@ -1,0 +1,121 @@
+//! Tasks whose requests fit a model: each is sequenced once.
+
+use miette::Diagnostic;
+use rayon::prelude::*;
+
+use super::built::BuiltTask;
+use super::error::PrepareError;
+use crate::engine::{EngineError, RequestLimits, Sequence};
+use crate::metric::Scorer;
+use crate::prompt::TaskRequests;
+use crate::task::Task;
+use crate::vocabulary::{RequestId, SplitRecord, Truncation};
+
+/// A task with its requests as a model is fed them.
+pub struct FittedTask {
+    /// The task.
+    pub task: Task,
+    /// Its metrics.
+    pub scorer: Scorer,
+    /// Its requests.
+    pub requests: TaskRequests,
+    /// What a model is fed for each, by document.
+    pub sequences: Vec<Vec<Sequence>>,
+    /// Requests that the model's context cuts.
+    pub truncated: Vec<Truncation>,
+}
+
+impl FittedTask {
+    /// Fits a task's requests to what a model can be asked; `task` is its place among those of the run.
+    ///
+    /// # Errors
+    /// A request with a token that the model does not have, that leaves nothing of its context, or whose keys and values are
+    /// more than may be kept.
+    pub fn fit(task: usize, built: BuiltTask, limits: RequestLimits) -> Result<Self, PrepareError> {
+        let BuiltTask { task: declared, scorer, requests, tokens } = built;
+        let fault = |id: RequestId, what: String, hint: &str| {
+            let document = &requests.documents[id.document];
+            PrepareError::Request {
+                task: declared.name.to_string(),
+                doc_id: document.doc_id,
+                row: document.row,
+                what: format!("request {}: {what}", id.request),
+                hint: hint.to_string(),
+            }
+        };
+        let known = |&token: &u32| (token as usize) < limits.vocab_size;
+        for (document, tokens) in tokens.iter().enumerate() {
+            for (request, tokens) in tokens.iter().enumerate() {
+                let mut tokens = tokens.context().iter().chain(tokens.continuation());
+                if let Some(token) = tokens.find(|token| !known(token)) {
+                    let rows = limits.vocab_size;
+                    return Err(fault(
+                        RequestId { task, document, request },
+                        format!("token id {token} is beyond the model's embedding of {rows} rows"),
+                        "the tokenizer is not this model's: give the model's own with --tokenizer",
+                    ));
+                }
+            }
+        }
+        let mut sequences = Vec::with_capacity(tokens.len());
+        for (document, tokens) in tokens.into_iter().enumerate() {
+            let sequence = |(request, tokens)| {
+                let id = RequestId { task, document, request };
+                Sequence::new(id, tokens, limits.max_length)
+            };
+            let fitted: Result<Vec<Sequence>, EngineError> =
+                tokens.into_iter().enumerate().map(sequence).collect();
+            sequences.push(fitted.map_err(|error| {
+                let hint = error.help().map(|help| help.to_string()).unwrap_or_default();
+                let first = RequestId { task, document, request: 0 };
+                fault(error.request().unwrap_or(first), error.to_string(), &hint)
+            })?);
+        }
+        let needed = sequences.iter().flatten().map(|s| (s.id, s.len() + s.request().max_new_tokens()));
+        if let Some((id, needed)) = needed.max_by_key(|(_, needed)| *needed)
+            && needed > limits.kv_budget
+        {
+            let mebibytes = (needed as u64 * limits.kv_bytes_per_token).div_ceil(1 << 20);
+            let budget = limits.kv_budget;
+            return Err(fault(
+                id,
+                format!(
+                    "{needed} tokens are kept at once, there is room for the keys and values of {budget}"
+                ),
+                &format!("give at least {mebibytes}MiB with --kv-memory, or fewer shots"),
+            ));
+        }
+        let truncation = |sequence: &Sequence| {
+            let document = &requests.documents[sequence.id.document];
+            let (request, cut_tokens) = (sequence.id.request, sequence.cut);
+            Truncation { doc_id: document.doc_id, row: document.row, request, cut_tokens }
+        };
+        let truncated = sequences.iter().flatten().filter(|s| s.cut > 0).map(truncation).collect();
+        Ok(Self { task: declared, scorer, requests, sequences, truncated })
+    }
+
+    /// The splits that it was made of.
+    pub fn splits(&self) -> Vec<SplitRecord> {
+        self.requests.splits.iter().map(|(name, split)| split.record(name)).collect()
+    }
+
+    /// Whether any of its requests asks for a text.
+    pub fn generates(&self) -> bool {
+        self.sequences.iter().flatten().any(|sequence| sequence.request().max_new_tokens() > 0)
+    }
+
+    /// How many requests it has.
+    pub fn request_count(&self) -> usize {
+        self.sequences.iter().map(Vec::len).sum()
+    }
+}
+
+/// Fits all tasks to what a model can be asked.
+///
+/// # Errors
+/// As [`FittedTask::fit`], of the first task that has one.
+pub fn fit_all(built: Vec<BuiltTask>, limits: RequestLimits) -> Result<Vec<FittedTask>, PrepareError> {
+    let fitted: Vec<Result<FittedTask, PrepareError>> =
+        built.into_par_iter().enumerate().map(|(task, built)| FittedTask::fit(task, built, limits)).collect();
+    fitted.into_iter().collect()
+}

@@ -1,0 +1,145 @@
+//! A run's end: whatever happened, what was finished is written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::destination::OpenedRun;
+use super::error::SessionError;
+use super::kept_answers::KeptAnswers;
+use super::notice::Notify;
+use super::setup::RunSetup;
+use super::spans::Spans;
+use crate::evaluate::{Circumstances, Digests, EvaluateError, Evaluation, Plan, suite_record};
+use crate::store::{Answers, ModelRecord, RecordError, RunRecord, SessionWork};
+use crate::task::{Suite, TaskIndex};
+use crate::vocabulary::{SuiteRecord, TaskRecord};
+
+/// A run that was evaluated, perhaps in part.
+pub struct EvaluatedRun<'r> {
+    /// What it was asked to do.
+    pub setup: &'r RunSetup,
+    /// Its model.
+    pub model: &'r ModelRecord,
+    /// What makes it this run.
+    pub identity: Value,
+    /// Its suite.
+    pub suite: Option<&'r Suite>,
+    /// What was asked, by task.
+    pub digests: Vec<(Arc<str>, Digests)>,
+    /// Its folder.
+    pub opened: OpenedRun<'r>,
+    /// The response cache.
+    pub kept: KeptAnswers<'r>,
+    /// Why the cache is no longer written.
+    pub cache_fault: Option<RecordError>,
+    /// What was left to do when this session began.
+    pub plan: Plan,
+    /// What was found.
+    pub evaluation: Evaluation,
+    /// What this session cost.
+    pub session: SessionWork,
+    /// Where the answers are from.
+    pub answers: Answers,
+    /// Why the evaluation ended early.
+    pub outcome: Result<(), EvaluateError>,
+}
+
+/// A run whose files are written.
+pub struct FinishedRun {
+    /// The model's name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Whether it was complete before this session.
+    pub was_complete: bool,
+    /// The tasks of which documents are finished.
+    pub tasks: Vec<TaskRecord>,
+    /// The suite's line.
+    pub suite: Option<SuiteRecord>,
+    /// Where the answers are from.
+    pub answers: Answers,
+    /// Whether it was stopped.
+    pub interrupted: bool,
+}
+
+impl EvaluatedRun<'_> {
+    /// Writes the run's files, unless all are there, and closes its session in the journal.
+    ///
+    /// # Errors
+    /// What ended the evaluation early, once the rest is written; files that cannot be written.
+    pub fn finish(
+        self,
+        index: &TaskIndex,
+        spans: Spans,
+        notify: Notify<'_>,
+    ) -> Result<FinishedRun, SessionError> {
+        let Self { setup, model, suite, opened, mut evaluation, session, answers, outcome, .. } = self;
+        let OpenedRun { folder, history, complete } = opened;
+        self.kept.close(self.cache_fault, setup.cache_size, notify);
+        evaluation.tasks.retain(|task| !task.outcomes.is_empty());
+        let prompts = &setup.prompts;
+        let circumstances = Circumstances {
+            limits: prompts.limits.clone(),
+            sample_model: model.sample,
+            interrupted: evaluation.interrupted || outcome.is_err(),
+        };
+        let suite =
+            suite.map(|suite| suite_record(suite, index, &evaluation.tasks, &circumstances)).transpose()?;
+        let finished = FinishedRun {
+            name: model.engine.name.clone(),
+            folder: folder.path().to_owned(),
+            was_complete: complete,
+            suite: suite.clone(),
+            answers,
+            interrupted: evaluation.interrupted,
+            tasks: Vec::new(),
+        };
+        if complete || evaluation.tasks.is_empty() {
+            outcome?;
+            return Ok(FinishedRun { tasks: evaluation.tasks, ..finished });
+        }
+        let mut record = RunRecord {
+            arguments: setup.command_line.clone(),
+            model: model.clone(),
+            tasks: &evaluation.tasks,
+            digests: &self.digests,
+            suite,
+            limits: prompts.limits.clone(),
+            num_fewshot: prompts.num_fewshot,
+            views: setup.views,
+            datasets: setup.datasets.as_ref().map(|folder| folder.display().to_string()),
+            include: setup.include.iter().map(|folder| folder.display().to_string()).collect(),
+            identity: &self.identity,
+            threads: setup.threads,
+            started: setup.started,
+            spans: spans.into_vec(),
+            earlier: &history.sessions,
+            session: session.clone(),
+            answered: answers,
+            work: vec![
+                ("tokens_alone", self.plan.tokens_alone),
+                ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
+                ("rows_per_pass", evaluation.rows_per_pass),
+            ],
+            tokens_planned: self.plan.tokens_planned,
+            interrupted: evaluation.interrupted,
+            failed: outcome.as_ref().err().map(ToString::to_string),
+            files: Vec::new(),
+        };
+        let written = folder.write_run(&mut record);
+        if let Err(error) = outcome {
+            // This error is reported; what comes of it here, on a full disk say, is reported by the next attempt.
+            let _ = folder.journal.keep([], false, session);
+            return Err(error.into());
+        }
+        written?;
+        if evaluation.interrupted {
+            folder.journal.keep([], false, session)?;
+        } else {
+            folder.journal.finish(session)?;
+        }
+        Ok(FinishedRun { tasks: evaluation.tasks, ..finished })
+    }
+}

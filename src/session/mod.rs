@@ -1,0 +1,28 @@
+//! A run's life: its model and tasks made ready, its folder found and locked, earlier answers recalled, new ones kept, its files
+//! written. [`prepare`], [`settle`], [`SettledRun::evaluate`] and [`EvaluatedRun::finish`] follow each other.
+
+mod destination;
+mod error;
+mod finish;
+mod kept_answers;
+mod kv_memory;
+mod model_source;
+mod notice;
+mod prepare;
+mod settle;
+mod setup;
+mod spans;
+mod usage;
+mod weight_hashes;
+
+pub use destination::Destination;
+pub use error::SessionError;
+pub use finish::{EvaluatedRun, FinishedRun};
+pub use kept_answers::{USUAL_CACHE_SIZE, cache_folder};
+pub use kv_memory::kv_budget;
+pub use model_source::{ModelSource, tokenizer_of};
+pub use notice::{Notice, Notify};
+pub use prepare::{Preparation, Prepared, prepare};
+pub use settle::{FittedRun, SettledRun, settle};
+pub use setup::RunSetup;
+pub use spans::Spans;

@@ -1,0 +1,162 @@
+//! Which model and which tokenizer are meant.
+
+use std::path::{Path, PathBuf};
+
+use super::error::SessionError;
+use crate::builtin;
+use crate::engine::{CODE, EngineIdentity, Numerics};
+use crate::model::{GgufMetadata, LoadError, Model, ModelFiles};
+use crate::store::ModelRecord;
+use crate::tokenizer::{Tokenizer, gguf};
+use crate::vocabulary::Fingerprint;
+
+/// The model to load.
+pub struct ModelSource {
+    /// A folder or a .gguf file.
+    pub path: PathBuf,
+    /// Whether it is the built-in sample.
+    pub sample: bool,
+    /// Copies of the sample, removed with it.
+    scratch: Option<PathBuf>,
+}
+
+impl Drop for ModelSource {
+    fn drop(&mut self) {
+        if let Some(scratch) = &self.scratch {
+            // Temporary copies; nothing depends on their removal.
+            let _ = std::fs::remove_dir_all(scratch);
+        }
+    }
+}
+
+impl ModelSource {
+    /// The model typed, or the built-in sample.
+    pub fn find(typed: Option<&Path>) -> Result<Self, SessionError> {
+        match typed {
+            Some(path) if path.exists() => {
+                Ok(Self { path: path.to_path_buf(), sample: false, scratch: None })
+            }
+            Some(path) => {
+                let shown = path.display();
+                let hub = !path.is_absolute() && path.components().count() == 2;
+                let hint = match hub {
+                    true => {
+                        "models are not fetched from the hub yet: download it and give its folder or .gguf file"
+                    }
+                    false => {
+                        "give a folder with config.json, tokenizer.json and safetensors, or a .gguf file"
+                    }
+                };
+                Err(SessionError::input(format!("{shown}: no such model"), hint))
+            }
+            None => {
+                let (path, own) = builtin::unpack("sample_model").map_err(|(scratch, error)| {
+                    SessionError::input(
+                        format!("{}: cannot be written: {error}", scratch.display()),
+                        "the built-in sample model is unpacked there: name another folder with TMPDIR",
+                    )
+                })?;
+                let scratch = path.parent().filter(|_| own).map(Path::to_path_buf);
+                Ok(Self { path, sample: true, scratch })
+            }
+        }
+    }
+
+    /// A path as a record shows it: where the sample was unpacked says nothing about a run.
+    fn shown(&self, path: &Path) -> String {
+        match (self.sample, path.file_name()) {
+            (true, Some(name)) => format!("built-in/{}", name.to_string_lossy()),
+            _ => path.display().to_string(),
+        }
+    }
+
+    /// Who answers, once the weights are hashed.
+    pub fn identity(
+        &self,
+        model: &Model,
+        weights: Vec<(PathBuf, Fingerprint)>,
+        end_of_text: &[u32],
+    ) -> EngineIdentity {
+        let facts = model.facts();
+        EngineIdentity {
+            name: facts.name.clone(),
+            location: self.shown(&facts.path),
+            architecture: Some(facts.architecture.to_string()),
+            parameters: Some(facts.parameters),
+            weights: Some(weights.into_iter().map(|(path, hash)| (self.shown(&path), hash)).collect()),
+            config: Some(Fingerprint::of(format!("{:?}", model.config()).as_bytes())),
+            end_of_text: end_of_text.to_vec(),
+            numerics: Numerics {
+                dtype: Some(facts.dtype.to_string()),
+                device: Some(facts.device.clone()),
+                kernels: Some(facts.kernels.to_string()),
+                code: Some(CODE.clone()),
+            },
+        }
+    }
+
+    /// The model as a run's record has it.
+    pub fn record(&self, engine: &EngineIdentity, max_length: usize, tokenizer: &Tokenizer) -> ModelRecord {
+        ModelRecord {
+            engine: engine.clone(),
+            max_length,
+            tokenizer: (self.shown(&tokenizer.path), tokenizer.fingerprint.clone()),
+            sample: self.sample,
+        }
+    }
+
+    /// The tokenizer beside the weights, or the one in a GGUF file's metadata.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub fn own_tokenizer(&self, metadata: Option<&GgufMetadata>) -> Result<Tokenizer, SessionError> {
+        let folder = match self.path.is_dir() {
+            true => self.path.as_path(),
+            false => self.path.parent().unwrap_or(Path::new("")),
+        };
+        let beside = folder.join("tokenizer.json");
+        if beside.exists() {
+            return tokenizer_of(&beside);
+        }
+        match metadata {
+            Some(metadata) => of_metadata(metadata),
+            None if self.path.is_file() => {
+                of_metadata(&GgufMetadata::read(&self.path).map_err(LoadError::from)?)
+            }
+            None => Err(SessionError::input(
+                format!("{}: no tokenizer.json", self.path.display()),
+                "give one with --tokenizer FILE, or put the model's own into its folder",
+            )),
+        }
+    }
+
+    /// The tokenizer typed, or the model's own.
+    ///
+    /// # Errors
+    /// As [`own_tokenizer`](Self::own_tokenizer).
+    pub fn tokenizer(&self, typed: Option<&Path>, files: &ModelFiles) -> Result<Tokenizer, SessionError> {
+        let own = || self.own_tokenizer(files.gguf_metadata());
+        let mut tokenizer = typed.map_or_else(own, tokenizer_of)?;
+        if tokenizer.end_of_text.is_none() {
+            tokenizer.end_of_text = files.config().eos_token_ids.first().copied();
+        }
+        Ok(tokenizer)
+    }
+}
+
+/// The tokenizer in a `tokenizer.json`, or in a GGUF file's metadata.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, SessionError> {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) {
+        return of_metadata(&GgufMetadata::read(path).map_err(LoadError::from)?);
+    }
+    Ok(Tokenizer::from_file(path)?)
+}
+
+fn of_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, SessionError> {
+    let inner = gguf::from_metadata(metadata)?;
+    let written = inner.to_string(false).unwrap_or_default();
+    Ok(Tokenizer::new(inner, metadata.path().to_path_buf(), Fingerprint::of(written.as_bytes())))
+}
