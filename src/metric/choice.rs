@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use crate::vocabulary::{Decision, Gold};
+use super::value::Value;
+use crate::vocabulary::{Decision, DocumentRequests, Gold, Response, View};
 
 /// What a metric sees of one document: its choices and their scores.
 pub struct Scored<'a> {
@@ -21,10 +22,40 @@ pub struct Scored<'a> {
 }
 
 impl<'a> Scored<'a> {
-    /// Choices, with nothing scored yet.
-    pub fn new(choices: &'a [String], gold: &'a Gold) -> Self {
+    /// The choices of a document that a view sees, and the responses to them.
+    ///
+    /// # Errors
+    /// Responses that are missing, or that are no finite scores.
+    pub fn new(
+        document: &'a DocumentRequests,
+        view: &'a View,
+        responses: &[Response],
+    ) -> Result<Self, String> {
+        let responses = responses.get(view.choices.clone()).ok_or("responses are missing")?;
+        let choices = document.choices.get(view.choices.clone()).ok_or("choices are missing")?;
         let (loglikelihoods, roundings, greedy, greedy_near_ties) = Default::default();
-        Self { choices, loglikelihoods, roundings, greedy, greedy_near_ties, gold }
+        let gold = &view.gold;
+        let mut scored = Self { choices, loglikelihoods, roundings, greedy, greedy_near_ties, gold };
+        for response in responses {
+            let Response::Loglikelihood { loglikelihood, is_greedy, rounding, greedy_near_tie, .. } =
+                response
+            else {
+                return Err("a response is no loglikelihood".into());
+            };
+            if loglikelihood.is_nan() {
+                return Err("a loglikelihood is not a number".into());
+            }
+            scored.loglikelihoods.push(*loglikelihood);
+            scored.roundings.push(*rounding);
+            scored.greedy.push(*is_greedy);
+            scored.greedy_near_ties.push(*greedy_near_tie);
+        }
+        Ok(scored)
+    }
+
+    /// The choice that is likeliest per unit of `length`.
+    fn likeliest_per(&self, length: fn(&str) -> usize) -> usize {
+        argmax(self.choices.iter().zip(&self.loglikelihoods).map(|(choice, ll)| ll / length(choice) as f64))
     }
 }
 
@@ -48,28 +79,48 @@ fn is_right(gold: &Gold, choice: usize) -> f64 {
     f64::from(u8::from(right))
 }
 
+/// All choices are of the same length.
+fn one(_: &str) -> usize {
+    1
+}
+
+/// Code points.
+fn characters(choice: &str) -> usize {
+    choice.chars().count()
+}
+
 /// 1 if the likeliest choice is right.
-pub fn accuracy(scored: &Scored<'_>) -> (f64, Decision) {
-    likeliest(scored, |_| 1)
+pub fn accuracy(scored: &Scored<'_>) -> Result<Value, String> {
+    Ok(accuracy_per(scored, one))
 }
 
 /// 1 if the choice likeliest per character (code point) is right. The delimiter before a choice does not count.
-pub fn accuracy_by_characters(scored: &Scored<'_>) -> (f64, Decision) {
-    likeliest(scored, |choice| choice.chars().count())
+pub fn accuracy_by_characters(scored: &Scored<'_>) -> Result<Value, String> {
+    Ok(accuracy_per(scored, characters))
 }
 
 /// 1 if the choice likeliest per UTF-8 byte is right.
-pub fn accuracy_by_bytes(scored: &Scored<'_>) -> (f64, Decision) {
-    likeliest(scored, str::len)
+pub fn accuracy_by_bytes(scored: &Scored<'_>) -> Result<Value, String> {
+    Ok(accuracy_per(scored, str::len))
 }
 
-/// The place of the choice that is likeliest per unit of `length`.
-pub fn likeliest_place(choices: &[String], loglikelihoods: &[f64], length: fn(&str) -> usize) -> usize {
-    argmax(choices.iter().zip(loglikelihoods).map(|(choice, ll)| ll / length(choice) as f64))
+/// The likeliest choice.
+pub fn likeliest(scored: &Scored<'_>) -> usize {
+    scored.likeliest_per(one)
+}
+
+/// The choice that is likeliest per character.
+pub fn likeliest_by_characters(scored: &Scored<'_>) -> usize {
+    scored.likeliest_per(characters)
+}
+
+/// The choice that is likeliest per byte.
+pub fn likeliest_by_bytes(scored: &Scored<'_>) -> usize {
+    scored.likeliest_per(str::len)
 }
 
 /// 1 if the choice likeliest per unit of `length` is right, and how narrowly it was taken.
-fn likeliest(scored: &Scored<'_>, length: fn(&str) -> usize) -> (f64, Decision) {
+fn accuracy_per(scored: &Scored<'_>, length: fn(&str) -> usize) -> Value {
     // What the estimated rounding leaves possible for each choice: at least, as read, at most.
     let reach: Vec<[f64; 3]> = scored
         .choices
@@ -89,35 +140,47 @@ fn likeliest(scored: &Scored<'_>, length: fn(&str) -> usize) -> (f64, Decision) 
         // Not the runner-up alone: a choice of more tokens further behind may have the larger rounding.
         near_tie: others().any(|[_, _, highest]| lowest.partial_cmp(highest) != Some(Ordering::Greater)),
     };
-    (is_right(scored.gold, best), decision)
+    (is_right(scored.gold, best), Some(decision))
 }
 
 /// 1 if the model would have written a right choice.
-pub fn greedy_match(scored: &Scored<'_>) -> (f64, Decision) {
+pub fn greedy_match(scored: &Scored<'_>) -> Result<Value, String> {
     let right = || (0..scored.greedy.len()).filter(|&i| is_right(scored.gold, i) == 1.0);
     let value = right().any(|i| scored.greedy[i]);
     // A right choice that the model would have written in any case settles it.
     let settled = right().any(|i| scored.greedy[i] && !scored.greedy_near_ties[i]);
     let near_tie = !settled && right().any(|i| scored.greedy_near_ties[i]);
-    (f64::from(u8::from(value)), Decision { margin: None, near_tie })
+    Ok((f64::from(u8::from(value)), Some(Decision { margin: None, near_tie })))
 }
 
 /// Share of probability on the true choices: those before the first label 0, even where labels are not sorted.
 ///
 /// Source: lm-evaluation-harness b281b09, `truthfulqa_mc.process_results` (mc2), in double precision.
-pub fn true_mass(scored: &Scored<'_>) -> Option<f64> {
-    let Gold::Labels(labels) = scored.gold else { return None };
-    let split = labels.iter().position(|label| *label == 0)?;
+///
+/// # Errors
+/// Labels that name no wrong choice.
+pub fn true_mass(scored: &Scored<'_>) -> Result<Value, String> {
+    let split = match scored.gold {
+        Gold::Labels(labels) => labels.iter().position(|label| *label == 0),
+        _ => None,
+    };
+    let split = split.ok_or("the labels name no wrong choice, so there is no mass to share")?;
     let masses: Vec<f64> = scored.loglikelihoods.iter().map(|ll| ll.exp()).collect();
     let (right, wrong) = masses.split_at(split.min(masses.len()));
     let right: f64 = right.iter().sum();
-    Some(right / (right + wrong.iter().sum::<f64>()))
+    Ok((right / (right + wrong.iter().sum::<f64>()), None))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A decision's value and how narrowly it was taken.
+    fn decided(metric: fn(&Scored<'_>) -> Result<Value, String>, scored: &Scored<'_>) -> (f64, Decision) {
+        let (value, decision) = metric(scored).unwrap();
+        (value, decision.unwrap())
+    }
 
     fn scored<'a>(lls: &[f64], choices: &'a [String], gold: &'a Gold) -> Scored<'a> {
         rounded(lls, &vec![0.0; lls.len()], choices, gold)
@@ -137,17 +200,17 @@ mod tests {
     #[test]
     fn ties_go_to_the_first() {
         let choices = ["aa".to_string(), "a".to_string()];
-        assert_eq!(accuracy(&scored(&[-1.0, -1.0], &choices, &Gold::Index(0))).0, 1.0);
-        assert_eq!(accuracy(&scored(&[-1.0, -1.0], &choices, &Gold::Index(1))).0, 0.0);
-        assert_eq!(accuracy_by_characters(&scored(&[-2.0, -1.0], &choices, &Gold::Index(0))).0, 1.0);
+        assert_eq!(decided(accuracy, &scored(&[-1.0, -1.0], &choices, &Gold::Index(0))).0, 1.0);
+        assert_eq!(decided(accuracy, &scored(&[-1.0, -1.0], &choices, &Gold::Index(1))).0, 0.0);
+        assert_eq!(decided(accuracy_by_characters, &scored(&[-2.0, -1.0], &choices, &Gold::Index(0))).0, 1.0);
     }
 
     #[test]
     fn characters_are_not_bytes() {
         let choices = ["éé".to_string(), "aaa".to_string()];
         let gold = Gold::Index(0);
-        assert_eq!(accuracy_by_characters(&scored(&[-3.0, -4.0], &choices, &gold)).0, 0.0);
-        assert_eq!(accuracy_by_bytes(&scored(&[-3.0, -4.0], &choices, &gold)).0, 1.0);
+        assert_eq!(decided(accuracy_by_characters, &scored(&[-3.0, -4.0], &choices, &gold)).0, 0.0);
+        assert_eq!(decided(accuracy_by_bytes, &scored(&[-3.0, -4.0], &choices, &gold)).0, 1.0);
     }
 
     #[test]
@@ -155,32 +218,38 @@ mod tests {
         let choices = ["aa".to_string(), "aaaa".to_string()];
         let gold = Gold::Index(0);
         let scored = rounded(&[-2.0, -3.0], &[0.25, 0.5], &choices, &gold);
-        assert_eq!(accuracy(&scored).1, Decision { margin: Some(1.0), near_tie: false });
+        assert_eq!(decided(accuracy, &scored).1, Decision { margin: Some(1.0), near_tie: false });
         // -1 against -0.75, give or take 0.125 both.
-        assert_eq!(accuracy_by_characters(&scored).1, Decision { margin: Some(0.25), near_tie: true });
+        assert_eq!(
+            decided(accuracy_by_characters, &scored).1,
+            Decision { margin: Some(0.25), near_tie: true }
+        );
         let scored = rounded(&[-2.0, -3.0], &[0.25, 0.25], &choices, &gold);
-        assert_eq!(accuracy_by_characters(&scored).1, Decision { margin: Some(0.25), near_tie: false });
+        assert_eq!(
+            decided(accuracy_by_characters, &scored).1,
+            Decision { margin: Some(0.25), near_tie: false }
+        );
     }
 
     #[test]
     fn a_third_choice_with_a_larger_rounding_makes_a_near_tie() {
         let choices = vec!["a".to_string(); 3];
         let scored = rounded(&[-1.0, -2.0, -3.0], &[0.25, 0.25, 1.75], &choices, &Gold::Index(0));
-        assert_eq!(accuracy(&scored).1, Decision { margin: Some(1.0), near_tie: true });
+        assert_eq!(decided(accuracy, &scored).1, Decision { margin: Some(1.0), near_tie: true });
     }
 
     #[test]
     fn one_choice_is_no_tie_and_has_no_margin() {
         let choices = ["a".to_string()];
         let scored = rounded(&[-1.0], &[9.0], &choices, &Gold::Index(0));
-        assert_eq!(accuracy(&scored), (1.0, Decision { margin: None, near_tie: false }));
+        assert_eq!(decided(accuracy, &scored), (1.0, Decision { margin: None, near_tie: false }));
     }
 
     #[test]
     fn choices_without_length_are_tied() {
         let choices = [String::new(), String::new()];
         let scored = scored(&[-1.0, -2.0], &choices, &Gold::Index(0));
-        assert_eq!(accuracy_by_bytes(&scored).1, Decision { margin: None, near_tie: true });
+        assert_eq!(decided(accuracy_by_bytes, &scored).1, Decision { margin: None, near_tie: true });
     }
 
     #[test]
@@ -195,7 +264,7 @@ mod tests {
         ] {
             let mut scored = scored(&[0.0; 3], &choices, &gold);
             (scored.greedy, scored.greedy_near_ties) = (greedy.to_vec(), near_ties.to_vec());
-            let (value, decision) = greedy_match(&scored);
+            let (value, decision) = decided(greedy_match, &scored);
             assert_eq!((value, decision.near_tie), expected, "{greedy:?} {near_ties:?}");
         }
     }
@@ -205,12 +274,12 @@ mod tests {
         let choices = vec![String::new(); 4];
         let gold = Gold::Labels(vec![1, 0, 1, 0]);
         let mass = true_mass(&scored(&[0.0, 0.0, 0.0, 0.0], &choices, &gold)).unwrap();
-        assert_eq!(mass, 0.25);
+        assert_eq!(mass, (0.25, None));
     }
 
     #[test]
     fn all_true_has_no_split() {
-        assert_eq!(true_mass(&scored(&[0.0], &[String::new()], &Gold::Labels(vec![1]))), None);
+        assert!(true_mass(&scored(&[0.0], &[String::new()], &Gold::Labels(vec![1]))).is_err());
     }
 
     /// A choice: its length, and for each token its logit, its normaliser, and where within the rounding the logit truly was.
@@ -243,8 +312,8 @@ mod tests {
             });
             for metric in [accuracy, accuracy_by_characters, accuracy_by_bytes] {
                 for gold in (0..choices.len()).map(Gold::Index) {
-                    let (found, decision) = metric(&rounded(&read, &roundings, &texts, &gold));
-                    let (before, _) = metric(&rounded(&truth, &roundings, &texts, &gold));
+                    let (found, decision) = decided(metric, &rounded(&read, &roundings, &texts, &gold));
+                    let (before, _) = decided(metric, &rounded(&truth, &roundings, &texts, &gold));
                     prop_assert!(found == before || decision.near_tie, "{read:?} +- {roundings:?}, in truth {truth:?}");
                 }
             }

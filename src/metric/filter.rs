@@ -23,72 +23,84 @@ pub enum Filter {
     Keep,
 }
 
-/// Names that a task file may use.
-pub const NAMES: [&str; 10] = [
-    "regex",
-    "regex_replace",
-    "remove_whitespace",
-    "strip",
-    "lowercase",
-    "uppercase",
-    "map",
-    "take_first",
-    "take_first_k",
-    "majority_vote",
+/// A filter that task files may name.
+pub struct FilterKind {
+    /// As task files name it.
+    pub name: &'static str,
+    /// The arguments that it has.
+    arguments: &'static [&'static str],
+    /// Makes a step of them.
+    make: fn(&Declared) -> Result<Filter, String>,
+}
+
+/// All of them. To add one, add a variant of [`Filter`] and a row.
+pub static FILTERS: [FilterKind; 10] = [
+    FilterKind { name: "regex", arguments: &["regex_pattern", "group_select", "fallback"], make: regex },
+    FilterKind { name: "regex_replace", arguments: &["regex_pattern", "replacement"], make: regex_replace },
+    FilterKind { name: "remove_whitespace", arguments: &[], make: |_| Ok(Filter::Strip) },
+    FilterKind { name: "strip", arguments: &[], make: |_| Ok(Filter::Strip) },
+    FilterKind { name: "lowercase", arguments: &[], make: |_| Ok(Filter::Lowercase) },
+    FilterKind { name: "uppercase", arguments: &[], make: |_| Ok(Filter::Uppercase) },
+    FilterKind { name: "map", arguments: &["mapping_dict", "default_value"], make: map },
+    FilterKind { name: "take_first", arguments: &[], make: |_| Ok(Filter::Keep) },
+    FilterKind { name: "take_first_k", arguments: &["k"], make: |_| Ok(Filter::Keep) },
+    FilterKind { name: "majority_vote", arguments: &[], make: |_| Ok(Filter::Keep) },
 ];
 
-impl Filter {
+impl FilterKind {
     /// Reads a declared step. The error says what is wrong, without the place.
-    pub fn read(step: &Declared) -> Result<Option<Filter>, String> {
-        let argument = |name: &str| step.arguments.iter().find(|(n, _)| n == name).map(|(_, node)| node);
-        let known: &[&str] = match step.function.as_str() {
-            "regex" => &["regex_pattern", "group_select", "fallback"],
-            "regex_replace" => &["regex_pattern", "replacement"],
-            "map" => &["mapping_dict", "default_value"],
-            "take_first_k" => &["k"],
-            _ => &[],
-        };
-        if let Some((name, _)) = step.arguments.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            return Err(format!("filter `{}` has no argument `{name}`", step.function));
+    pub fn read(&self, step: &Declared) -> Result<Filter, String> {
+        let unknown = |(name, _): &&(String, Node)| !self.arguments.contains(&name.as_str());
+        match step.arguments.iter().find(unknown) {
+            Some((name, _)) => Err(format!("filter `{}` has no argument `{name}`", self.name)),
+            None => (self.make)(step),
         }
-        let regex = |default: &str| {
-            let pattern = text(argument("regex_pattern")).unwrap_or_else(|| default.to_string());
-            PythonRegex::new(&pattern).map_err(|e| format!("bad regular expression `{pattern}`: {e}"))
-        };
-        Ok(Some(match step.function.as_str() {
-            "regex" => Filter::Regex {
-                regex: regex(r"#### (\-?[0-9\.\,]+)")?,
-                select: match argument("group_select").map(|node| &node.yaml) {
-                    None | Some(Yaml::Null) => 0,
-                    Some(Yaml::Int(i)) => *i,
-                    Some(other) => {
-                        return Err(format!("`group_select` is {}, expected a whole number", other.kind()));
-                    }
-                },
-                fallback: text(argument("fallback")).unwrap_or_else(|| "[invalid]".to_string()),
-            },
-            "regex_replace" => Filter::RegexReplace {
-                regex: regex("")?,
-                replacement: text(argument("replacement")).unwrap_or_default(),
-            },
-            "map" => Filter::Map {
-                entries: match argument("mapping_dict").map(|node| &node.yaml) {
-                    Some(Yaml::Map(entries)) => entries
-                        .iter()
-                        .map(|(k, v)| (k.name.clone(), text(Some(v)).unwrap_or_default()))
-                        .collect(),
-                    _ => return Err("filter `map` needs a `mapping_dict`".to_string()),
-                },
-                default: text(argument("default_value")).unwrap_or_default(),
-            },
-            "remove_whitespace" | "strip" => Filter::Strip,
-            "lowercase" => Filter::Lowercase,
-            "uppercase" => Filter::Uppercase,
-            "take_first" | "take_first_k" | "majority_vote" => Filter::Keep,
-            _ => return Ok(None),
-        }))
     }
+}
 
+fn regex(step: &Declared) -> Result<Filter, String> {
+    Ok(Filter::Regex {
+        regex: pattern(step, r"#### (\-?[0-9\.\,]+)")?,
+        select: match argument(step, "group_select").map(|node| &node.yaml) {
+            None | Some(Yaml::Null) => 0,
+            Some(Yaml::Int(i)) => *i,
+            Some(other) => {
+                return Err(format!("`group_select` is {}, expected a whole number", other.kind()));
+            }
+        },
+        fallback: text(argument(step, "fallback")).unwrap_or_else(|| "[invalid]".to_string()),
+    })
+}
+
+fn regex_replace(step: &Declared) -> Result<Filter, String> {
+    Ok(Filter::RegexReplace {
+        regex: pattern(step, "")?,
+        replacement: text(argument(step, "replacement")).unwrap_or_default(),
+    })
+}
+
+fn map(step: &Declared) -> Result<Filter, String> {
+    Ok(Filter::Map {
+        entries: match argument(step, "mapping_dict").map(|node| &node.yaml) {
+            Some(Yaml::Map(entries)) => {
+                entries.iter().map(|(k, v)| (k.name.clone(), text(Some(v)).unwrap_or_default())).collect()
+            }
+            _ => return Err("filter `map` needs a `mapping_dict`".to_string()),
+        },
+        default: text(argument(step, "default_value")).unwrap_or_default(),
+    })
+}
+
+fn argument<'a>(step: &'a Declared, name: &str) -> Option<&'a Node> {
+    step.arguments.iter().find(|(known, _)| known == name).map(|(_, node)| node)
+}
+
+fn pattern(step: &Declared, default: &str) -> Result<PythonRegex, String> {
+    let pattern = text(argument(step, "regex_pattern")).unwrap_or_else(|| default.to_string());
+    PythonRegex::new(&pattern).map_err(|e| format!("bad regular expression `{pattern}`: {e}"))
+}
+
+impl Filter {
     /// The filtered text.
     ///
     /// # Errors

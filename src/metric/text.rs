@@ -1,18 +1,25 @@
 //! Metrics over generated text.
 
 use crate::python::regex::PythonRegex;
+use crate::task::{Node, Yaml};
+
+/// The arguments of a metric, by name.
+pub type Arguments = [(String, Node)];
+
+/// 1 if a text is one of the right ones; an error where a regular expression gives up.
+pub type TextMetric = Box<dyn Fn(&str, &[&str]) -> Result<f64, String> + Send + Sync>;
 
 /// `exact_match` and what it overlooks, as Hugging Face's metric of that name.
 #[derive(Debug, Clone, Default)]
-pub struct ExactMatch {
+struct ExactMatch {
     /// Deleted from both sides first, one after the other.
-    pub regexes_to_ignore: Vec<PythonRegex>,
+    regexes_to_ignore: Vec<PythonRegex>,
     /// Compare in lower case.
-    pub ignore_case: bool,
+    ignore_case: bool,
     /// Without ASCII punctuation.
-    pub ignore_punctuation: bool,
+    ignore_punctuation: bool,
     /// Without ASCII digits.
-    pub ignore_numbers: bool,
+    ignore_numbers: bool,
 }
 
 impl ExactMatch {
@@ -20,7 +27,7 @@ impl ExactMatch {
     ///
     /// # Errors
     /// A regular expression that gives up.
-    pub fn score(&self, text: &str, right: &[&str]) -> Result<f64, String> {
+    fn score(&self, text: &str, right: &[&str]) -> Result<f64, String> {
         let text = self.reduced(text)?;
         for answer in right {
             if self.reduced(answer)? == text {
@@ -44,4 +51,35 @@ impl ExactMatch {
         });
         Ok(text)
     }
+}
+
+/// Reads the arguments of `exact_match`.
+pub fn exact_match(arguments: &Arguments) -> Result<TextMetric, String> {
+    let mut matcher = ExactMatch::default();
+    for (name, node) in arguments {
+        let flag = || match node.yaml {
+            Yaml::Bool(flag) => Ok(flag),
+            _ => Err(format!("`{name}` is {}, expected true or false", node.yaml.kind())),
+        };
+        match name.as_str() {
+            "ignore_case" => matcher.ignore_case = flag()?,
+            "ignore_punctuation" => matcher.ignore_punctuation = flag()?,
+            "ignore_numbers" => matcher.ignore_numbers = flag()?,
+            "regexes_to_ignore" => {
+                let Yaml::List(patterns) = &node.yaml else {
+                    return Err(format!("`{name}` is {}, expected a list", node.yaml.kind()));
+                };
+                for pattern in patterns {
+                    let Yaml::Text(pattern) = &pattern.yaml else {
+                        return Err(format!("`{name}` holds {}, expected text", pattern.yaml.kind()));
+                    };
+                    let regex = PythonRegex::new(pattern)
+                        .map_err(|e| format!("bad regular expression `{pattern}`: {e}"))?;
+                    matcher.regexes_to_ignore.push(regex);
+                }
+            }
+            _ => return Err(format!("metric `exact_match` has no argument `{name}`")),
+        }
+    }
+    Ok(Box::new(move |text, right| matcher.score(text, right)))
 }

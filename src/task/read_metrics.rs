@@ -36,10 +36,6 @@ pub fn read_steps(node: Node) -> Result<Vec<Declared>, SchemaError> {
     steps.into_iter().map(|step| read_declared(Fields::new(step, "a filter")?, "function")).collect()
 }
 
-fn more_is_better(metric: &str) -> bool {
-    metric != "perplexity"
-}
-
 pub fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricConfig>, SchemaError> {
     let place = fields.place().clone();
     let Some(node) = fields.take("metric_list") else {
@@ -53,7 +49,7 @@ pub fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<Metri
             metric: Declared { function: name.to_string(), place: place.clone(), arguments: Vec::new() },
             name: name.to_string(),
             aggregation: None,
-            higher_is_better: more_is_better(name),
+            higher_is_better: None,
             choices: None,
             gold: None,
             reads: Reads::UpToStop,
@@ -76,7 +72,6 @@ pub fn read_metric(mut entry: Fields) -> Result<MetricConfig, SchemaError> {
     entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
     let metric = read_declared(entry, "metric")?;
     let name = name.unwrap_or_else(|| metric.function.clone());
-    let higher_is_better = higher_is_better.unwrap_or_else(|| more_is_better(&metric.function));
     let reads = Reads::UpToStop;
     Ok(MetricConfig { metric, name, aggregation, higher_is_better, choices, gold, reads })
 }

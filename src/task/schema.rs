@@ -164,8 +164,8 @@ pub struct MetricConfig {
     pub name: String,
     /// How documents become one value; the metric's own way where missing.
     pub aggregation: Option<String>,
-    /// Whether more is better.
-    pub higher_is_better: bool,
+    /// Whether more is better, where the file says so.
+    pub higher_is_better: Option<bool>,
     /// `[from, to]`: the choices that this metric sees; all where missing.
     pub choices: Option<Template>,
     /// What is right for this metric; the document's gold where missing.
