@@ -88,10 +88,15 @@ impl Tokenizer {
         let shown = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|source| TokenizerError::Unreadable { path: shown.clone(), source })?;
-        let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| TokenizerError::Corrupt {
+        let corrupt = |what: String| TokenizerError::Corrupt {
             path: shown,
-            what: e.to_string().replace('\n', " ").to_lowercase(),
-        })?;
+            what: what.replace('\n', " ").to_lowercase(),
+        };
+        // `from_bytes` is generic: it would be compiled once more here, with all that it deserialises.
+        let inner = match std::str::from_utf8(&bytes) {
+            Ok(text) => text.parse::<tokenizers::Tokenizer>().map_err(|error| corrupt(error.to_string()))?,
+            Err(error) => return Err(corrupt(error.to_string())),
+        };
         let mut tokenizer = Self::new(inner, path.to_path_buf(), Fingerprint::of(&bytes));
         tokenizer.end_of_text = tokenizer.configured_end_of_text();
         Ok(tokenizer)
