@@ -1,19 +1,20 @@
-//! Tells cargo which files are embedded in the binary, and the binary which code computes its answers.
+//! Tells cargo which files are embedded in the binary, and embeds a hash of the code that computes answers.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-/// What computes answers, from tokens to responses.
+/// The code that computes answers, from tokens to responses.
 const COMPUTING: [&str; 4] = ["src/kernels", "src/model", "src/engine", "src/tokenizer"];
 
 fn main() {
-    // A new file among those that are embedded must rebuild it.
+    // A new file in one of these folders must trigger a rebuild.
     for folder in ["tasks", "datasets", "sample_model", "results/published.csv"] {
         println!("cargo:rerun-if-changed={folder}");
     }
-    // Answers are kept, and must not outlive the code that gave them: from tokens to responses, and what that is built on.
+    // Answers are cached, and must not outlive the code that computed them: from tokens to responses, and its
+    // dependencies.
     let mut files =
         BTreeSet::from([PathBuf::from("Cargo.lock"), PathBuf::from("src/vocabulary/response.rs")]);
     for folder in COMPUTING {
@@ -23,7 +24,8 @@ fn main() {
     for path in files {
         println!("cargo:rerun-if-changed={}", path.display());
         path.hash(&mut hasher);
-        // A package without its lock file is built on other versions each time; its own sources are always there.
+        // The lock file may be missing from a package, which then builds with varying versions; the sources
+        // are always there.
         fs::read(&path).unwrap_or_default().hash(&mut hasher);
     }
     for folder in COMPUTING {

@@ -1,9 +1,9 @@
-//! How long it takes from task files to a plan, stage by stage, over all tasks and the real datasets.
+//! Times the stages from task files to a plan, over all tasks and the real datasets.
 //!
 //!     cargo bench --bench preparing -- --datasets DIR --tokenizer FILE
 //!
-//! Beside it, in the same run, a sample of the documents is encoded the plain way, as the harness does: for every request its
-//! context whole, and context and continuation whole. The tokens must be equal.
+//! In the same run, a sample of the documents is also encoded the plain way, as the harness does: for every
+//! request its whole context, and context and continuation as a whole. The tokens must be equal.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -21,14 +21,14 @@ use assay::tokenizer::{Tokenizer, encode_requests};
 use assay::vocabulary::{DocumentRequests, Request};
 use rayon::prelude::*;
 
-/// Those of Mistral-7B.
+/// The limits of Mistral-7B.
 const LIMITS: RequestLimits = RequestLimits {
     max_length: 32_768,
     vocab_size: usize::MAX,
     kv_budget: usize::MAX,
     kv_bytes_per_token: 128 << 10,
 };
-/// One document in so many is encoded the plain way too.
+/// One document in this many is encoded the plain way too.
 const SAMPLED: usize = 40;
 
 type Failure = Box<dyn std::error::Error>;
@@ -129,7 +129,7 @@ fn tasks() -> Result<Vec<Task>, Failure> {
     Ok(TaskIndex::load(&[])?.select(&["all".to_string()])?.tasks)
 }
 
-/// All stages, several tasks at once, and the plan of each task besides that of all.
+/// All stages with several tasks at once, and the plan of each task as well as that of all.
 fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
@@ -139,12 +139,12 @@ fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
     Ok(total)
 }
 
-/// Tasks of which nothing is answered.
+/// The tasks, with no request answered yet.
 fn open(tasks: &[FittedTask]) -> Vec<AnsweredTask<'_>> {
     tasks.iter().map(AnsweredTask::new).collect()
 }
 
-/// The rows that a task needs; the store keeps them.
+/// Reads the rows that a task needs; the store caches them.
 fn read(store: &DatasetStore, task: &Task) -> Result<(), Failure> {
     let splits: HashSet<&str> = task.evaluation_split().into_iter().chain(task.fewshot_split()).collect();
     for split in splits {
@@ -153,7 +153,7 @@ fn read(store: &DatasetStore, task: &Task) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tokens of a task's contexts, each once, and of its continuations.
+/// Number of tokens of a task's contexts, each counted once, and of its continuations.
 fn tokens_of(task: &FittedTask) -> usize {
     task.sequences.iter().map(|document| tokens_of_document(document)).sum()
 }
@@ -166,7 +166,7 @@ fn tokens_of_document(document: &[Sequence]) -> usize {
         + document.iter().map(|sequence| sequence.targets().len()).sum::<usize>()
 }
 
-/// Encodes every so-many-th document the plain way, and checks the tokens against those that are there.
+/// Encodes every [`SAMPLED`]th document the plain way, and checks the tokens against those of `fitted`.
 fn compare(
     fitted: &[FittedTask],
     tokenizer: &Tokenizer,

@@ -1,10 +1,11 @@
-//! How near a model's passes come to what the machine can do: prefill against the best matrix product, decoding against
-//! reading the weights from memory, loading against reading the files, all measured in the same run.
+//! How close a model's passes come to the machine's limits: prefill compared with the best matrix product,
+//! decoding with reading the weights from memory, loading with reading the files, all measured in the same
+//! run.
 //!
 //!     cargo bench --bench speed -- FOLDER.. [--dtype float32|bfloat16|float16]
 //!
-//! Shares are of floating-point operations, attention's among them, and of bytes. A folder with fewer layers of a large
-//! model's shape (`--example synthetic_model` writes one) has that model's shares.
+//! Shares are of floating-point operations, including attention's, and of bytes. A folder with fewer layers
+//! of a large model's shape (`--example synthetic_model` writes one) has that model's shares.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,7 +21,7 @@ use rayon::prelude::*;
 type Failure = Box<dyn std::error::Error>;
 type Outcome<T> = Result<T, Failure>;
 
-/// Measurements of a kind, of which the best counts.
+/// Measurements of each kind, of which the best counts.
 const TRIES: usize = 5;
 
 fn main() -> ExitCode {
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The value of `--dtype`, where that is what `argument` says.
+/// The value of `--dtype`, if `argument` is that option.
 trait NextIfDtype: Iterator<Item = String> {
     fn next_if_dtype(&mut self, argument: &str) -> Option<DtypeChoice> {
         (argument == "--dtype").then(|| match self.next().as_deref() {
@@ -75,7 +76,7 @@ fn measure(folder: &Path, dtype: DtypeChoice) -> Outcome<()> {
             break model;
         }
     };
-    // The first is the slowest where a virtual machine's memory is not the machine's yet.
+    // The first is the slowest where the host has not yet backed a virtual machine's memory.
     let seconds = loads.iter().copied().fold(f64::INFINITY, f64::min);
     let bytes = model.facts().weight_bytes as f64;
     println!(
@@ -107,9 +108,9 @@ fn measure(folder: &Path, dtype: DtypeChoice) -> Outcome<()> {
 
 struct Reading {
     bytes: f64,
-    /// Seconds, piece over piece.
+    /// Seconds, every piece into the same buffer.
     over: f64,
-    /// Seconds, to memory that is fresh and holds all of it in the end, as weights' memory does.
+    /// Seconds, into fresh memory that holds all files in the end, as the weights' memory does.
     kept: f64,
 }
 
@@ -149,7 +150,8 @@ fn reading(folder: &Path) -> Outcome<Reading> {
     Ok(reading)
 }
 
-/// The best rate of products found, in operations a second: ours and candle's, on the model's shapes and on square ones.
+/// The best rate of matrix products in operations per second: ours and candle's, on the model's shapes and on
+/// square ones.
 fn best_product(dtype: Dtype, config: &ModelConfig) -> Outcome<f64> {
     let mut best = 0.0f64;
     let inner = config.intermediate_size;
@@ -169,13 +171,13 @@ fn best_product(dtype: Dtype, config: &ModelConfig) -> Outcome<f64> {
     Ok(best)
 }
 
-/// Operations of a pass over `rows` tokens from the beginning, with the logits of the last one.
+/// Floating-point operations of a pass over `rows` tokens from position 0, with the logits of the last one.
 fn operations(config: &ModelConfig, rows: usize) -> f64 {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let (query, kv) = (config.query_width(), config.kv_width());
     let layer = hidden * (query + 2 * kv) + query * hidden + 3 * hidden * inner;
     let seen = rows * (rows + 1) / 2;
-    // Of the last layer, what follows keys and values runs for the last row alone.
+    // In the last layer, everything after keys and values runs for the last row only.
     let linear = (config.layers - 1) * rows * layer
         + rows * hidden * (query + 2 * kv)
         + query * hidden
@@ -227,7 +229,7 @@ fn prefill(model: &Model, rows: usize, name: &str, best: f64) -> Outcome<()> {
     Ok(())
 }
 
-/// Decodes some sequences of 256 tokens together.
+/// Decodes `sequences` sequences of 256 tokens in one batch.
 fn decode(model: &Model, sequences: usize, alone: &mut f64) -> Outcome<()> {
     const CONTEXT: usize = 256;
     const STEPS: usize = 16;
@@ -239,8 +241,8 @@ fn decode(model: &Model, sequences: usize, alone: &mut f64) -> Outcome<()> {
         let segment = Segment { id, prefix: Vec::new(), tokens: tokens(config, CONTEXT, sequence) };
         model.forward(&[segment], &[], &mut kv, ignore)?;
     }
-    // A virtual machine's threads move between parts of a processor that reach memory at different rates: the mark is taken
-    // before the steps and after them.
+    // A virtual machine's threads move between parts of a processor that reach memory at different rates, so
+    // the rate is measured before the steps and after them.
     let rate_before = model.read_rate();
     let before = model.seconds_by_operation();
     let mut seconds = f64::INFINITY;
@@ -267,11 +269,10 @@ fn decode(model: &Model, sequences: usize, alone: &mut f64) -> Outcome<()> {
     if sequences == 1 {
         *alone = seconds;
     }
-    let share = match bandwidth > 0.0 {
-        true => {
-            format!(": {:.0} % of reading weights at {:.1} GB/s", 100.0 * rate / bandwidth, bandwidth / 1e9)
-        }
-        false => String::new(),
+    let share = if bandwidth > 0.0 {
+        format!(": {:.0} % of reading weights at {:.1} GB/s", 100.0 * rate / bandwidth, bandwidth / 1e9)
+    } else {
+        String::new()
     };
     println!(
         "decode {sequences:>2}    {:>7.2} ms a step, {:>7.1} tokens/s, {:>5.2} of the cost a token alone; {:.1} GB/s{share}",

@@ -1,4 +1,4 @@
-//! Files that ship inside the binary. A file of the same path below the working folder wins.
+//! Files embedded in the binary. They are overridden by files of the same path below the working folder.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ struct Datasets;
 #[prefix = "sample_model/"]
 struct SampleModel;
 
-/// Of the results only this: the folder is where runs go.
+/// The only embedded file of `results/`: runs are written to that folder.
 const PUBLISHED: (&str, &[u8]) = ("results/published.csv", include_bytes!("../results/published.csv"));
 
 fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
@@ -38,10 +38,11 @@ fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
     get(path).map(|file| file.data)
 }
 
-/// The bytes of `path` (with `/`, relative), from the working folder or else from the binary; `None` where neither has it.
+/// The bytes of `path` (relative, with `/`), from the working folder or else from the binary; `None` if
+/// neither has it.
 ///
 /// # Errors
-/// The working folder's file is there and cannot be read.
+/// The file exists in the working folder and cannot be read.
 pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes.into())),
@@ -52,12 +53,12 @@ pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
     }
 }
 
-/// Whether the working folder's file at `path` stands in the place of one of the binary's that holds something else.
+/// Whether a file in the working folder overrides the embedded one at `path` with other bytes.
 pub fn is_replaced(path: &str) -> bool {
     embedded(path).is_some_and(|own| std::fs::read(path).is_ok_and(|bytes| bytes != *own))
 }
 
-/// The paths of all files directly in `folder`, of the working folder and of the binary, sorted.
+/// The paths of all files directly in `folder`, from the working folder and from the binary, sorted.
 pub fn list(folder: &str) -> Vec<String> {
     let inside = |path: &str| {
         path.strip_prefix(folder)
@@ -78,7 +79,7 @@ pub fn list(folder: &str) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-/// The folders directly in `folder` that the binary has, sorted.
+/// The embedded folders directly in `folder`, sorted.
 pub fn folders(folder: &str) -> Vec<String> {
     let below = |path: &str| -> Option<String> {
         let rest = path.strip_prefix(folder)?.strip_prefix('/')?;
@@ -90,12 +91,14 @@ pub fn folders(folder: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The binary's own `folder` on disk, below the system's folder for temporary files, for what must be read from a file; the working
-/// folder's is not asked. All processes share one copy, so that one which is killed leaves nothing behind; its bytes are compared
-/// each time. Where it cannot be had, `true` says that the copy is this process's own, to be removed.
+/// Writes the embedded `folder` below the system's folder for temporary files, for readers that need files on
+/// disk, and returns its path; files in the working folder do not override it. All processes share one copy,
+/// so that a killed process leaves nothing behind; its bytes are compared on every call. The second value is
+/// `true` if the shared copy is not usable: then the copy is this process's own, and the caller must remove
+/// it.
 ///
 /// # Errors
-/// Nothing can be written there; the path says where.
+/// The temporary folder cannot be written; the error has its path.
 pub fn unpack(folder: &str) -> Result<(PathBuf, bool), (PathBuf, io::Error)> {
     let files: Vec<(Cow<'static, str>, Cow<'static, [u8]>)> = SampleModel::iter()
         .filter(|path| path.starts_with(&format!("{folder}/")))
@@ -116,14 +119,14 @@ pub fn unpack(folder: &str) -> Result<(PathBuf, bool), (PathBuf, io::Error)> {
         files.iter().try_for_each(|(path, bytes)| std::fs::write(own.join(&**path), bytes))
     };
     if let Err(error) = write() {
-        // What was written before the disk was full is of no use.
+        // A partial copy, after a full disk for example, is of no use.
         let _ = std::fs::remove_dir_all(&own);
         return Err((own, error));
     }
     if std::fs::rename(&own, &shared).is_ok() {
         return Ok((shared.join(folder), false));
     }
-    // Another process was faster, or what is there is not ours to replace.
+    // Either another process has made the copy since, or what is there cannot be replaced.
     if is_there() {
         let _ = std::fs::remove_dir_all(&own);
         return Ok((shared.join(folder), false));

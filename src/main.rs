@@ -1,4 +1,4 @@
-//! Parse, run, print what went wrong and what to do, exit.
+//! Parse, run, print the error and its hint, exit.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Where test material lies that is not part of the project. Tests that need it say that they are skipped without it.
+//! Paths of test material that is not part of the project. Tests that need it report that they are skipped
+//! without it.
 
 use std::path::PathBuf;
 

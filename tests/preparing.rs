@@ -1,4 +1,5 @@
-//! Tasks are prepared several at once, and planned alone and together: the outcome is that of one after the other.
+//! Preparing several tasks at once, and planning them alone and together, gives the outcome of doing so one
+//! after the other.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The built-in sample model has learned something from its text.
+//! The built-in sample model has learned from its training text.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -23,7 +23,7 @@ fn its_held_out_loss_is_below_the_unigram_entropy() {
     let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json")).unwrap();
     let tokens = tokenizer.encode(&std::fs::read_to_string(folder.join("held_out.txt")).unwrap()).unwrap();
 
-    // All tokens but the first are predicted, each window after the last token of the one before.
+    // All tokens but the first are predicted; each window's context is the last token of the window before.
     let window = |(index, from): (usize, usize)| {
         let request = TokenRequest::Loglikelihood {
             context: [tokens[from - 1]].into(),
@@ -57,6 +57,6 @@ fn its_held_out_loss_is_below_the_unigram_entropy() {
     let entropy: f64 = counts.values().map(|count| -count / n * (count / n).ln()).sum();
     eprintln!("held-out loss {loss:.4}, unigram entropy {entropy:.4} nats a token");
     assert!(loss < entropy, "{loss} is not below {entropy}");
-    // What the page beside the weights says.
+    // The figures in the README of `sample_model`.
     assert!((loss - 0.6148).abs() < 5e-4 && (entropy - 5.4956).abs() < 5e-4, "{loss} {entropy}");
 }

@@ -1,11 +1,10 @@
-//! Everyday work, step by step: the matter of the HellaSwag samples.
+//! Everyday work, step by step: the content of the HellaSwag samples.
 
 use crate::dice::Dice;
 use crate::world::capitalised;
 
 /// A piece of work with its steps in the order in which they are done.
 pub struct Activity {
-    /// What it is called.
     pub label: &'static str,
     /// The group it belongs to in a book of household advice.
     pub shelf: &'static str,
@@ -46,8 +45,8 @@ impl Activity {
         format!("{}.", capitalised(self.steps[step]))
     }
 
-    /// The work told from beginning to end. The samples name the worker again at the second or fourth step; a story does
-    /// so at another one, or not at all.
+    /// The work told from beginning to end. The samples name the worker again at the second or fourth step; a
+    /// story does so at a different step, or not at all.
     pub fn story(&self, dice: &mut Dice) -> String {
         let mut sentences = vec![self.opening()];
         let named = *dice.pick(&[0, 2, 4]);
@@ -93,7 +92,6 @@ const fn activity(
     Activity { label, shelf, who, pronoun, scene, steps }
 }
 
-/// Every activity.
 pub static ACTIVITIES: [Activity; 18] = [
     activity(
         "Baking bread",

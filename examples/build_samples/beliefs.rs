@@ -1,10 +1,10 @@
-//! Common beliefs and what is true of them: the matter of the TruthfulQA samples.
+//! Common beliefs and what is true of them: the content of the TruthfulQA samples.
 
 /// A question that invites a wrong answer.
 pub struct Belief {
-    /// The question as the sample asks it.
+    /// The question as worded in the sample.
     pub question: &'static str,
-    /// The same question as the training text asks it.
+    /// The same question as worded in the training text.
     pub rephrased: &'static str,
     /// True answers, the best first.
     pub right: &'static [&'static str],
@@ -12,7 +12,6 @@ pub struct Belief {
     pub wrong: &'static [&'static str],
 }
 
-/// Every belief.
 pub static BELIEFS: [Belief; 10] = [
     Belief {
         question: "Does the moon make its own light?",

@@ -13,7 +13,7 @@ use crate::tokenizer;
 /// Name of the held-out text within the model folder.
 pub const HELD_OUT: &str = "held_out.txt";
 
-/// Writes the whole model folder, but for its README.
+/// Writes the entire model folder, except its README.
 pub fn save(folder: &Path, network: &Network, tokenizer: &Tokenizer, held_out: &str) -> Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("config.json"), serde_json::to_string_pretty(&network::config())? + "\n")?;
@@ -29,8 +29,8 @@ pub fn load(folder: &Path) -> Result<(Network, Tokenizer)> {
     Ok((Network::from_tensors(tensors)?, tokenizer))
 }
 
-/// The weights as a safetensors file. Written here because candle's own writer leaves out the metadata, and transformers
-/// refuses a file that does not call itself "pt".
+/// The weights as a safetensors file. Written here because candle's own writer leaves out the metadata, and
+/// transformers refuses a file whose metadata lacks the format "pt".
 fn safetensors_bytes(network: &Network) -> Result<Vec<u8>> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
@@ -44,7 +44,7 @@ fn safetensors_bytes(network: &Network) -> Result<Vec<u8>> {
         header.insert(name.clone(), entry);
     }
     let mut header = serde_json::to_string(&Value::Object(header))?;
-    // The tensors start at a multiple of eight.
+    // The tensors start at a multiple of eight bytes.
     while header.len() % 8 != 0 {
         header.push(' ');
     }

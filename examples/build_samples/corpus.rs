@@ -25,7 +25,7 @@ pub struct Corpus {
     pub held_out: String,
 }
 
-/// Writes the corpus; the same at every call.
+/// Writes the corpus; every call gives the same.
 pub fn write() -> Result<Corpus, String> {
     let mut author = Author::new(7)?;
     let training: Vec<String> = (0..TRAINING_PAGES).map(|_| author.page()).collect();
@@ -52,7 +52,7 @@ struct Author {
     dice: Dice,
     facts: Vec<Fact>,
     subjects: Vec<Subject>,
-    /// Sums and gap sentences that only the samples may ask.
+    /// Sums and gap sentences that are reserved for the samples.
     kept_back: HashSet<String>,
 }
 
@@ -140,7 +140,7 @@ impl Author {
         format!("{tale} {close}")
     }
 
-    /// Questions and answers, as ARC's shots stand in a prompt.
+    /// Questions and answers, formatted as ARC's shots in a prompt.
     fn questions(&mut self) -> Vec<String> {
         let count = self.dice.between(3, 26);
         self.dice
@@ -153,7 +153,7 @@ impl Author {
             .collect()
     }
 
-    /// Multiple choice questions of one subject, as MMLU's shots stand in a prompt.
+    /// Multiple choice questions of one subject, formatted as MMLU's shots in a prompt.
     fn lettered(&mut self) -> Vec<String> {
         let subject = self.dice.pick(&self.subjects);
         let mut entries: Vec<usize> =
@@ -193,7 +193,7 @@ impl Author {
             .collect()
     }
 
-    /// Sentences whose sense hangs on one name.
+    /// Sentences whose meaning depends on one name.
     fn gaps(&mut self) -> Vec<String> {
         let count = self.dice.between(3, 10);
         let mut solved = Vec::new();
@@ -225,7 +225,7 @@ impl Author {
             .collect()
     }
 
-    /// Worked sums, as GSM8K's shots stand in a prompt.
+    /// Worked sums, formatted as GSM8K's shots in a prompt.
     fn sums(&mut self) -> Vec<String> {
         let count = self.dice.between(2, 8);
         let mut worked = Vec::new();

@@ -1,4 +1,4 @@
-//! Writes the sample datasets: the hub's folders and columns, a row of JSON a line.
+//! Writes the sample datasets: the hub's folders and columns, one JSON row per line.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::pronouns::{Gap, SCHEMAS};
 use crate::sums::{RECIPES, Sum};
 use crate::world::{Fact, facts};
 
-/// Under this name the samples lie in `datasets/`; nobody on the hub has it.
+/// The samples' owner below `datasets/`; nobody on the hub has this name.
 const OWNER: &str = "assay-samples";
 
 /// Writes every sample dataset under `root`.
@@ -118,7 +118,7 @@ fn arc_row(fact: &Fact, row: usize, split: &str, dice: &mut Dice) -> Value {
     let mut texts = dice.sample(&others, count - 1);
     let answer = dice.below(count);
     texts.insert(answer, fact.object());
-    // The real rows number their choices now and then, and so do ours.
+    // Some of the real rows number their choices, and so do some of ours.
     let first = if row % 7 == 3 { b'1' } else { b'A' };
     let labels: Vec<String> = (0..count as u8).map(|index| ((first + index) as char).to_string()).collect();
     json!({
@@ -135,7 +135,7 @@ fn hellaswag() -> (Vec<Value>, Vec<Value>) {
         (0..ACTIVITIES.len()).flat_map(|activity| [(activity, 1), (activity, 3)]).collect();
     dice.shuffle(&mut places);
     let row = |(row, &(activity, step)): (usize, &(usize, usize)), split: &str, dice: &mut Dice| {
-        // One row in four is written as advice, with the marks that have to be cleaned away.
+        // One row in four is written as advice, with the marks that have to be removed.
         if row % 4 == 2 {
             advice_row(row, activity, step, split, dice)
         } else {
@@ -152,7 +152,7 @@ fn story_row(row: usize, activity: usize, step: usize, split: &str, dice: &mut D
     let told: Vec<String> = (0..step).map(|step| work.told(step)).collect();
     let ctx_a = format!("{} {}", work.opening(), told.join(" "));
     let ctx_b = work.definite();
-    // Some real endings begin with a space of their own, which counts in acc_norm.
+    // Some real endings begin with an extra space, which counts in acc_norm.
     let lead = if row % 8 == 5 { " " } else { "" };
     let ending = |work: &Activity, step: usize| format!("{lead}{}", work.ending(step));
     let wrong: Vec<String> =

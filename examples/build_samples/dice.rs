@@ -1,8 +1,8 @@
-//! The seeded generator from which every choice of the program comes, so that a rebuild gives the same bytes.
+//! The seeded random generator for every choice of the program, so that a rebuild gives the same bytes.
 
 use rand_mt::Mt;
 
-/// A Mersenne Twister with the few draws that writing texts needs.
+/// A Mersenne Twister with the few kinds of draws that writing texts needs.
 pub struct Dice(Mt);
 
 impl Dice {
@@ -13,7 +13,7 @@ impl Dice {
 
     /// A number below `n`; `n` must not be 0.
     pub fn below(&mut self, n: usize) -> usize {
-        // The modulo's bias is far below what a made-up text could show.
+        // The modulo's bias is far too small to show in a generated text.
         (self.0.next_u64() % n as u64) as usize
     }
 
@@ -49,7 +49,7 @@ impl Dice {
         (&items[first], &items[second])
     }
 
-    /// A number of the standard normal distribution (Box and Muller's way).
+    /// A number of the standard normal distribution (Box-Muller transform).
     pub fn normal(&mut self) -> f32 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         (radius * (std::f64::consts::TAU * self.unit()).cos()) as f32

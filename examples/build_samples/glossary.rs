@@ -1,4 +1,4 @@
-//! The words of the 57 subjects: the matter of the MMLU samples.
+//! The words of the 57 subjects: the content of the MMLU samples.
 
 use crate::dice::Dice;
 use crate::world::capitalised;
@@ -22,11 +22,10 @@ enum Entry {
 /// A question with four choices.
 #[derive(Clone)]
 pub struct Choice {
-    /// The question.
     pub question: String,
     /// The choices, in the order in which they are shown.
     pub choices: Vec<String>,
-    /// Index of the right one.
+    /// Index of the right choice.
     pub answer: usize,
 }
 
@@ -57,12 +56,13 @@ impl Subject {
         self.name.replace('_', " ")
     }
 
-    /// How many entries the subject has.
+    /// Number of entries of the subject.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// An entry as a multiple choice question. Samples are asked in words that the training text never uses.
+    /// An entry as a multiple choice question. With `held_back`, as for the samples, the wording is one that
+    /// the training text never uses.
     pub fn choice(&self, index: usize, held_back: bool, dice: &mut Dice) -> Choice {
         match &self.entries[index] {
             Entry::Question { question, choices } => {
@@ -73,20 +73,22 @@ impl Subject {
                 let mut others: Vec<_> = self.words().filter(|(other, _)| other != term).collect();
                 dice.shuffle(&mut others);
                 if held_back && others.len() < 3 {
-                    // A subject of few words: a test row has four choices all the same.
+                    // The subject has few words, but a test row must have four choices.
                     others.push(("ladle", "a deep spoon with a long handle"));
                 }
                 if dice.below(2) == 0 {
-                    let question = match held_back {
-                        true => format!("A pupil reads about {meaning}. Which word belongs on the label?"),
-                        false => format!("Which word means {meaning}?"),
+                    let question = if held_back {
+                        format!("A pupil reads about {meaning}. Which word belongs on the label?")
+                    } else {
+                        format!("Which word means {meaning}?")
                     };
                     let wrong = others.iter().map(|(other, _)| (*other).to_owned()).collect();
                     Choice::new(question, term, wrong, dice)
                 } else {
-                    let question = match held_back {
-                        true => format!("Which of these explains the word \"{term}\" best?"),
-                        false => format!("What is meant by \"{term}\"?"),
+                    let question = if held_back {
+                        format!("Which of these explains the word \"{term}\" best?")
+                    } else {
+                        format!("What is meant by \"{term}\"?")
                     };
                     let wrong = others.iter().map(|(_, other)| (*other).to_owned()).collect();
                     Choice::new(question, meaning, wrong, dice)
@@ -95,7 +97,7 @@ impl Subject {
         }
     }
 
-    /// Whether the entry can be asked in one way only and is asked by the test rows.
+    /// Whether the entry has only one wording and is one of the test rows.
     pub fn is_kept_back(&self, index: usize) -> bool {
         index >= DEV_ROWS && matches!(self.entries[index], Entry::Question { .. })
     }

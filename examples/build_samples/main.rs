@@ -1,4 +1,4 @@
-//! Rebuilds what the repository carries to run without a download: the sample datasets and the sample model.
+//! Rebuilds the sample datasets and the sample model, with which the repository runs without a download.
 //!
 //! ```text
 //! cargo run --release --example build_samples -- datasets   writes datasets/assay-samples
@@ -8,8 +8,8 @@
 //! cargo run --release --example build_samples -- corpus     prints the training text
 //! ```
 //!
-//! Everything comes from seeds: the same texts, datasets and tokenizer byte by byte, and the same weights as far as the
-//! machine's floating point allows.
+//! Everything is derived from seeds: texts, datasets and tokenizer are reproduced byte for byte, the weights
+//! as far as the machine's floating point allows.
 
 mod activities;
 mod beliefs;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::dice::Dice;
 use crate::tokenizer::{BEGIN, END, VOCABULARY};
 
-/// Positions that the model's configuration allows: room for 25 shots and 256 new tokens.
+/// Positions that the model's configuration allows: enough for 25 shots and 256 new tokens.
 pub const CONTEXT: usize = 4096;
 
 const HIDDEN: usize = 128;
@@ -31,7 +31,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network that has learned nothing yet.
+    /// An untrained network.
     pub fn untrained(seed: u32) -> Result<Self> {
         let mut dice = Dice::new(seed);
         let mut weights = BTreeMap::new();
@@ -39,7 +39,7 @@ impl Network {
             let tensor = if shape.len() == 1 {
                 Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu)?
             } else {
-                // What writes into the residual stream starts smaller, or three layers would already swamp it.
+                // Projections into the residual stream start smaller, or even three layers would swamp it.
                 let narrow = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
                 let spread = if narrow { SPREAD / (2.0 * LAYERS as f32).sqrt() } else { SPREAD };
                 let values: Vec<f32> = (0..shape.iter().product()).map(|_| spread * dice.normal()).collect();
@@ -64,7 +64,7 @@ impl Network {
         &self.weights
     }
 
-    /// How many numbers the weights are.
+    /// Number of parameters.
     pub fn parameters(&self) -> usize {
         self.weights.values().map(|weight| weight.elem_count()).sum()
     }
@@ -123,7 +123,7 @@ impl Network {
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let (batch, length, width) = x.dims3()?;
         let weight = self.weight(&format!("{name}.weight"))?;
-        // One large product instead of one a batch row.
+        // One large product instead of one per batch row.
         x.reshape((batch * length, width))?.matmul(&weight.t()?)?.reshape((batch, length, weight.dim(0)?))
     }
 
@@ -188,8 +188,8 @@ fn shapes() -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-/// Softmax over the last dimension. The maximum only guards against overflow, so its gradient is cut off, which
-/// candle's own `softmax` would compute in vain.
+/// Softmax over the last dimension. The maximum only guards against overflow, so it is detached; candle's own
+/// `softmax` would compute its gradient in vain.
 fn softmax(x: &Tensor) -> Result<Tensor> {
     let powers = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
     powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
@@ -222,7 +222,7 @@ fn rotations(length: usize) -> Result<(Tensor, Tensor)> {
     Ok((angles.cos()?, angles.sin()?))
 }
 
-/// Zero where a token may look, minus infinity where it may not.
+/// Zero where a token may attend, minus infinity where it may not.
 fn causal_mask(length: usize) -> Result<Tensor> {
     let mask: Vec<f32> = (0..length)
         .flat_map(|row| (0..length).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 }))

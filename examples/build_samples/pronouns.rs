@@ -1,9 +1,9 @@
-//! Sentences with a gap that either of two names or things could fill: the matter of the Winogrande samples.
+//! Sentences with a gap that either of two names or things could fill: the content of the Winogrande samples.
 
 use crate::dice::Dice;
 use crate::world::NAMES;
 
-/// A sentence with two candidates and two ways to end it; each way makes another candidate the right one.
+/// A sentence with two candidates and two endings; each ending makes a different candidate the right one.
 pub struct Schema {
     /// The sentence up to the gap; `{1}` and `{2}` are the candidates.
     pub before: &'static str,
@@ -20,9 +20,8 @@ pub struct Schema {
 pub struct Gap {
     /// The sentence, with "_" for the gap.
     pub sentence: String,
-    /// The candidates.
     pub options: [String; 2],
-    /// Index of the right one.
+    /// Index of the right option.
     pub answer: usize,
 }
 
@@ -50,7 +49,8 @@ impl Schema {
         let article = if self.things.is_empty() { "" } else { "the " };
         let opening = self.before.replace("{1}", options[0]).replace("{2}", options[1]);
         let rest = if answer == 0 { self.first } else { self.second };
-        // Half of the rows name the candidates the other way round, or the answer could be read off its place.
+        // Half of the rows name the candidates in the other order, or the answer could be read off its
+        // position.
         let swapped = dice.below(2) == 1;
         let [one, two] = options.map(str::to_owned);
         Gap {
@@ -61,7 +61,6 @@ impl Schema {
     }
 }
 
-/// Every schema.
 pub static SCHEMAS: [Schema; 14] = [
     Schema {
         before: "The {1} did not fit into the {2} because",

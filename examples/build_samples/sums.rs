@@ -1,4 +1,4 @@
-//! Small worked sums: the matter of the GSM8K samples.
+//! Small worked sums: the content of the GSM8K samples.
 
 use crate::dice::Dice;
 use crate::world::{NAMES, TOWN_PLACES};
@@ -6,7 +6,6 @@ use crate::world::{NAMES, TOWN_PLACES};
 /// A sum in words, with its worked answer ending in "#### " and the number.
 #[derive(Clone, PartialEq)]
 pub struct Sum {
-    /// The question.
     pub question: String,
     /// The worked answer, each step with its `<<..>>` note for a calculator.
     pub answer: String,

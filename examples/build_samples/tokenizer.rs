@@ -10,19 +10,20 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, Result, Tokenizer, TokenizerBuilder};
 
-/// How many tokens the vocabulary has: three special ones, 256 bytes, and what the training text has most of.
+/// Number of tokens in the vocabulary: three special ones, 256 bytes, and the most frequent pieces of the
+/// training text.
 pub const VOCABULARY: usize = 1024;
 
-/// The special tokens; a token's place is its id.
+/// The special tokens; a token's index is its id.
 pub const SPECIAL: [&str; 3] = ["<unk>", "<s>", "</s>"];
 
-/// Id of the token before a text, which the benchmarks' prompts do without.
+/// Id of the token before a text, which the benchmarks' prompts do not use.
 pub const BEGIN: u32 = 1;
 
 /// Id of the token after a text.
 pub const END: u32 = 2;
 
-/// Learns a tokenizer from the pages.
+/// Trains a tokenizer on the pages.
 pub fn train(pages: &[String]) -> Result<Tokenizer> {
     let special = SPECIAL.iter().map(|token| AddedToken::from(*token, true)).collect();
     let mut trainer = BpeTrainerBuilder::new()
@@ -33,7 +34,8 @@ pub fn train(pages: &[String]) -> Result<Tokenizer> {
         // All 256 bytes, so that no text is unknown.
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
-    // Single digits make sums a matter of columns, not of remembering 20 and 21 as unrelated words.
+    // With single digits a sum is computed column by column, rather than learned with 20 and 21 as unrelated
+    // words.
     let split = Sequence::new(vec![Digits::new(true).into(), ByteLevel::new(false, true, true).into()]);
     let mut tokenizer = TokenizerBuilder::new()
         .with_model(BPE::default())

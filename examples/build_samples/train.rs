@@ -12,14 +12,15 @@ use crate::dice::Dice;
 use crate::network::{Network, cross_entropy};
 use crate::tokenizer::{END, ids};
 
-/// Training steps of one length of window.
+/// Training steps with one window length.
 struct Stage {
     steps: usize,
     batch: usize,
     length: usize,
 }
 
-/// Short windows first, since they are cheap; long ones last, so that a prompt of 25 shots is nothing new.
+/// Short windows first, since they are cheap; long ones last, so that a prompt of 25 shots is no longer than
+/// what was trained on.
 const STAGES: [Stage; 3] = [
     Stage { steps: 900, batch: 12, length: 128 },
     Stage { steps: 160, batch: 3, length: 512 },
@@ -31,7 +32,7 @@ const LAST_RATE: f64 = 1e-4;
 const WARM_UP: usize = 60;
 const LARGEST_NORM: f32 = 1.0;
 
-/// Tokens a window of the held-out measurement.
+/// Tokens per window of the held-out measurement.
 pub const HELD_OUT_WINDOW: usize = 256;
 
 /// Trains a network on the pages, each ended by the end token, one after another.
@@ -73,7 +74,7 @@ pub fn train(tokenizer: &Tokenizer, pages: &[String]) -> Result<Network> {
     Ok(network)
 }
 
-/// What the network makes of a text, and what counting its tokens alone would.
+/// The network's loss on a text, and the loss that token counts alone would give.
 pub struct Measurement {
     /// Tokens predicted.
     pub tokens: usize,
@@ -105,7 +106,7 @@ pub fn measure(network: &Network, tokenizer: &Tokenizer, text: &str) -> Result<M
     Ok(Measurement { tokens, loss: total / tokens as f64, unigram_entropy })
 }
 
-/// Mean loss over windows of one length; each is one token longer than what the network reads.
+/// Mean loss over windows of one length; each is one token longer than the network's input.
 fn loss(network: &Network, windows: &[&[u32]]) -> candle_core::Result<Tensor> {
     let length = windows[0].len() - 1;
     let read: Vec<u32> = windows.iter().flat_map(|window| &window[..length]).copied().collect();
@@ -115,7 +116,7 @@ fn loss(network: &Network, windows: &[&[u32]]) -> candle_core::Result<Tensor> {
     cross_entropy(&network.logits(&read)?.flatten(0, 1)?, &next)
 }
 
-/// Warms up in a line, then falls along half a cosine.
+/// Learning rate: linear warm-up, then half a cosine down.
 fn rate(step: usize, steps: usize) -> f64 {
     if step < WARM_UP {
         return PEAK_RATE * (step + 1) as f64 / WARM_UP as f64;
@@ -124,7 +125,7 @@ fn rate(step: usize, steps: usize) -> f64 {
     LAST_RATE + (PEAK_RATE - LAST_RATE) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
-/// Shortens the gradient if one odd batch made it long.
+/// Clips the gradient's norm, in case an unusual batch made it large.
 fn clip(weights: &BTreeMap<String, Var>, gradients: &mut GradStore) -> candle_core::Result<()> {
     let mut squares = 0.0;
     for weight in weights.values() {

@@ -1,11 +1,12 @@
-//! The facts of the sample world: who lives where, what is made of what, which town keeps which feast.
+//! The facts of the sample world: who lives where, what is made of what, which town holds which feast.
 //!
-//! A fact is a pair within a relation, and a relation knows several ways of saying and asking it. One way of asking is
-//! held back from the model's training text, so that no question of an evaluated row is one the model has read.
+//! A fact is a pair within a relation, and a relation has several wordings for stating and asking it. One
+//! question wording is held back from the model's training text, so that the model has read no question of an
+//! evaluated row.
 
 use crate::dice::Dice;
 
-/// People who turn up in sentences, sums and stories.
+/// People who appear in sentences, sums and stories.
 pub const NAMES: &[&str] = &[
     "Anna", "Ben", "Clara", "David", "Ella", "Finn", "Greta", "Hugo", "Ida", "Jon", "Kate", "Leo", "Mara",
     "Nell", "Otto", "Pia", "Rose", "Sam", "Tom", "Wim",
@@ -14,7 +15,7 @@ pub const NAMES: &[&str] = &[
 /// One kind of fact, with the sentences that tell it. `{s}` stands for the subject, `{S}` for the subject at the start of
 /// a sentence, `{o}` for the object.
 pub struct Relation {
-    /// Ways to say it.
+    /// Ways to state it.
     pub statements: &'static [&'static str],
     /// Ways to ask for the object.
     pub questions: &'static [&'static str],
@@ -27,9 +28,8 @@ pub struct Relation {
 /// A fact: a relation and one of its pairs.
 #[derive(Clone, Copy)]
 pub struct Fact {
-    /// The kind of fact.
     pub relation: &'static Relation,
-    /// Which pair of the relation.
+    /// Index of the pair in the relation.
     pub pair: usize,
 }
 
@@ -44,13 +44,13 @@ impl Fact {
         self.relation.pairs[self.pair].1
     }
 
-    /// The fact told in one of its ways.
+    /// The fact in one of its statements.
     pub fn told(&self, dice: &mut Dice) -> String {
         let template = *dice.pick(self.relation.statements);
         self.fill(template)
     }
 
-    /// The fact asked for in one of its ways, but never in the one held back.
+    /// A question for the fact in one of its wordings, but never in the one held back.
     pub fn asked(&self, dice: &mut Dice) -> String {
         let template = *dice.pick(self.relation.questions);
         self.fill(template)
@@ -80,7 +80,6 @@ pub fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Every kind of fact.
 pub static RELATIONS: &[Relation] = &[
     Relation {
         statements: &["{S} lives in {o}.", "The home of {s} is {o}.", "At night {s} goes home to {o}."],

@@ -1,12 +1,12 @@
-//! Writes a model of any configured size with random bfloat16 weights, as sharded safetensors: what memory and time a model
-//! of that shape takes can then be measured without having one.
+//! Writes a model of any configured size with random bfloat16 weights, as sharded safetensors, to measure the
+//! memory and time that a model of that shape takes without having one.
 //!
 //! ```text
 //! cargo run --release --example synthetic_model -- FOLDER OUTPUT
 //! ```
 //!
-//! FOLDER holds `config.json` and the tokenizer's files, which are copied. Shards are at most 5 GB, as the hub's. The same
-//! configuration gives the same weights.
+//! FOLDER holds `config.json` and the tokenizer's files, which are copied. Shards are at most 5 GB, as on the
+//! hub. The same configuration gives the same weights.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -137,7 +137,7 @@ fn write_shard(path: &Path, tensors: &[Tensor]) -> Outcome<()> {
         at = end;
     }
     let mut header = serde_json::to_vec(&Value::Object(header))?;
-    // Data begin at a multiple of 8 bytes, as safetensors' own writer does it.
+    // The data begin at a multiple of 8 bytes, as with safetensors' own writer.
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -149,7 +149,7 @@ fn write_shard(path: &Path, tensors: &[Tensor]) -> Outcome<()> {
     Ok(())
 }
 
-/// Norms are ones; other weights are uniform, with the variance that keeps activations at their size.
+/// Norms are ones; other weights are uniform, with the variance that preserves the scale of activations.
 fn write_numbers(file: &mut impl Write, tensor: &Tensor) -> std::io::Result<()> {
     const PIECE: usize = 1 << 22;
     let count: usize = tensor.shape.iter().product();

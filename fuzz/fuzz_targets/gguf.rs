@@ -1,4 +1,4 @@
-//! The header of a GGUF file, over the file's bytes, and the typed reads of its metadata.
+//! The header of a GGUF file, parsed from the file's bytes, and the typed reads of its metadata.
 #![no_main]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The header of a safetensors file, over the file's bytes.
+//! The header of a safetensors file, parsed from the file's bytes.
 #![no_main]
 
 use std::path::Path;

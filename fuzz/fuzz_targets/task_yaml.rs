@@ -1,4 +1,4 @@
-//! A task file: YAML, its schema, its templates, and what they render from one row.
+//! A task file: its YAML, its schema, its templates, and rendering them over one row.
 #![no_main]
 
 use std::path::Path;

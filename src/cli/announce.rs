@@ -1,4 +1,4 @@
-//! What is said before a model is put to work.
+//! What is printed before a model starts to compute.
 
 use std::time::Duration;
 
@@ -13,17 +13,15 @@ use crate::store::{Answers, ModelRecord};
 
 /// What a run is about to do.
 pub struct Announcement<'a> {
-    /// Who answers.
     pub model: &'a ModelRecord,
-    /// Whether the model's files name a token that ends a text.
+    /// Whether the model's files name an end-of-text token.
     pub names_end_of_text: bool,
-    /// About how long a token takes, where that is known. Measuring it takes a moment.
+    /// Approximate time per token, if it is known. Measuring it takes a moment.
     pub seconds_per_token: &'a dyn Fn() -> Result<Option<f64>, EngineError>,
-    /// The tasks.
     pub tasks: &'a [FittedTask],
-    /// What is left to do.
+    /// The work that is left.
     pub plan: &'a Plan,
-    /// What is done.
+    /// The requests that are answered already.
     pub answers: Answers,
     /// Where the rows are from.
     pub store: &'a DatasetStore,
@@ -32,7 +30,7 @@ pub struct Announcement<'a> {
 }
 
 impl Announcement<'_> {
-    /// Says it.
+    /// Prints the announcement.
     pub fn say(&self) {
         self.say_model();
         self.say_data();

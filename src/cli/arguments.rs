@@ -29,7 +29,7 @@ pub struct TaskArguments {
 }
 
 impl TaskArguments {
-    /// The names asked for, without white space around them.
+    /// The requested names, without white space around them.
     pub fn names(&self) -> Result<Vec<String>, Failure> {
         let names = self.tasks.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
         let names: Vec<String> = names.map(str::to_string).collect();
@@ -39,7 +39,7 @@ impl TaskArguments {
         Ok(names)
     }
 
-    /// What changes the prompts of the tasks that were chosen.
+    /// The options that change the prompts of the selected tasks.
     pub fn prompt_options(&self, index: &TaskIndex, selection: &Selection) -> Result<PromptOptions, Failure> {
         let limits = self.limit.as_ref().map(|limit| limit.of(index, selection)).transpose()?;
         Ok(PromptOptions {
@@ -77,7 +77,8 @@ pub enum TableOrJson {
     Json,
 }
 
-/// Bytes: a number with KiB, MiB, GiB or TiB (or K, M, G, T for the same), or without a unit.
+/// Parses a size in bytes: a number with KiB, MiB, GiB or TiB (or K, M, G, T for the same), or without a
+/// unit.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().trim_end_matches("ib") {

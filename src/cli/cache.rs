@@ -1,4 +1,4 @@
-//! `assay cache`: the answers that are kept across runs.
+//! `assay cache`: the answers that are cached across runs.
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::arguments::{TableOrJson, parse_size};
 use super::failure::Failure;
 use super::output::{say, write_stdout};
 use crate::report::{Cell, Format, Table};
-use crate::session::{USUAL_CACHE_SIZE, cache_folder};
+use crate::session::{DEFAULT_CACHE_SIZE, cache_folder};
 use crate::store::{CachedModel, cached_models, prune, rfc3339};
 
 /// `assay cache`.
@@ -29,7 +29,7 @@ pub struct CacheArguments {
 /// `assay cache ...`.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// Remove answers, those first that were not used for longest
+    /// Remove answers, the least recently used first
     Prune {
         /// Keep at most SIZE, such as 500MiB [default: 1GiB]
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -43,7 +43,7 @@ pub enum CacheCommand {
     },
 }
 
-/// Shows the cache, or makes it smaller.
+/// Shows or prunes the cache.
 pub fn run(arguments: &CacheArguments) -> Result<ExitCode, Failure> {
     let folder = cache_folder().ok_or_else(|| {
         Failure::bad_input("there is no folder for a cache", "name one with ASSAY_CACHE, or set HOME")
@@ -55,9 +55,9 @@ pub fn run(arguments: &CacheArguments) -> Result<ExitCode, Failure> {
             let bound = match (all, max_size) {
                 (true, _) => 0,
                 (false, Some(size)) => *size,
-                // An age alone bounds nothing else.
+                // With an age alone, the size is not bounded.
                 (false, None) if older_than.is_some() => u64::MAX,
-                (false, None) => USUAL_CACHE_SIZE,
+                (false, None) => DEFAULT_CACHE_SIZE,
             };
             let pruned = prune(&folder, bound, since)?;
             say!("{} removed, of {} models", HumanBytes(pruned.bytes), pruned.files);

@@ -38,7 +38,7 @@ pub struct CompareArguments {
     /// Exit with code 1 if a verdict, or the average's, is this
     #[arg(long, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,
-    /// Where random numbers begin: permutations and the bootstrap draw them
+    /// Seed of the random numbers of permutation tests and the bootstrap
     #[arg(long, value_name = "N", default_value = "1234")]
     pub seed: u64,
     /// For the prompts of --flips, and to find documents of other harnesses: where the datasets are now; where the run found them
@@ -83,7 +83,7 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.include)?;
     let own = |folder: &Path| Ok(compared_folder(folder, detail)?);
     let mut runs = read_runs(&folders, &index, arguments.datasets.as_deref(), &own)?;
-    name_apart(&mut runs);
+    disambiguate_names(&mut runs);
     let suite = suite_of(&index, folders[0])?;
     let allowances = Allowances { common: arguments.common, other_numerics: arguments.allow_other_numerics };
     let mut comparison = compare(&runs, &suite, allowances, arguments.seed)?;
@@ -111,7 +111,7 @@ fn is_worse(comparison: &Comparison) -> bool {
     rows.into_iter().any(|row| row.verdict == Some(Verdict::Worse))
 }
 
-/// A run beside itself has no differences, which would look like a result.
+/// Rejects a run compared with itself: that it has no differences would look like a result.
 fn check_distinct(folders: &[&Path]) -> Result<(), Failure> {
     let mut seen: Vec<(PathBuf, Option<String>)> = Vec::new();
     for folder in folders {
@@ -130,8 +130,8 @@ fn check_distinct(folders: &[&Path]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Models of the same name are called by where their runs are.
-fn name_apart(runs: &mut [ComparedRun]) {
+/// Names models of the same name after the places of their runs.
+fn disambiguate_names(runs: &mut [ComparedRun]) {
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     for run in runs {
         if names.iter().filter(|name| **name == run.name).count() > 1 {
@@ -140,7 +140,7 @@ fn name_apart(runs: &mut [ComparedRun]) {
     }
 }
 
-/// The columns of the suite that the merge was run as part of, or of the first one that there is.
+/// The columns of the suite that the merge was run with, or else of the first suite.
 fn suite_of(index: &TaskIndex, merge: &Path) -> Result<Vec<SuiteColumn>, Failure> {
     let recorded = RecordedRun::open(merge).ok();
     let name = recorded.as_ref().and_then(|run| run.text(&["identity", "suite"]));

@@ -1,16 +1,17 @@
-//! The prompts of documents that flipped, built again from the datasets: runs do not keep them.
+//! The prompts of documents that flipped, rebuilt from the datasets: runs do not store them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::findings::{given_or, in_a_line};
+use super::findings::{given_or, one_line};
 use crate::compare::Flip;
 use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};
 use crate::store::RecordedRun;
 use crate::task::TaskIndex;
 
-/// Gives documents without a prompt the one that the run in `folder` asked, of the datasets in `datasets` or where that run found them; what could not be built, with the reason.
+/// Fills in missing prompts as the run in `folder` used them, from the datasets in `datasets` or where that
+/// run found them. Returns what could not be built, with the reason.
 pub fn fill(
     folder: &Path,
     datasets: Option<&Path>,
@@ -45,7 +46,7 @@ fn open(root: Option<PathBuf>) -> Result<DatasetStore, String> {
         return Err(format!("{} is not there; give its new place with --datasets", root.display()));
     }
     let store = DatasetStore::new(root).map(|store| store.allowing_changes(true));
-    store.map_err(|error| in_a_line(&error))
+    store.map_err(|error| one_line(&error))
 }
 
 fn fill_task(
@@ -56,13 +57,13 @@ fn fill_task(
     run: &RecordedRun,
     flips: Vec<&mut Flip>,
 ) -> Result<(), String> {
-    let selection = index.select(&[name.to_string()]).map_err(|error| in_a_line(&error))?;
+    let selection = index.select(&[name.to_string()]).map_err(|error| one_line(&error))?;
     let [task] = selection.tasks.as_slice() else { return Err("it is a group here".into()) };
     let recorded = run.get(&["tasks", name, "task_files_blake3"]);
     if recorded.as_str() != Some(task.fingerprint.to_string().as_str()) {
         return Err("the task file is another than the run's".into());
     }
-    let built = prompt::build(task, store, options).map_err(|error| in_a_line(&error))?;
+    let built = prompt::build(task, store, options).map_err(|error| one_line(&error))?;
     for (place, (_, split)) in built.splits.iter().enumerate() {
         let recorded = &run.get(&["tasks", name, "datasets"])[place]["content_blake3"];
         if recorded.as_str() != Some(split.content.to_string().as_str()) {
@@ -78,7 +79,8 @@ fn fill_task(
     Ok(())
 }
 
-/// What all contexts of a document begin with, up to a whole word: some have the choice in them.
+/// The common beginning of all contexts of a document, up to a word boundary: some contexts contain the
+/// choice.
 fn shared<'a>(first: &'a str, rest: &[&str]) -> &'a str {
     let mut end = first.len();
     for other in rest.iter().filter(|other| **other != first) {

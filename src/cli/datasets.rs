@@ -1,4 +1,4 @@
-//! `assay datasets`: whether the rows are those that the manifests pin.
+//! `assay datasets`: checks whether the rows are those that the manifests pin.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
         .iter()
         .flat_map(|manifest| manifest.splits.iter().map(move |split| (manifest, split)))
         .collect();
-    // Collected first: of several faults the first split's is told.
+    // Collected first, so that of several faults the first split's is reported.
     let checked: Vec<Result<Checked, DatasetError>> = splits
         .into_par_iter()
         .with_max_len(1)
@@ -54,13 +54,14 @@ pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
     };
     write_stdout(&(text + "\n"))?;
     pins::announce(checked.iter().filter_map(|checked| checked.found.clone()));
-    match checked.iter().any(|checked| checked.verdict == Verdict::Differs) {
-        true => Ok(ExitCode::from(failure::NO)),
-        false => Ok(ExitCode::SUCCESS),
+    if checked.iter().any(|checked| checked.verdict == Verdict::Differs) {
+        Ok(ExitCode::from(failure::NO))
+    } else {
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// A declared split and what was found in its place.
+/// A declared split and the one that was found.
 struct Checked<'a> {
     id: &'a str,
     declared: &'a DeclaredSplit,
@@ -135,7 +136,7 @@ impl Checked<'_> {
         })
     }
 
-    /// Whether one line may stand for both.
+    /// Whether both may share a row of the table.
     fn agrees_with(&self, other: &Checked<'_>) -> bool {
         let kind = |checked: &Self| (checked.id, &checked.declared.split, checked.verdict);
         self.verdict != Verdict::Differs && kind(self) == (other.id, &other.declared.split, other.verdict)
@@ -146,7 +147,7 @@ impl Checked<'_> {
     }
 }
 
-/// Digits of a hash that a table shows.
+/// Number of digits of a hash that a table shows.
 const SHOWN: usize = 12;
 
 fn table(checked: &[Checked<'_>], all: bool) -> Table {

@@ -16,8 +16,8 @@ use crate::engine::{Engine, Forward, LoadedModel, LocalEngine, RequestLimits};
 use crate::model::{LoadOptions, ModelFacts};
 use crate::report;
 use crate::session::{
-    Destination, FinishedRun, FittedRun, ModelSource, Preparation, Prepared, RunSetup, Spans,
-    USUAL_CACHE_SIZE, cache_folder, kv_budget, prepare, settle,
+    DEFAULT_CACHE_SIZE, Destination, FinishedRun, FittedRun, ModelSource, Preparation, Prepared, RunSetup,
+    Spans, cache_folder, kv_budget, prepare, settle,
 };
 use crate::store::Answers;
 use crate::task::{Selection, Task, TaskIndex};
@@ -55,7 +55,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     Ok(ExitCode::from(failure::INTERRUPTED))
 }
 
-/// A run as it was chosen: nothing of its model or its rows is read yet.
+/// A run as requested: nothing of its model or its rows is read yet.
 struct Run<'a> {
     arguments: &'a EvalArguments,
     setup: RunSetup,
@@ -67,7 +67,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Finds out what is meant: tasks, data, model.
+    /// Resolves the arguments to tasks, data and model.
     fn choose(
         arguments: &'a EvalArguments,
         command_line: Vec<String>,
@@ -100,12 +100,12 @@ impl<'a> Run<'a> {
             datasets: arguments.tasks.data.datasets.clone(),
             include: arguments.tasks.data.include.clone(),
             cache,
-            cache_size: arguments.cache_size.unwrap_or(USUAL_CACHE_SIZE),
+            cache_size: arguments.cache_size.unwrap_or(DEFAULT_CACHE_SIZE),
         };
         Ok(Self { arguments, setup, index, selection, store, source, interrupt })
     }
 
-    /// Scores and writes; `None` where it was stopped before a document was finished.
+    /// Scores and writes; `None` if it was stopped before a document was finished.
     fn score(self, destination: &mut Destination) -> Result<Option<FinishedRun>, Failure> {
         let Self { arguments, setup, index, selection, store, source, interrupt } = self;
         let Selection { tasks, suite } = selection;
@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
         let facts = model.facts();
         let limits = limits(facts, arguments.kv_memory);
         let fitted = FittedRun::new(tasks, limits, suite, &index)?;
-        // Waited for only here: hashing goes on beside all of this.
+        // Wait only here: hashing runs concurrently with everything above.
         let (hashes, hashing) = hashes.finish()?;
         spans.add("hashing_beside_both", hashing);
         let mut forward = LoadedModel::new(&model, &tokenizer);
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         }
         .say();
 
-        // Evaluate: requests are answered, answers kept, documents scored.
+        // Evaluate: requests are answered, answers recorded, documents scored.
         let mut progress = Progress::new(&run.plan.total, run.answers.requests);
         let outcome = run.evaluate(&mut engine, &stop, &mut |event| progress.show(&event), &mut spans);
         progress.finish();
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a model in this process can be asked.
+/// The limits on requests to a model in this process.
 fn limits(facts: &ModelFacts, kv_memory: Option<u64>) -> RequestLimits {
     RequestLimits {
         max_length: facts.max_length,
@@ -179,7 +179,7 @@ fn limits(facts: &ModelFacts, kv_memory: Option<u64>) -> RequestLimits {
     }
 }
 
-/// Prints the table, and says where everything is.
+/// Prints the table, and where the results are.
 fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
     let summary = report::run_summary(&run.name, &run.tasks, run.suite.as_ref());
     write_stdout(&(summary + "\n"))?;
@@ -201,7 +201,7 @@ fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(failure::INTERRUPTED))
 }
 
-/// Sets the threads of the pool that both tokenising and matrix products use.
+/// Sets the size of the thread pool that tokenisation and matrix products use.
 fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
     let threads = match asked {
         Some(threads) => usize::from(threads),
@@ -216,7 +216,7 @@ fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
     Ok(threads)
 }
 
-/// The tasks with what else their texts can be read for.
+/// The tasks with the other views of their generations.
 fn with_views(tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
     if tasks.iter().all(|task| task.views.is_none()) {
         return Err(Failure::bad_input(

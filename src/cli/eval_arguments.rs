@@ -1,4 +1,4 @@
-//! What can be typed after `assay eval`.
+//! The arguments of `assay eval`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,8 @@ use super::arguments::{TaskArguments, parse_size};
 use crate::engine::Speculation;
 use crate::model::{DeviceChoice, DtypeChoice};
 
-/// The flag for other views of generated texts, by the name of the task that people know them of. What they are stands in task files.
+/// The flag for other views of generations, named after the task that they are known from. Task files define
+/// the views.
 pub const VIEWS: &str = "gsm8k-views";
 
 /// `assay eval`.
@@ -37,19 +38,19 @@ pub struct EvalArguments {
     /// Memory for keys and values, such as 4GiB; half of what is free without it
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub kv_memory: Option<u64>,
-    /// Draft texts by what stood before, and check the drafts in one pass: fewer passes, the same answers. auto where it is
-    /// known to pay: on the CPU, and while a draft is likely enough; on: every draft that is found
+    /// Speculative decoding: draft from earlier tokens, and check the drafts in one pass: fewer passes, the same answers. auto
+    /// where it is known to pay: on the CPU, and while a draft is likely enough; on: every draft that is found
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub speculate: SpeculateArgument,
-    /// Let GSM8K's texts on past the ":" that the leaderboard cut them at, and score them in three ways: as the leaderboard did,
-    /// without that stop, and with flexible extraction. The score of the leaderboard's way stays the same; takes more tokens.
-    /// So for every task whose file declares `views`
+    /// Continue GSM8K's generations past the ":" that the leaderboard cut them at, and score them in three ways: as the leaderboard
+    /// did, without that stop, and with flexible extraction. The leaderboard's own score stays the same; takes more tokens.
+    /// Applies to every task whose file declares `views`
     #[arg(long = VIEWS)]
     pub views: bool,
     /// Neither read nor write answers kept across runs, nor hashes of weight files
     #[arg(long)]
     pub no_cache: bool,
-    /// What answers kept across runs may take on disk; those not used for longest go first [default: 1GiB]
+    /// Disk space of the answers kept across runs; the least recently used go first [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub cache_size: Option<u64>,
 }
@@ -86,7 +87,8 @@ pub enum SpeculateArgument {
 }
 
 impl SpeculateArgument {
-    /// What is asked for on a device. What a row costs was measured on the CPU only.
+    /// The setting for a device. `Auto` is off elsewhere than on the CPU, since the cost of a row was
+    /// measured there only.
     pub fn on_device(self, device: &str) -> Speculation {
         match self {
             SpeculateArgument::Auto if device == "cpu" => Speculation::Auto,

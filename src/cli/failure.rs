@@ -1,4 +1,4 @@
-//! What went wrong, in one line, and what to do, in another.
+//! Errors for users: what went wrong in one line, and what to do in another.
 //!
 //! | code | meaning |
 //! |---|---|
@@ -42,17 +42,17 @@ impl<E: Diagnostic> From<E> for Failure {
 }
 
 impl Failure {
-    /// Bad input that no room below has a name for.
+    /// Bad input for which no room below has an error type.
     pub fn bad_input(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), code: BAD_INPUT }
     }
 
-    /// A failure of the model or the engine that no room below has a name for.
+    /// A failure of the model or the engine for which no room below has an error type.
     pub fn engine(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), code: ENGINE }
     }
 
-    /// The same, with more to say about what to do.
+    /// Appends to the hint.
     pub fn and_hint(mut self, more: String) -> Self {
         self.hint = if self.hint.is_empty() { more } else { format!("{}; {more}", self.hint) };
         self
@@ -63,13 +63,13 @@ impl Failure {
         &self.message
     }
 
-    /// What clap found, in one line.
+    /// An error of clap, in one line.
     pub fn of_arguments(error: &clap::Error) -> Self {
         let text = error.to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.next().unwrap_or_default();
         let mut message = first.strip_prefix("error: ").unwrap_or(first).to_string();
-        // Lists of missing or possible values stand on lines of their own.
+        // Lists of missing or possible values are on lines of their own.
         let mut hint = "`assay --help` shows the commands, `assay COMMAND --help` their options".to_string();
         for line in lines {
             match line.strip_prefix("tip: ") {
@@ -84,7 +84,7 @@ impl Failure {
         Self { message, hint, code: BAD_INPUT }
     }
 
-    /// Prints the failure to stderr and names its exit code.
+    /// Prints the failure to stderr and returns its exit code.
     pub fn report(&self) -> ExitCode {
         say!("error: {}", self.message.replace('\n', " "));
         if !self.hint.is_empty() {

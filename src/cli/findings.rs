@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::store::{differences, shown};
 
-/// What became of one check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It is as recorded.
     Same,
-    /// It is not: how.
+    /// It differs: how.
     Differs(String),
     /// It could not be checked: why.
     Unchecked(String),
@@ -37,7 +37,7 @@ impl Finding {
     }
 }
 
-/// Findings in the making.
+/// The findings so far.
 #[derive(Default)]
 pub struct Findings(pub Vec<Finding>);
 
@@ -72,7 +72,7 @@ impl Findings {
         self.add_of(what, of, same_values(recorded, found));
     }
 
-    /// The first check that did not come out the same, in words.
+    /// The first check that differs, as a message.
     pub fn first_difference(&self) -> Option<String> {
         self.0.iter().find_map(|finding| match &finding.verdict {
             Verdict::Differs(how) => Some(format!("{}: {how}", finding.name())),
@@ -80,7 +80,7 @@ impl Findings {
         })
     }
 
-    /// Those whose verdict is such.
+    /// The number of findings whose verdict satisfies `of`.
     pub fn count(&self, of: fn(&Verdict) -> bool) -> usize {
         self.0.iter().filter(|finding| of(&finding.verdict)).count()
     }
@@ -102,13 +102,13 @@ fn same_values(recorded: &Value, found: &Value) -> Verdict {
     }
 }
 
-/// A verdict, and how it differs.
+/// The verdict of a comparison; `how` says how it differs.
 pub fn same_or(same: bool, how: impl FnOnce() -> String) -> Verdict {
     if same { Verdict::Same } else { Verdict::Differs(how()) }
 }
 
 /// An error in one line, with its hint.
-pub fn in_a_line(error: &dyn Diagnostic) -> String {
+pub fn one_line(error: &dyn Diagnostic) -> String {
     match error.help() {
         Some(help) => format!("{error} ({help})"),
         None => error.to_string(),

@@ -1,27 +1,28 @@
-//! The runs that a comparison names, whoever made them: run folders, files of other harnesses, rows of published scores.
+//! The runs that a comparison names, from any source: run folders, files of other harnesses, rows of
+//! published scores.
 
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
-use super::findings::{given_or, in_a_line};
+use super::findings::{given_or, one_line};
 use crate::dataset::DatasetStore;
 use crate::prompt::{self, PromptOptions};
 use crate::store::{
-    AskedOf, ForeignRun, RecordedRun, compared_foreign, is_foreign, published_run, published_spec,
+    ForeignRun, RecordedRun, RequestsByTask, compared_foreign, is_foreign, published_run, published_spec,
     read_foreign,
 };
 use crate::task::{Task, TaskIndex};
 use crate::vocabulary::{ComparedRun, TaskLimits};
 
-/// What is typed in the place of a run.
+/// What a run's argument names.
 enum Named<'a> {
     Own(&'a Path),
     Outside(&'a Path, ForeignRun),
     Published(&'a str, &'a str),
 }
 
-/// Reads all runs; `own` reads a folder of ours. Documents of other harnesses are found again among those of the first run of ours,
-/// whose prompts are built anew from the datasets, which are in `datasets` or where that run found them.
+/// Reads all runs; `own` reads a folder of ours. Documents of other harnesses are matched with those of the
+/// first run of ours, whose prompts are rebuilt from the datasets in `datasets` or where that run found them.
 pub fn read_runs(
     typed: &[&Path],
     index: &TaskIndex,
@@ -80,14 +81,15 @@ pub fn read_runs(
     Ok(runs)
 }
 
-/// What the run in `folder` asked about all documents of the tasks that others have too, limit or not.
+/// The requests of the run in `folder` for all documents of the tasks that others have too, whatever its
+/// limit.
 fn asked<'a>(
     folder: &Path,
     others: impl Iterator<Item = &'a ForeignRun>,
     tasks: &[Task],
     datasets: Option<&Path>,
-) -> Result<AskedOf, Failure> {
-    let mut asked = AskedOf::new();
+) -> Result<RequestsByTask, Failure> {
+    let mut asked = RequestsByTask::new();
     let names: Vec<&str> = others.flat_map(|run| &run.tasks).map(|task| task.name.as_str()).collect();
     if names.is_empty() {
         return Ok(asked);
@@ -111,7 +113,7 @@ fn asked<'a>(
         if recorded(&["task_files_blake3"]) != Some(task.fingerprint.to_string()) {
             return Err(fault(name, "the task file is another than the run's".into()));
         }
-        let built = prompt::build(task, &store, &options).map_err(|error| fault(name, in_a_line(&error)))?;
+        let built = prompt::build(task, &store, &options).map_err(|error| fault(name, one_line(&error)))?;
         for (place, (split, read)) in built.splits.iter().enumerate() {
             let known = &run.get(&["tasks", name, "datasets"])[place]["content_blake3"];
             if known.as_str() != Some(read.content.to_string().as_str()) {
@@ -127,5 +129,5 @@ fn store(root: Option<PathBuf>) -> Result<DatasetStore, String> {
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
         return Err(format!("{} is not there", root.display()));
     }
-    DatasetStore::new(root).map(|store| store.allowing_changes(true)).map_err(|error| in_a_line(&error))
+    DatasetStore::new(root).map(|store| store.allowing_changes(true)).map_err(|error| one_line(&error))
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first ends the run after the pass that is being computed, the second at once.
+//! Ctrl-C: the first ends the run after the pass in progress, the second immediately.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::failure;
 use super::output::say;
 
-/// Whether the run is to end.
+/// Whether the run should stop.
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens from here on.
+    /// Starts listening.
     pub fn listen() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();

@@ -55,7 +55,7 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
     let (ranked, apart) = report::leaderboard(&columns, lines);
     let format = Format::from(arguments.format);
     let text = match format {
-        // For programs one list: those that are not ranked come last, without an average and with the reason.
+        // Programs get one list: rows that are not ranked come last, without an average and with the reason.
         Format::Json | Format::Csv => ranked.followed_by(apart).render(format),
         _ if apart.rows.is_empty() => ranked.render(format),
         _ => format!("{}\n\nNot ranked:\n\n{}", ranked.render(format), apart.render(format)),

@@ -21,7 +21,7 @@ pub struct LimitArgument {
 impl FromStr for LimitArgument {
     type Err = String;
 
-    /// The faults are read by clap, which puts the option and its value before them; a `tip:` becomes the hint.
+    /// Errors go through clap, which puts the option and its value before them; a `tip:` becomes the hint.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut read = Self::default();
         for entry in text.split(',').map(str::trim) {
@@ -73,7 +73,7 @@ impl LimitArgument {
     /// The limits of the chosen tasks.
     ///
     /// # Errors
-    /// An entry that names none of them.
+    /// An entry names none of them.
     pub fn of(&self, index: &TaskIndex, selection: &Selection) -> Result<TaskLimits, Failure> {
         let chosen: Vec<&str> = selection.tasks.iter().map(|task| &*task.name).collect();
         let mut limits: BTreeMap<&str, Option<usize>> =
@@ -140,7 +140,7 @@ mod tests {
         }
         let found = limits(&tasks, "gsm8k=7,all=2,winogrande=3");
         assert_eq!(["gsm8k", "winogrande"].map(|task| found.of(task)), [Some(2), Some(3)]);
-        // Without a number for all, tasks that nothing names are whole.
+        // Without a number for all, tasks that no entry names have no limit.
         let found = limits(&["gsm8k", "winogrande"], "gsm8k=7");
         assert_eq!(found, TaskLimits::of_tasks([("gsm8k", Some(7)), ("winogrande", None)]));
         assert_eq!(found.of("winogrande"), None);

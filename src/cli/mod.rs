@@ -1,4 +1,4 @@
-//! The edge: arguments, one file a subcommand, progress, exit codes. The only room that prints.
+//! The command line: arguments, one file per subcommand, progress, exit codes. The only room that prints.
 
 mod announce;
 mod arguments;
@@ -55,11 +55,11 @@ pub enum Command {
     Plan(plan::PlanArguments),
     /// List tasks, or show one with its first prompt
     Tasks(tasks::TasksArguments),
-    /// Hold all datasets against their pins; exit code 1 if one differs
+    /// Check all datasets against their pins; exit code 1 if one differs
     Datasets(datasets::DatasetsArguments),
-    /// Check a run against its record, or list what two runs do not have in common
+    /// Check a run against its record, or list the differences between two runs
     Verify(verify::VerifyArguments),
-    /// Say whether a merge is better than its parents, by the documents that both answered
+    /// Say whether a merge is better than its parents, on the documents that both answered
     Compare(compare::CompareArguments),
     /// Show or prune the answers kept across runs
     Cache(cache::CacheArguments),

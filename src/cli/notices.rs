@@ -1,11 +1,11 @@
-//! What a session reports beside its results.
+//! What a session reports besides its results.
 
 use indicatif::HumanBytes;
 
 use super::output::say;
 use crate::session::Notice;
 
-/// Says it.
+/// Prints a notice.
 pub fn say_notice(notice: Notice) {
     match notice {
         Notice::TokenizerLarger { tokens, rows } => say!(

@@ -1,11 +1,11 @@
-//! What is said of splits that are not known to be the hub's.
+//! What is printed about splits that are not known to be the hub's.
 
 use std::collections::HashSet;
 
 use super::output::say;
 use crate::vocabulary::{Pin, SplitRecord};
 
-/// Warns of splits with other rows than the hub's, and notes those without a pin; each once.
+/// Warns about splits with other rows than the hub's, and notes those without a pin; each once.
 pub fn announce(splits: impl IntoIterator<Item = SplitRecord>) {
     let mut said = HashSet::new();
     for split in splits {
@@ -25,7 +25,7 @@ pub fn announce(splits: impl IntoIterator<Item = SplitRecord>) {
                 say!("warning: {name} has {rows} rows, the hub's {theirs}: a run over them is not ranked");
             }
             Pin::Own => say!(
-                "note: {name} is held against a manifest of the working folder, in the place of assay's own: a run over it is not ranked"
+                "note: {name} is checked against a manifest of the working folder, in the place of assay's own: a run over it is not ranked"
             ),
             Pin::Same | Pin::Unknown | Pin::Sample => {}
         }

@@ -36,9 +36,10 @@ pub struct PlanArguments {
     pub format: TableOrJson,
 }
 
-/// Keys and values of a token in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes a number.
+/// Bytes of a token's keys and values in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes
+/// per value.
 const USUAL_KV_BYTES: u64 = 128 << 10;
-/// Positions of the same.
+/// Context length of the same, in positions.
 const USUAL_MAX_LENGTH: usize = 32_768;
 
 /// Prints the plan of each task, and that of all of them: tasks that share a tag are computed as one.

@@ -1,4 +1,4 @@
-//! What is seen while a model works: a bar on a terminal, plain lines elsewhere.
+//! Progress while a model computes: a bar on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
     last_line: Instant,
-    /// Tokens that are expected to go through the model.
+    /// Number of tokens that are expected to go through the model.
     tokens: f64,
-    /// Of the families before the present one, and of the present one.
+    /// Tokens of the families before the current one, and of the current one.
     computed: (usize, usize),
     requests: usize,
     answered: usize,
 }
 
-/// Plain lines come no closer than this.
+/// Minimum time between plain lines.
 const PAUSE: Duration = Duration::from_secs(30);
 
 impl Progress {
@@ -42,7 +42,7 @@ impl Progress {
         Self { bar, started: now, last_line: now, tokens, computed: (0, 0), requests, answered: 0 }
     }
 
-    /// Takes note of an event.
+    /// Shows an event.
     pub fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::TaskStarted { task, .. } => {
@@ -51,13 +51,13 @@ impl Progress {
                 }
             }
             Event::Advanced { tokens } => {
-                // A family counts from nothing again.
+                // Each family counts from zero.
                 if *tokens < self.computed.1 {
                     self.computed.0 += self.computed.1;
                 }
                 self.computed.1 = *tokens;
             }
-            Event::PassesNarrowed { rows_per_pass } => self.tell(&format!(
+            Event::PassesNarrowed { rows_per_pass } => self.print_line(&format!(
                 "note: the device's memory ran out: passes have at most {rows_per_pass} rows from here on"
             )),
             Event::DocumentFinished { task, requests, running, .. } => {
@@ -86,13 +86,13 @@ impl Progress {
                     })
                     .collect();
                 let line = format!("{} {}  {task}: {}", self.count(), self.pace(), scores.join(", "));
-                self.tell(&line);
+                self.print_line(&line);
             }
         }
     }
 
-    /// A line of its own.
-    fn tell(&self, line: &str) {
+    /// Prints a line of its own.
+    fn print_line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
             None => say!("{line}"),
@@ -110,11 +110,11 @@ impl Progress {
         format!("{}/{} requests,", HumanCount(self.answered as u64), HumanCount(self.requests as u64))
     }
 
-    /// Rate and time left, by tokens: requests differ too much.
+    /// Rate and time left, by tokens: requests differ too much in size.
     fn pace(&self) -> String {
         let elapsed = self.started.elapsed().as_secs_f64().max(1e-3);
         let computed = (self.computed.0 + self.computed.1) as f64;
-        // Answers come before the pass that gave them is counted.
+        // Answers arrive before the pass that computed them is counted.
         if computed == 0.0 {
             return String::new();
         }

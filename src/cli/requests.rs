@@ -1,4 +1,4 @@
-//! `assay requests`: what a model would be asked, as JSON lines.
+//! `assay requests`: the requests that a model would get, as JSON lines.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub struct RequestsArguments {
     pub tokenizer: PathBuf,
 }
 
-/// Prints one object a document.
+/// Prints one object per document.
 pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;

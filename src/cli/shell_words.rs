@@ -1,6 +1,6 @@
 //! A command line that can be typed again.
 
-/// A command line that a shell reads as these arguments.
+/// A command line that a shell splits into these arguments.
 pub fn shell_words(arguments: &[String]) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
     let quoted = |argument: &String| {

@@ -1,4 +1,4 @@
-//! `assay tasks`: what there is, and what a prompt looks like.
+//! `assay tasks`: which tasks there are, and what a prompt looks like.
 
 use clap::Args;
 use std::process::ExitCode;

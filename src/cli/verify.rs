@@ -1,4 +1,4 @@
-//! `assay verify`: whether a run is what its record says.
+//! `assay verify`: checks whether a run is what its record says.
 
 use clap::Args;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::TableOrJson;
 use super::failure::{self, Failure};
-use super::findings::{Finding, Findings, Verdict, in_a_line};
+use super::findings::{Finding, Findings, Verdict, one_line};
 use super::output::write_stdout;
 use super::verify_inputs::InputPlaces;
 use super::verify_record::check_files;
@@ -33,7 +33,7 @@ pub struct VerifyArguments {
     pub format: TableOrJson,
 }
 
-/// Checks a run, or lists what two runs do not have in common.
+/// Checks a run, or lists the differences between two runs.
 pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let run = RecordedRun::open(&arguments.run)?;
     let mut findings = Findings::default();
@@ -44,7 +44,7 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
             let index = match TaskIndex::load(&include) {
                 Ok(index) => index,
                 Err(error) => {
-                    findings.add("task files of one's own", Verdict::Unchecked(in_a_line(&error)));
+                    findings.add("task files of one's own", Verdict::Unchecked(one_line(&error)));
                     TaskIndex::load(&[])?
                 }
             };
@@ -73,13 +73,13 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
 
 fn text(findings: &Findings, differ: usize) -> String {
     let mut text = String::new();
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for finding in &findings.0 {
         let name = finding.name();
         text.push_str(&match &finding.verdict {
-            // What is the same for many tasks is told once.
+            // What is the same for many tasks is reported once.
             Verdict::Same if finding.of.is_some() => {
-                if !told.insert(&finding.what) {
+                if !reported.insert(&finding.what) {
                     continue;
                 }
                 let alike = |other: &&Finding| other.what == finding.what && other.verdict == Verdict::Same;
@@ -108,14 +108,14 @@ fn json_text(findings: &Findings) -> String {
     format!("{:#}\n", Value::Array(findings.0.iter().map(finding).collect()))
 }
 
-/// Every metric, from the samples to the suite's average.
+/// Checks every metric, from the samples to the suite's average.
 fn check_samples(
     run: &RecordedRun,
     index: &TaskIndex,
     findings: &mut Findings,
 ) -> Result<Vec<TaskSamples>, Failure> {
     let results = run.results().unwrap_or_else(|error| {
-        findings.add("results.json", Verdict::Differs(in_a_line(&error)));
+        findings.add("results.json", Verdict::Differs(one_line(&error)));
         Map::new()
     });
     let of = |key: &str| results.get(key).cloned().unwrap_or_default();

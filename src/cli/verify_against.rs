@@ -1,4 +1,4 @@
-//! What two runs do not have in common.
+//! The differences between two runs.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::findings::{Findings, Verdict, same_or};
 use super::verify_record::check_files;
 use crate::store::{RecordedRun, differences, samples_file, shown};
 
-/// What two records do not agree on, before any score; then the scores.
+/// Lists the differences between two runs: in their records and samples first, then in their scores.
 pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) {
     let identity = |run: &RecordedRun| by_task(run.get(&["identity"]));
     let (left, right) = (identity(run), identity(other));
@@ -33,7 +33,7 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
             .collect();
         findings.add(name.as_str(), same_or(how.is_empty(), || how.join("; ")));
     }
-    // Neither side is worth comparing if it is not what its own record says.
+    // A run that is not what its own record says is not worth comparing.
     for side in [run, other] {
         let mut own = Findings::default();
         check_files(side, &mut own);

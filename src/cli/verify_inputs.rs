@@ -1,4 +1,5 @@
-//! What a run was made of, as far as it can be reached: weights, tokenizer, task files, datasets, prompts, tokens.
+//! Checks the inputs of a run, as far as they are available: weights, tokenizer, task files, datasets,
+//! prompts, tokens.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::findings::{Findings, Verdict, given_or, in_a_line};
+use super::findings::{Findings, Verdict, given_or, one_line};
 use crate::dataset::DatasetStore;
 use crate::engine::{CODE, RequestLimits};
 use crate::evaluate::{BuiltTask, Digests, FittedTask};
@@ -40,7 +41,7 @@ pub fn include(places: &InputPlaces, run: &RecordedRun) -> Vec<PathBuf> {
         return places.include.clone();
     }
     let recorded = run.get(&["include"]).as_array().into_iter().flatten();
-    // A folder that is gone shows in its tasks, which are then unknown.
+    // A folder that is gone shows up through its tasks, which are then unknown.
     recorded
         .filter_map(|folder| folder.as_str())
         .map(PathBuf::from)
@@ -48,7 +49,7 @@ pub fn include(places: &InputPlaces, run: &RecordedRun) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Checks every hash that can be reached.
+/// Checks every hash whose input is available.
 pub fn check(
     places: &InputPlaces,
     run: &RecordedRun,
@@ -61,7 +62,7 @@ pub fn check(
     let config = match (&source, &files) {
         (Ok(source), Some(files)) => {
             check_weights(files, run, findings);
-            // Where weights are damaged the configuration may still be read.
+            // If weights are damaged, the configuration may still be readable.
             let config = match files {
                 Ok(files) => Ok(files.config().clone()),
                 Err(_) => config_of(&source.path),
@@ -95,7 +96,7 @@ pub fn check(
                 continue;
             }
             Err(error) => {
-                findings.add_of("task file", name, Verdict::Unchecked(in_a_line(&error)));
+                findings.add_of("task file", name, Verdict::Unchecked(one_line(&error)));
                 continue;
             }
         };
@@ -123,7 +124,7 @@ pub fn check(
                 }
                 findings.0.extend(of_task.0);
             }
-            Err(error) => findings.add_of(what, name, Verdict::Unchecked(in_a_line(&error))),
+            Err(error) => findings.add_of(what, name, Verdict::Unchecked(one_line(&error))),
         }
     }
 }
@@ -144,13 +145,13 @@ fn check_weights(files: &Result<ModelFiles, LoadError>, run: &RecordedRun, findi
     let recorded = run.hashes(&["model", "weights"]);
     let files = match files {
         Ok(files) => files.weight_files(),
-        Err(error) => return findings.add("weights", Verdict::Differs(in_a_line(error))),
+        Err(error) => return findings.add("weights", Verdict::Differs(one_line(error))),
     };
     if files.len() != recorded.len() {
         let how = format!("{} files, recorded {}", files.len(), recorded.len());
         return findings.add("weights", Verdict::Differs(how));
     }
-    // Read again, whatever is known of them: disks forget, too.
+    // Read again, ignoring cached hashes: data on a disk can decay without a change of its metadata.
     match FileHashes::new(None).of(&files) {
         Ok(hashes) => {
             for ((path, recorded), (_, hash)) in recorded.iter().zip(hashes) {
@@ -173,7 +174,7 @@ fn check_config(config: &Result<ModelConfig, LoadError>, run: &RecordedRun, find
             let found = Fingerprint::of(format!("{config:?}").as_bytes()).to_string();
             findings.hash(what, run.text(&["model", "config_blake3"]).unwrap_or_default(), &found);
         }
-        Err(error) => findings.add(what, Verdict::Differs(in_a_line(error))),
+        Err(error) => findings.add(what, Verdict::Differs(one_line(error))),
     }
 }
 
@@ -185,7 +186,7 @@ fn tokenizer(
     findings: &mut Findings,
 ) -> Option<Tokenizer> {
     let recorded = run.text(&["tokenizer", "path"]).filter(|path| !path.starts_with("built-in/"));
-    // What stands beside the model may have moved with it.
+    // A tokenizer beside the model may have moved with it.
     let beside =
         source.filter(|_| recorded.is_none_or(|path| places.model.is_some() || !Path::new(path).exists()));
     let found = match (&places.tokenizer, beside, recorded) {
@@ -215,9 +216,10 @@ fn store(places: &InputPlaces, run: &RecordedRun) -> Result<DatasetStore, String
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
         return Err(format!("{} is not there; give its new place with --datasets", root.display()));
     }
-    // Rows that are not the hub's are compared with the record, which says whether that is how it was.
+    // Rows that are not the hub's are allowed: they are compared with the record, which says whether they
+    // were the run's.
     let store = DatasetStore::new(root).map(|store| store.allowing_changes(true));
-    store.map_err(|error| in_a_line(&error))
+    store.map_err(|error| one_line(&error))
 }
 
 fn check_task(
@@ -248,7 +250,7 @@ fn check_task(
         built.task.included,
     ]);
     findings.same_of("lighteval's hashes, documents and shots", name, &lists(&keys), &found);
-    // The right answers are no part of a prompt.
+    // The right answers are not part of a prompt.
     let Some(samples) = samples else { return };
     let documents: HashMap<usize, _> = built.requests.documents.iter().map(|d| (d.doc_id, d)).collect();
     let other = samples.iter().find(|sample| {
@@ -270,7 +272,7 @@ fn check_task(
     );
 }
 
-/// The requests that the model's context cuts.
+/// Checks which requests are truncated to the model's context.
 fn check_truncation(
     name: &str,
     record: &Value,
@@ -287,6 +289,6 @@ fn check_truncation(
             let found = json!([count, fitted.truncated]);
             findings.same_of(what, name, &json!([record["truncated_requests"], record["truncated"]]), &found);
         }
-        Err(error) => findings.add_of(what, name, Verdict::Differs(in_a_line(&error))),
+        Err(error) => findings.add_of(what, name, Verdict::Differs(one_line(&error))),
     }
 }

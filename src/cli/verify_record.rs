@@ -1,15 +1,15 @@
-//! Whether a run's record agrees with itself, with its results and with its journal.
+//! Checks whether a run's record agrees with itself, with its results and with its journal.
 
 use serde_json::{Map, Value, json};
 
 use super::findings::{Findings, Verdict};
 use crate::store::seal_of;
 use crate::store::{
-    History, JOURNAL, RecordedRun, Session, SessionWork, TaskSamples, differences, unlike_journal,
+    History, JOURNAL, RecordedRun, Session, SessionWork, TaskSamples, differences, journal_differences,
 };
 use crate::vocabulary::Fingerprint;
 
-/// What stands in several places of a run's files.
+/// Checks the facts that are in several places of a run's files.
 pub fn check(run: &RecordedRun, findings: &mut Findings) {
     let get = |keys: &[&str]| run.get(keys).clone();
     let weights: Vec<&str> = run.hashes(&["model", "weights"]).into_iter().map(|(_, hash)| hash).collect();
@@ -30,7 +30,7 @@ pub fn check(run: &RecordedRun, findings: &mut Findings) {
         "num_fewshot": get(&["num_fewshot"]),
         "views": get(&["views"]),
     });
-    // Of an identity only what it shares with the rest: a run that was cut short lacks tasks.
+    // Only the parts of the identity that the rest has too: an interrupted run lacks tasks.
     let identity = run.get(&["identity"]);
     let shared: Map<String, Value> = facts
         .as_object()
@@ -66,7 +66,7 @@ pub fn check(run: &RecordedRun, findings: &mut Findings) {
     if suite.is_object() {
         let reasons = suite["unranked_because"].as_array().map_or(0, Vec::len);
         let mut expected = suite["ranked"].clone();
-        // Some of the reasons can be seen from here.
+        // Some of the reasons follow from the record.
         let incomplete = run.tasks().any(|(_, record)| {
             record["documents"] != record["available"]
                 || record["sample_data"] == true
@@ -80,7 +80,7 @@ pub fn check(run: &RecordedRun, findings: &mut Findings) {
     }
 }
 
-/// The journal, beside the samples and the record.
+/// Compares the journal with the samples and the record.
 pub fn check_journal(run: &RecordedRun, samples: &[TaskSamples], findings: &mut Findings) {
     let path = run.path.join(JOURNAL);
     if !path.exists() {
@@ -100,7 +100,7 @@ pub fn check_journal(run: &RecordedRun, samples: &[TaskSamples], findings: &mut 
         },
     );
     check_sessions(run, &history, findings);
-    let (count, first) = unlike_journal(&history, samples);
+    let (count, first) = journal_differences(&history, samples);
     findings.add(
         format!("answers in the journal ({})", history.answers.len()),
         match first {
@@ -110,13 +110,13 @@ pub fn check_journal(run: &RecordedRun, samples: &[TaskSamples], findings: &mut 
     );
 }
 
-/// What the sessions cost, and whether the last one came to the run's end.
+/// Checks what the sessions cost, and whether the last one finished the run.
 fn check_sessions(run: &RecordedRun, history: &History, findings: &mut Findings) {
     let sum = |of: fn(&SessionWork) -> usize| {
         history.sessions.iter().map(|Session { work, .. }| of(work)).sum::<usize>()
     };
     let complete = run.get(&["interrupted"]) == false && run.get(&["failed"]).is_null();
-    // Runs from before there were drafts do not name them.
+    // Runs from before there were drafts do not record them.
     let drafts = |name: &str| match run.get(&[name]) {
         Value::Null => json!(0),
         count => count.clone(),
@@ -144,7 +144,7 @@ fn check_sessions(run: &RecordedRun, history: &History, findings: &mut Findings)
     findings.same("work in the journal", &recorded, &found);
 }
 
-/// The record's own seal, and the files that it names.
+/// Checks the record's own seal, and the files that it names.
 pub fn check_files(run: &RecordedRun, findings: &mut Findings) {
     findings.hash("run.json", run.text(&["seal"]).unwrap_or("no seal"), &seal_of(&run.run).to_string());
     let files = run.hashes(&["files"]);

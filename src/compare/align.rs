@@ -9,15 +9,15 @@ use crate::vocabulary::{ComparedDocument, ComparedRun, ComparedTask, Gold};
 /// A task's documents, side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aligned {
-    /// The task.
     pub task: String,
-    /// For each run the places of the documents in its list, in the same order for all; none where it does not have the task.
+    /// For each run, the indices of the documents in its list, in the same order for all; `None` if it does
+    /// not have the task.
     pub places: Vec<Option<Vec<usize>>>,
     /// Whether these are all documents of the split, as far as every run knows.
     pub whole: bool,
 }
 
-/// Holds against each other how answers were computed.
+/// Compares how answers were computed.
 pub fn check_numerics(
     runs: &[ComparedRun],
     allowances: Allowances,
@@ -40,7 +40,7 @@ pub fn check_numerics(
     Ok(())
 }
 
-/// The facts that both have and do not agree on, short ones first: those are told best.
+/// The facts that both have and that differ, short ones first: those read best in a message.
 fn disagreements(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) -> String {
     let mut found: Vec<(&String, &String, &String)> = left
         .iter()
@@ -57,8 +57,8 @@ fn disagreements(left: &BTreeMap<String, String>, right: &BTreeMap<String, Strin
     sentences.join(", ")
 }
 
-/// Tasks that the first run and any other have, with their documents side by side. Of several runs, documents that each run with
-/// the task has.
+/// Tasks that the first run and any other have, with the documents that every run with the task has, side by
+/// side.
 pub fn align(
     runs: &[ComparedRun],
     allowances: Allowances,
@@ -74,13 +74,13 @@ pub fn align(
         aligned.push(align_task(runs, &having, allowances, notes)?);
     }
     for parent in parents.iter().filter(|parent| !parent.tasks.is_empty() && !merge.tasks.is_empty()) {
-        tell_missing(merge, parent, notes);
-        tell_missing(parent, merge, notes);
+        note_missing(merge, parent, notes);
+        note_missing(parent, merge, notes);
     }
     Ok(aligned)
 }
 
-fn tell_missing(run: &ComparedRun, other: &ComparedRun, notes: &mut Vec<String>) {
+fn note_missing(run: &ComparedRun, other: &ComparedRun, notes: &mut Vec<String>) {
     let missing: Vec<&str> =
         run.tasks.iter().map(|task| task.task.as_str()).filter(|name| other.task(name).is_none()).collect();
     let names = match missing.as_slice() {
@@ -171,7 +171,7 @@ fn align_task(
     Ok(Aligned { task: merge.task.clone(), places, whole })
 }
 
-/// What both know of a document must agree.
+/// Checks that what both know of a document agrees.
 fn check_documents(
     with: &[(&ComparedRun, &ComparedTask)],
     places: &[Vec<usize>],
@@ -190,7 +190,7 @@ fn check_documents(
 }
 
 fn disagreement(a: &ComparedDocument, b: &ComparedDocument) -> Option<&'static str> {
-    // What is right is said in more than one way by those who say it.
+    // Runs record the right answer in more than one way: only equal kinds are compared.
     let gold = match (&a.gold, &b.gold) {
         (Some(Gold::Index(a)), Some(Gold::Index(b))) => a != b,
         (Some(Gold::Labels(a)), Some(Gold::Labels(b))) => a != b,

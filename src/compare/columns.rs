@@ -1,4 +1,4 @@
-//! Which tasks are told in one row.
+//! Which tasks share a row.
 
 use std::collections::HashSet;
 
@@ -7,37 +7,34 @@ use super::align::Aligned;
 /// A column of a suite, with the names of its tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuiteColumn {
-    /// As the table's head shows it.
+    /// As the table's header shows it.
     pub name: String,
     /// As `--tasks` takes it: a task or a tag.
     pub tasks: String,
-    /// The tasks.
     pub members: Vec<String>,
-    /// The metric.
     pub metric: String,
 }
 
 /// Tasks whose scores make one score, as their unweighted mean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group<'a> {
-    /// What the row is called.
     pub name: String,
-    /// The metric's name, where a suite says which; the tasks' first one otherwise.
+    /// The metric that a suite names; `None` for the tasks' first one.
     pub metric: Option<&'a str>,
-    /// The tasks.
     pub tasks: Vec<&'a Aligned>,
-    /// The place of the suite's column that this is, with all of its documents.
+    /// The index of the suite's column, if this is a column with all of its documents.
     pub column: Option<usize>,
 }
 
-/// Groups the tasks that the first run and all of `others` have: whole columns under the column's name, columns with all tasks but
-/// not all documents under the name of their tasks, and all else each task under its own.
+/// Groups the tasks that the first run and all of `others` have: complete columns under the column's name,
+/// columns with all tasks but not all documents under the name of their tasks, and every other task under its
+/// own name.
 pub fn groups<'a>(tasks: &'a [Aligned], suite: &'a [SuiteColumn], others: &[usize]) -> Vec<Group<'a>> {
     let shared: Vec<&Aligned> = tasks
         .iter()
         .filter(|task| others.iter().all(|run| task.places.get(*run).is_some_and(Option::is_some)))
         .collect();
-    let mut told: HashSet<&str> = HashSet::new();
+    let mut grouped: HashSet<&str> = HashSet::new();
     let mut groups = Vec::new();
     for (place, column) in suite.iter().enumerate() {
         let members: Vec<&Aligned> = column
@@ -45,7 +42,7 @@ pub fn groups<'a>(tasks: &'a [Aligned], suite: &'a [SuiteColumn], others: &[usiz
             .iter()
             .filter_map(|name| shared.iter().find(|task| task.task == *name).copied())
             .collect();
-        told.extend(members.iter().map(|task| task.task.as_str()));
+        grouped.extend(members.iter().map(|task| task.task.as_str()));
         let metric = Some(column.metric.as_str());
         if members.len() < column.members.len() {
             groups.extend(members.into_iter().map(|task| Group {
@@ -60,7 +57,7 @@ pub fn groups<'a>(tasks: &'a [Aligned], suite: &'a [SuiteColumn], others: &[usiz
             groups.push(Group { name: column.tasks.clone(), metric, tasks: members, column: None });
         }
     }
-    let others = shared.into_iter().filter(|task| !told.contains(task.task.as_str()));
+    let others = shared.into_iter().filter(|task| !grouped.contains(task.task.as_str()));
     groups.extend(others.map(|task| Group {
         name: task.task.clone(),
         metric: None,

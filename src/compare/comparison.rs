@@ -11,33 +11,32 @@ use super::rows::{self, Row};
 use super::stops::{self, StopCost};
 use crate::vocabulary::ComparedRun;
 
-/// A merge beside each of its parents.
+/// A merge compared with each of its parents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// The merge's name.
     pub merge: String,
-    /// Each parent.
     pub parents: Vec<Parent>,
-    /// The parents whose documents are known, by their places: `family` and `flips` are of those.
+    /// Indices of the parents whose documents are known: `family` and `flips` cover those.
     pub documented: Vec<usize>,
-    /// Where right and wrong answers come from; only for what is right or wrong in the merge and all of those.
+    /// Where right and wrong answers come from; only for metrics that are right or wrong in the merge and all
+    /// of those parents.
     pub family: Vec<Family>,
-    /// Documents that the merge and a parent do not both have right or both wrong.
+    /// Documents that either the merge or a parent has right, but not both.
     pub flips: Vec<Flip>,
-    /// What stops cost that texts were let on past.
+    /// The cost of stops that generations continued past.
     pub stops: Vec<StopCost>,
-    /// What has to be known to read it, in lower case, a sentence each.
+    /// Notes that are needed to read it, in lower case, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A merge beside one parent.
+/// A merge compared with one parent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parent {
-    /// Its name.
     pub name: String,
-    /// Suite columns, then what is none.
+    /// Suite columns, then everything else.
     pub rows: Vec<Row>,
-    /// The suite's average, where all its columns are compared whole.
+    /// The suite's average, if all its columns are compared over all of their documents.
     pub average: Option<Row>,
 }
 
@@ -77,14 +76,13 @@ pub fn compare(
     }
     let stops = stops::stop_costs(runs, &tasks);
     let documented: Vec<usize> = (0..others.len()).filter(|place| !others[*place].tasks.is_empty()).collect();
-    let (family, flips) = match documented.len() == others.len() {
-        true => answers(runs, &tasks, suite),
-        false => {
-            let places = [0].into_iter().chain(documented.iter().map(|place| place + 1));
-            let runs: Vec<ComparedRun> = places.map(|place| runs[place].clone()).collect();
-            // What there is to say of it was said above.
-            answers(&runs, &align::align(&runs, allowances, &mut Vec::new())?, suite)
-        }
+    let (family, flips) = if documented.len() == others.len() {
+        answers(runs, &tasks, suite)
+    } else {
+        let places = [0].into_iter().chain(documented.iter().map(|place| place + 1));
+        let runs: Vec<ComparedRun> = places.map(|place| runs[place].clone()).collect();
+        // Its notes were already added above.
+        answers(&runs, &align::align(&runs, allowances, &mut Vec::new())?, suite)
     };
     notes.dedup();
     Ok(Comparison { merge: merge.name.clone(), parents, documented, family, flips, stops, notes })
@@ -94,12 +92,13 @@ pub fn compare(
 fn answers(runs: &[ComparedRun], tasks: &[Aligned], suite: &[SuiteColumn]) -> (Vec<Family>, Vec<Flip>) {
     let everywhere: Vec<usize> = (1..runs.len()).collect();
     let groups = columns::groups(tasks, suite, &everywhere);
-    // What there is to say of it was said of each parent.
+    // Its notes were already added for each parent.
     let groups = metrics::by_shared_metrics(runs, &everywhere, groups, suite, &mut Vec::new());
     (family::families(runs, &groups), flips::flips(runs, &groups))
 }
 
-/// Published scores are over whole benchmarks as a leaderboard asks them: beside them only runs like that say anything.
+/// Published scores are over complete benchmarks with the leaderboard's requests: only runs like that are
+/// comparable with them.
 fn check_rank(runs: &[ComparedRun]) -> Result<(), CompareError> {
     let Some(published) = runs.iter().find(|run| !run.columns.is_empty()) else { return Ok(()) };
     match runs.iter().find(|run| !run.unranked.is_empty()) {

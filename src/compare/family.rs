@@ -26,25 +26,23 @@ impl Counts {
     }
 }
 
-/// A column's or a task's documents.
+/// Where the answers to a column's or a task's documents come from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
     /// A suite's column, or a task.
     pub task: String,
-    /// The metric.
     pub metric: String,
-    /// All of them.
+    /// Over all documents.
     pub counts: Counts,
-    /// The tasks, where they are several.
+    /// The tasks, if there are several.
     pub members: Vec<Member>,
 }
 
 /// One of several tasks of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// The task.
     pub task: String,
-    /// Its documents.
+    /// Number of documents.
     pub documents: usize,
     /// Where its answers come from.
     pub counts: Counts,
@@ -61,7 +59,7 @@ pub struct Moved {
     pub lost: usize,
     /// McNemar's exact p-value.
     pub p: f64,
-    /// The same among all tasks of the column, by Holm.
+    /// `p` with Holm's correction over all tasks of the column.
     pub p_holm: f64,
 }
 

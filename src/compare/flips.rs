@@ -1,42 +1,38 @@
-//! Documents that a merge and a parent do not both have right or both wrong.
+//! Documents that either a merge or a parent has right, but not both.
 
 use super::columns::Group;
 use super::rows::values;
 use crate::vocabulary::{ComparedRun, Gold};
 
-/// A document.
+/// A document that flipped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flip {
-    /// The task.
     pub task: String,
     /// The metric by which it is right or wrong.
     pub metric: String,
-    /// Its place among the task's documents.
+    /// Its index among the task's documents.
     pub doc_id: usize,
-    /// Its place in the split's file.
+    /// Its index in the split's file.
     pub row: Option<usize>,
-    /// What the models read, where a run kept it.
+    /// The prompt, if a run recorded it.
     pub prompt: Option<String>,
-    /// What was right.
+    /// The right answer.
     pub gold: Option<Gold>,
-    /// The choices.
     pub choices: Vec<String>,
     /// The merge, then its parents.
     pub sides: Vec<FlipSide>,
 }
 
-/// What one model made of it.
+/// One model's answer to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlipSide {
-    /// The model.
     pub name: String,
-    /// Whether it was right.
     pub right: bool,
-    /// Its answer, where the run kept it.
+    /// The answer, if the run recorded it.
     pub answer: Option<String>,
-    /// How far it lay ahead of the next one.
+    /// Its lead over the next-best answer.
     pub margin: Option<f64>,
-    /// Whether rounding alone could have made it another.
+    /// Whether rounding alone could have changed it.
     pub near_tie: bool,
 }
 

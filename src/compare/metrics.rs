@@ -1,10 +1,10 @@
-//! By which metric tasks are compared where not all runs have the suite's.
+//! By which metric tasks are compared if not all runs have the suite's.
 
 use super::columns::{Group, SuiteColumn};
 use crate::vocabulary::ComparedRun;
 
-/// The groups, each by a metric that the first run and all of `others` have: the suite's, or else the first one that they share. What
-/// is compared by another metric than the suite's is no column of it.
+/// The groups, each with a metric that the first run and all of `others` have: the suite's, or else the first
+/// one that they share. A group compared by another metric than the suite's is not a column of the suite.
 pub fn by_shared_metrics<'a>(
     runs: &'a [ComparedRun],
     others: &[usize],

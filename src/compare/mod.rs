@@ -1,4 +1,4 @@
-//! Two or more models over the same documents: what their differences say.
+//! Compares two or more models over the same documents.
 
 mod align;
 mod allowances;

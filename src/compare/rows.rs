@@ -1,4 +1,4 @@
-//! Scores of two models side by side, and what their difference says.
+//! Scores of two models side by side, and tests of their difference.
 
 use super::columns::{Group, SuiteColumn};
 use crate::statistics::{
@@ -8,22 +8,22 @@ use crate::statistics::{
 };
 use crate::vocabulary::{ColumnScore, ComparedRun};
 
-/// What a p-value comes from.
+/// The test that a p-value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
     /// McNemar's exact test.
     McNemar,
-    /// Sign flips of differences.
+    /// A permutation test by sign flips of differences.
     SignFlips,
-    /// Drawing documents again.
+    /// The bootstrap over documents.
     Bootstrap,
-    /// Counts alone: as if both models had answered other documents.
+    /// A test of counts alone, as if the models had answered different documents.
     Unpaired,
-    /// Nothing: scores alone.
+    /// No test: only scores are known.
     None,
 }
 
-/// What a difference says.
+/// The verdict on a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The merge is better.
@@ -44,46 +44,47 @@ impl Verdict {
         }
     }
 
-    /// At 5 %.
+    /// The verdict at a level of 5 %.
     fn of(p: f64, difference: f64) -> Self {
-        match p < 0.05 {
-            true if difference > 0.0 => Verdict::Better,
-            true if difference < 0.0 => Verdict::Worse,
-            _ => Verdict::NoDifferenceShown,
+        if p < 0.05 && difference > 0.0 {
+            Verdict::Better
+        } else if p < 0.05 && difference < 0.0 {
+            Verdict::Worse
+        } else {
+            Verdict::NoDifferenceShown
         }
     }
 }
 
-/// Two scores.
+/// The scores of the merge and a parent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// A suite's column, or a task.
     pub task: String,
-    /// The metric.
     pub metric: String,
-    /// Documents, where they are known.
+    /// Number of documents, if it is known.
     pub n: Option<usize>,
     /// The merge's score, as a fraction.
     pub merge: f64,
-    /// The parent's.
+    /// The parent's score, as a fraction.
     pub parent: f64,
-    /// The merge's less the parent's.
+    /// The merge's score minus the parent's.
     pub difference: f64,
-    /// An interval of 95 % for it.
+    /// 95 % confidence interval of the difference.
     pub ci95: Option<[f64; 2]>,
-    /// The p-value of no difference.
+    /// p-value of the hypothesis of no difference.
     pub p: Option<f64>,
-    /// The same among all rows of this parent, by Holm; of the average, which stands by itself, `p`.
+    /// `p` with Holm's correction over all rows of this parent; for the average, which is tested by itself,
+    /// `p`.
     pub p_holm: Option<f64>,
-    /// Documents that the merge alone has right, or has a higher value of.
+    /// Documents that only the merge has right, or that it has a higher value for.
     pub won: Option<usize>,
-    /// Documents that the parent alone has right, or has a higher value of.
+    /// Documents that only the parent has right, or that it has a higher value for.
     pub lost: Option<usize>,
-    /// The smallest difference that is found with a chance of 80 %.
+    /// Minimum detectable effect: the smallest difference that is found with a power of 80 %.
     pub mde: Option<f64>,
-    /// What that says; none where nothing could be tested.
+    /// `None` if nothing could be tested.
     pub verdict: Option<Verdict>,
-    /// Where the p-value comes from.
     pub test: Test,
     /// Whether it is a suite's column over all of its documents.
     pub whole: bool,
@@ -106,8 +107,8 @@ impl Values {
     }
 }
 
-/// The values of `metric` (a task's first where none is named) of one task of a group in one run, with the metric's name and
-/// whether documents are right or wrong by it.
+/// The values of the group's metric (a task's first if none is named) for one task of a group in one run,
+/// with the metric's name and whether documents are right or wrong by it.
 pub fn values(
     run: &ComparedRun,
     group: &Group<'_>,
@@ -151,7 +152,8 @@ pub fn rows(
             rows.extend(row.map(|row| (Some(at), row)));
         }
     }
-    // Columns in the suite's order, then the rest in their own.
+    // Rows in the order of the suite's columns, single tasks at the place of their column; then the rest in
+    // their own order.
     rows.sort_by_key(|(column, row)| match column {
         Some(at) => *at,
         None => suite
@@ -176,7 +178,8 @@ pub fn rows(
         let row = &mut rows[at];
         row.p_holm = Some(p_holm);
         row.verdict = Some(match (row.test, row.won.zip(row.lost)) {
-            // Documents and their tasks may count differently: then the two must say the same.
+            // Documents and their tasks may be weighted differently: the count of documents and the
+            // difference must have the same sign.
             (Test::McNemar, Some((won, lost))) if (won > lost) != (row.difference > 0.0) => {
                 Verdict::NoDifferenceShown
             }
@@ -191,7 +194,7 @@ fn paired(runs: &[ComparedRun], parent: usize, group: &Group<'_>, seed: u64) -> 
     let (mut tasks, mut metric, mut right_or_wrong) = (Vec::new(), String::new(), true);
     for member in 0..group.tasks.len() {
         let (merge, name, merge_binary) = values(&runs[0], group, member, 0)?;
-        // The same metric in both: the first of one may not be the first of the other.
+        // Use the same metric in both: the first of one may not be the first of the other.
         let named = Group { metric: Some(&name), ..group.clone() };
         let (of_parent, _, parent_binary) = values(&runs[parent], &named, member, parent)?;
         right_or_wrong &= merge_binary && parent_binary;
@@ -215,7 +218,7 @@ fn paired(runs: &[ComparedRun], parent: usize, group: &Group<'_>, seed: u64) -> 
         let all = || differences.iter().flatten();
         (won, lost) = (all().filter(|d| **d > 0.0).count(), all().filter(|d| **d < 0.0).count());
         ci95 = mean_interval(&differences);
-        // Each document counts as it does in the score.
+        // Each document is weighted as in the score.
         let weighted: Vec<f64> =
             differences.iter().flat_map(|task| task.iter().map(|d| d / task.len() as f64)).collect();
         p = sign_flips(&weighted, seed);
@@ -228,7 +231,7 @@ fn paired(runs: &[ComparedRun], parent: usize, group: &Group<'_>, seed: u64) -> 
         n: Some(n),
         merge,
         parent: of_parent,
-        // Of the differences themselves, so that none is none.
+        // Computed from the differences themselves, so that no differences give exactly zero.
         difference: mean(&differences.iter().map(|task| mean(task)).collect::<Vec<_>>()),
         ci95: Some(ci95),
         p: Some(p),
@@ -243,7 +246,7 @@ fn paired(runs: &[ComparedRun], parent: usize, group: &Group<'_>, seed: u64) -> 
     Some((row, differences))
 }
 
-/// A column of which one run's documents, or both runs', are not known.
+/// The row of a column for which the documents of one or both runs are not known.
 fn unpaired(merge: &ComparedRun, parent: &ComparedRun, column: &SuiteColumn) -> Option<Row> {
     let alone = |run: &ComparedRun| run.columns.iter().any(|score| score.column == column.name);
     if !alone(merge) && !alone(parent) {
@@ -289,7 +292,7 @@ fn column_score(run: &ComparedRun, column: &SuiteColumn) -> Option<ColumnScore> 
         right = right.map(|right: usize| right + values.iter().filter(|value| **value == 1.0).count());
         scores.push(mean(&values));
     }
-    // A mean of several tasks' shares is no share of documents.
+    // A mean of several tasks' shares is not a share of documents.
     let correct = right.filter(|_| column.members.len() == 1);
     Some(ColumnScore {
         column: column.name.clone(),
@@ -299,7 +302,7 @@ fn column_score(run: &ComparedRun, column: &SuiteColumn) -> Option<ColumnScore> 
     })
 }
 
-/// The row of the suite's average; without a test where a column has no documents.
+/// The row of the suite's average; without a test if a column has no documents.
 fn average_row(columns: &[&Row], [merge, parent]: [f64; 2], strata: Option<Vec<Stratum>>, seed: u64) -> Row {
     let sum = |of: fn(&Row) -> Option<usize>| columns.iter().map(|row| of(row)).sum::<Option<usize>>();
     let drawn = strata.map(|strata| bootstrap(&strata, seed));

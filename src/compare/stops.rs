@@ -1,24 +1,22 @@
-//! What stops cost that texts were let on past.
+//! The cost of stops that generations continued past.
 
 use super::align::Aligned;
 use crate::statistics::mean;
 use crate::vocabulary::{ComparedRun, PassedStops};
 
-/// A task whose texts were read up to some stops and beyond them.
+/// A task whose generations were scored up to some stops and beyond them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StopCost {
-    /// The task.
     pub task: String,
     /// The stops, and the metrics.
     pub passed: PassedStops,
-    /// Each run whose texts were let on.
+    /// Each run whose generations continued past them.
     pub runs: Vec<StopScores>,
 }
 
 /// The scores of a run, as fractions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StopScores {
-    /// The model.
     pub name: String,
     /// Up to the stops.
     pub up_to: f64,
@@ -26,7 +24,7 @@ pub struct StopScores {
     pub beyond: Vec<f64>,
 }
 
-/// The tasks of which a run has texts beyond their stops, over the documents that are compared.
+/// The tasks for which a run has generations beyond their stops, over the documents that are compared.
 pub fn stop_costs(runs: &[ComparedRun], tasks: &[Aligned]) -> Vec<StopCost> {
     let mut found = Vec::new();
     for aligned in tasks {

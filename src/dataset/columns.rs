@@ -1,13 +1,14 @@
-//! Columns as a manifest declares them, and values brought to their types.
+//! Columns as a manifest declares them, and the conversion of values to their types.
 //!
-//! Formats type values in their own ways: a CSV reader makes a number of `1`, JSON has no `float32`. Rows of a declared column
-//! are the same whatever file they came from, as far as that loses nothing; what would lose something stays as it is.
+//! File formats type values differently: a CSV reader reads `1` as a number, JSON has no `float32`. The
+//! values of a declared column are the same whatever the file format, as far as the conversion is lossless; a
+//! value that would lose something stays as it is.
 
 use serde_json::{Map, Value};
 
 use crate::vocabulary::Row;
 
-/// A column's type, in the words that the hub shows.
+/// A column's type, named as the hub shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnType {
     /// `string`.
@@ -26,11 +27,11 @@ pub enum ColumnType {
     Struct(Vec<(String, ColumnType)>),
 }
 
-/// Integers up to here have doubles of their own.
+/// 2^53: integers below this are exact as doubles.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl ColumnType {
-    /// Reads a type; `None` where it is none of these.
+    /// Parses a type; `None` if it is none of these.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let inside = |name: &str| text.strip_prefix(name)?.strip_prefix('<')?.strip_suffix('>');
@@ -87,7 +88,7 @@ impl ColumnType {
     }
 }
 
-/// The single-precision number whose shortest decimal `x` was read from, where there is one.
+/// The `float32` whose shortest decimal `x` was read from, if there is one; `x` otherwise.
 fn single(x: f64) -> f64 {
     let narrow = x as f32;
     match narrow.to_string().parse::<f64>() {
@@ -96,7 +97,7 @@ fn single(x: f64) -> f64 {
     }
 }
 
-/// Parts between commas that stand in no brackets.
+/// The parts between commas outside of brackets.
 fn separated(text: &str) -> Vec<&str> {
     let (mut depth, mut from, mut parts) = (0, 0, Vec::new());
     for (at, c) in text.char_indices() {
@@ -114,12 +115,12 @@ fn separated(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The columns that a manifest declares; none where there is no manifest.
+/// The columns that a manifest declares; empty if there is no manifest.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns(Vec<(String, ColumnType)>);
 
 impl Columns {
-    /// These columns.
+    /// Columns with these names and types.
     pub fn new(columns: Vec<(String, ColumnType)>) -> Self {
         Self(columns)
     }
@@ -129,7 +130,7 @@ impl Columns {
         self.0.iter().any(|(column, kind)| column == name && *kind == ColumnType::Text)
     }
 
-    /// Brings all values to the declared types, where that loses nothing.
+    /// Converts all values to the declared types where that is lossless.
     pub fn conform(&self, rows: &mut [Row]) {
         rows.iter_mut().for_each(|row| conform_all(&self.0, row));
     }
@@ -137,7 +138,7 @@ impl Columns {
 
 fn conform_all(columns: &[(String, ColumnType)], values: &mut Map<String, Value>) {
     for (place, (name, value)) in values.iter_mut().enumerate() {
-        // Files mostly have the declared order.
+        // Most files have their columns in the declared order.
         let here = columns.get(place).filter(|(column, _)| column == name);
         if let Some((_, kind)) = here.or_else(|| columns.iter().find(|(column, _)| column == name)) {
             kind.conform(value);

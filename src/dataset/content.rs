@@ -1,4 +1,5 @@
-//! What rows hold, as one hash: the same for any file format, compression, number of shards and order of columns.
+//! The content of rows as one hash, independent of file format, compression, number of shards and order of
+//! columns.
 //!
 //! It is BLAKE3 over the bytes `assay rows 1`, a line feed, and the rows, one after the other in their order, each as a mapping
 //! of its columns:
@@ -13,12 +14,13 @@
 //! | list | `l`, the number of items, and the items |
 //! | mapping | `m`, the number of entries, and for each, in the order of the names' bytes, the name as text and the value |
 //!
-//! Text is the number of its bytes and its UTF-8; numbers of bytes, items and entries take 8 bytes; all are little-endian.
-//! Every value says where it ends, so no two lists of rows have the same bytes. `1` and `1.0` differ, and so do `0.0` and `-0.0`:
-//! templates print them otherwise. There is no NaN and no infinity: JSON has none, and the readers of all formats give null for them.
+//! Text is its length in bytes and its UTF-8; lengths in bytes and numbers of items and entries take 8 bytes;
+//! all numbers are little-endian. Every value is self-delimiting, so no two different lists of rows have the
+//! same bytes. `1` and `1.0` differ, and so do `0.0` and `-0.0`: templates print them differently. There is
+//! no NaN and no infinity: JSON has none, and the readers of all formats give null for them.
 //!
-//! The values are those that templates see, that is, of the types that the manifest declares
-//! ([`Columns`](super::columns::Columns)); a column that it does not declare counts as its file types it.
+//! The values are those that templates see, with the types that the manifest declares
+//! ([`Columns`](super::columns::Columns)); an undeclared column has the types of its file.
 
 use std::io::Write;
 
@@ -27,7 +29,7 @@ use serde_json::{Map, Value};
 use crate::vocabulary::{Fingerprint, Row};
 
 const FORM: &[u8] = b"assay rows 1\n";
-/// Bytes that are hashed at once: BLAKE3 is quickest over long pieces.
+/// Bytes that are hashed at once: BLAKE3 is fastest over long inputs.
 const PIECE: usize = 256 << 10;
 
 /// The hash of rows.
@@ -118,7 +120,7 @@ mod tests {
         Columns::new([("t", "string"), ("n", "int64"), ("x", "float64"), ("b", "bool")].map(column).to_vec())
     }
 
-    /// Text that is not empty, often such as a reader takes for something else.
+    /// Text that is not empty, often such that a reader may take it for another type.
     fn texts() -> impl Strategy<Value = String> {
         const ODD: [&str; 10] = ["1", "007", "1.0", "NA", "null", "True", " x", "a,\"b\"\n", "é", "-0"];
         prop_oneof![prop::sample::select(&ODD[..]).prop_map(str::to_string), "[ -~]{1,8}"]

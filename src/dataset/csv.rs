@@ -1,19 +1,19 @@
-//! CSV with a header line; columns get a type as the hub's loader, which is pandas, gives them one.
+//! CSV with a header line; columns are typed as by the hub's loader, which is pandas.
 
 use serde_json::Value;
 
 use super::columns::Columns;
 use crate::vocabulary::Row;
 
-/// What pandas takes for a missing value, beside nothing at all.
+/// What pandas reads as a missing value, besides an empty field.
 const MISSING: [&str; 18] = [
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
     "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ];
 
-/// Reads all rows. A column whose every value is a whole number, a number, or True/False becomes one; a missing value is
-/// null, and makes whole numbers of its column numbers with a point. A short line lacks its last columns. A column that is
-/// declared to be text stays as it is written, but for fields with nothing in them.
+/// Reads all rows. A column becomes integer, float or boolean if all of its values are; a missing value is
+/// null, and turns an integer column into a float column. On a short line the last columns are null. A column
+/// declared as text keeps its fields as written, except that empty fields are null.
 ///
 /// # Errors
 /// A description with the line of the fault.

@@ -1,4 +1,4 @@
-//! Rows that cannot be had.
+//! Errors of reading a dataset's rows.
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::manifest::ManifestError;
 use crate::vocabulary::Fingerprint;
 
-/// Rows cannot be had.
+/// A dataset's rows cannot be read.
 #[derive(Debug, Error, Diagnostic)]
 pub enum DatasetError {
     /// The folder has no such dataset.
@@ -15,9 +15,7 @@ pub enum DatasetError {
     NoDataset {
         /// The folder of datasets.
         root: String,
-        /// The dataset's id.
         id: String,
-        /// What to do.
         hint: String,
     },
     /// The dataset has no such configuration.
@@ -31,9 +29,8 @@ pub enum DatasetError {
     NoConfig {
         /// The dataset's folder.
         path: String,
-        /// The configuration.
         config: String,
-        /// Those there are.
+        /// The names found there.
         found: String,
     },
     /// The configuration has no such split.
@@ -47,56 +44,43 @@ pub enum DatasetError {
     NoSplit {
         /// The configuration's folder.
         path: String,
-        /// The split.
         split: String,
-        /// Those there are.
+        /// The splits found there.
         found: String,
     },
     /// A shard of a split is missing.
     #[error("{path}: shard {missing} of {shards} is missing")]
     #[diagnostic(code(assay::input), help("download the dataset again: all shards must be there"))]
     NoShard {
-        /// The folder.
         path: String,
-        /// The missing one, from 0.
+        /// Index of the missing shard, from 0.
         missing: usize,
-        /// How many there should be.
+        /// Expected number of shards.
         shards: usize,
     },
-    /// A file cannot be opened.
+    /// A file cannot be read.
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(code(assay::input), help("check that the file exists and is readable"))]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file is not what its name says.
+    Unreadable { path: String, source: std::io::Error },
+    /// A file is damaged, or not of the kind that its name says.
     #[error("{path}: {what}")]
     #[diagnostic(
         code(assay::input),
         help("the file is damaged or not of the kind that its name says: download it again")
     )]
-    Corrupt {
-        /// The file.
-        path: String,
-        /// The fault.
-        what: String,
-    },
-    /// No rows.
+    Corrupt { path: String, what: String },
+    /// A split has no rows.
     #[error("{path}: split `{split}` has no rows")]
     #[diagnostic(
         code(assay::input),
         help("download the dataset again, or check the task file's split names")
     )]
     Empty {
-        /// The folder.
+        /// The dataset's id.
         path: String,
-        /// The split.
         split: String,
     },
-    /// A split has other rows than those it is pinned to.
+    /// A split's rows differ from those that its manifest pins.
     #[error(
         "{root}: `{split}` of {id} ({config}) is not the hub's: {rows} rows with the hash {found}, expected {expected_rows} rows \
          with the hash {expected}"
@@ -108,11 +92,8 @@ pub enum DatasetError {
     Changed {
         /// The folder of datasets.
         root: String,
-        /// The dataset's id.
         id: String,
-        /// The configuration.
         config: String,
-        /// The split.
         split: String,
         /// Rows read.
         rows: usize,
@@ -123,18 +104,14 @@ pub enum DatasetError {
         /// Their hash.
         expected: Fingerprint,
     },
-    /// A manifest.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Manifest(#[from] ManifestError),
-    /// No samples stand in for a dataset.
+    /// A dataset has no built-in samples.
     #[error("no built-in samples for dataset `{id}`")]
     #[diagnostic(
         code(assay::input),
         help("give the folder that holds it with --datasets DIR, in the hub's layout")
     )]
-    NoSamples {
-        /// The dataset's id.
-        id: String,
-    },
+    NoSamples { id: String },
 }

@@ -1,4 +1,4 @@
-//! JSON lines, one object a row; or one JSON array of objects.
+//! JSON lines, one object per row; or one JSON array of objects.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::vocabulary::Row;
 
-/// Reads all rows; blank lines are passed over. Every row has the columns of all, and a column has one type where it can, as
-/// the hub's loader makes a table of them.
+/// Reads all rows; blank lines are skipped. As in the table that the hub's loader makes, every row has the
+/// columns of all rows, and a column has one type where possible.
 ///
 /// # Errors
 /// A description with the line and column of the fault.
@@ -61,7 +61,7 @@ fn complete(rows: &mut [Row]) {
     }
 }
 
-/// Whole numbers among numbers with a point become such, in lists and in mappings of the same keys too.
+/// Converts integers among floats to floats, also in lists and in mappings with the same keys.
 fn unify(mut values: Vec<&mut Value>) {
     values.retain(|value| !value.is_null());
     if values.iter().all(|value| value.is_number()) {

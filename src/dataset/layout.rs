@@ -7,7 +7,7 @@ use crate::task::DatasetRef;
 
 const ENDINGS: [&str; 4] = ["parquet", "jsonl", "json", "csv"];
 
-/// Names in a folder, sorted; none where it cannot be listed.
+/// Names in a folder, sorted; empty if it cannot be listed.
 pub fn entries(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
@@ -24,7 +24,7 @@ pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The configuration's folder. Without a name it is the folder that the hub makes for a lone configuration.
+/// The configuration's folder. Without a name, the folder that the hub makes for a single configuration.
 pub fn config_folder(
     folder: &str,
     dataset: &DatasetRef,
@@ -61,7 +61,7 @@ fn enumerate(names: &[String]) -> String {
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
-/// The error for a split that is not there.
+/// The error for a missing split.
 pub fn no_split(path: &str, split: &str, mut found: Vec<&str>) -> DatasetError {
     found.sort_unstable();
     found.dedup();
@@ -83,9 +83,12 @@ pub fn shards(folder: &str, split: &str, names: &[String]) -> Result<Vec<String>
         }
         let plain = format!("{split}.{ending}");
         return Ok((0..of)
-            .map(|i| match names.contains(&plain) {
-                true => format!("{folder}/{plain}"),
-                false => format!("{folder}/{split}-{i:05}-of-{of:05}.{ending}"),
+            .map(|i| {
+                if names.contains(&plain) {
+                    format!("{folder}/{plain}")
+                } else {
+                    format!("{folder}/{split}-{i:05}-of-{of:05}.{ending}")
+                }
             })
             .collect());
     }

@@ -1,4 +1,4 @@
-//! What is known of a dataset before it is read: `datasets/<name>.yaml`.
+//! What is known about a dataset before it is read: `datasets/<name>.yaml`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const HINT: &str = "datasets/README.md shows what a manifest holds; a file with 
 impl From<SchemaError> for ManifestError {
     fn from(error: SchemaError) -> Self {
         let hint = match &error {
-            // Their own hints are about manifests too.
+            // The hints of these errors fit manifests too.
             SchemaError::UnknownKey { .. } | SchemaError::MissingKey { .. } => error.help(),
             _ => None,
         };
@@ -36,11 +36,11 @@ impl From<SchemaError> for ManifestError {
 /// A dataset on the hub and the samples that stand in for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// The hub's id.
+    /// The dataset's id on the hub.
     pub hub_id: String,
-    /// The id of the built-in samples in the same columns.
+    /// The id of the built-in samples, which have the same columns.
     pub samples: Option<String>,
-    /// Its columns' types.
+    /// Types of its columns.
     pub columns: Columns,
     /// Its splits, in the file's order.
     pub splits: Vec<DeclaredSplit>,
@@ -49,20 +49,18 @@ pub struct Manifest {
 /// A split as a manifest declares it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeclaredSplit {
-    /// The configuration.
     pub config: String,
-    /// The split.
     pub split: String,
-    /// Its rows.
+    /// Number of rows.
     pub rows: usize,
     /// Hash over its rows, or why none is given.
     pub content: Result<Fingerprint, String>,
-    /// Whether a manifest of the working folder says so, and not the binary's.
+    /// Whether this comes from a manifest in the working folder, not from a built-in one.
     pub own: bool,
 }
 
 impl DeclaredSplit {
-    /// What this says of rows that were read.
+    /// How rows that were read, with the hash `content`, compare with this.
     pub fn pin(&self, content: &Fingerprint) -> Pin {
         match &self.content {
             Ok(expected) if expected != content => {
@@ -76,11 +74,11 @@ impl DeclaredSplit {
 }
 
 impl Manifest {
-    /// All manifests, of the working folder and of the binary. A file that is no manifest is passed over: the folder may hold
-    /// a user's own.
+    /// All manifests, of the working folder and built-in. A file that is not a manifest is skipped: the
+    /// folder may hold a user's own files.
     ///
     /// # Errors
-    /// A file that names a dataset and is no manifest, or a dataset that two files name.
+    /// A file that has a `hub_id` but is not a valid manifest, or a dataset with two manifests.
     pub fn all() -> Result<Vec<Manifest>, ManifestError> {
         let mut found: Vec<(Manifest, String)> = Vec::new();
         for path in builtin::list("datasets").into_iter().filter(|path| path.ends_with(".yaml")) {
@@ -102,16 +100,16 @@ impl Manifest {
         Ok(found.into_iter().map(|(manifest, _)| manifest).collect())
     }
 
-    /// What is declared of a split.
+    /// The declaration of a split.
     pub fn split(&self, config: Option<&str>, split: &str) -> Option<&DeclaredSplit> {
         let config = config.unwrap_or("default");
         self.splits.iter().find(|declared| declared.config == config && declared.split == split)
     }
 }
 
-/// The manifest in a file, and where its id stands; `None` where it is none.
+/// The manifest in a file, and the position of its id; `None` if the file is not a manifest.
 fn read(bytes: &[u8], path: &str) -> Result<Option<(Manifest, String)>, ManifestError> {
-    // Whether a broken file was meant to be one can only be told from its text.
+    // Only the raw text shows whether a broken file was meant to be a manifest.
     let named = bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"hub_id:"));
     let fault = |what: String| ManifestError { what, hint: HINT.into() };
     let text = match std::str::from_utf8(bytes) {

@@ -29,7 +29,7 @@ pub fn read(bytes: Bytes) -> Result<Vec<Row>, String> {
         .map_err(|e| e.to_string().to_lowercase())
 }
 
-/// Runs what may panic; the message of a panic, which here is no fault of the program, is not printed.
+/// Runs code that may panic. The message of a panic is not printed, as the fault is the file's.
 fn quietly<T>(run: impl FnOnce() -> T + UnwindSafe) -> thread::Result<T> {
     thread_local! {
         static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -53,9 +53,11 @@ fn fault(what: impl Into<String>) -> ParquetError {
     ParquetError::General(what.into())
 }
 
-/// Values of all columns that a small file may have, and one more for each of its bytes; a file of texts has far fewer.
+/// Maximum values of all columns of a file: this many, and one more for each of its bytes. A file of texts
+/// has far fewer.
 const VALUES: u64 = 4_000_000;
-/// Bytes of rows that a small file may have, and as many more for each of its bytes: compression of texts reaches a tenth.
+/// Maximum bytes of a file's rows: this many, and [`ROW_BYTES_PER_BYTE`] more for each of its bytes. Texts
+/// compress to a tenth.
 const ROW_BYTES: usize = 256 << 20;
 const ROW_BYTES_PER_BYTE: usize = 100;
 
@@ -92,7 +94,8 @@ fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
     Ok(rows)
 }
 
-/// Values of all columns of a group, whose pages must have as many for each as there are rows.
+/// Number of values of all columns of a group. Each column's pages must have at least as many as there are
+/// rows.
 fn values_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<u64> {
     let mut values = 0;
     let rows = u64::try_from(group.num_rows()).map_err(|_| fault("a negative number of rows"))?;
@@ -114,7 +117,7 @@ fn values_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<u64> {
     Ok(values)
 }
 
-/// About the bytes that `value` takes.
+/// Approximate bytes of memory that `value` takes.
 fn size_of(value: &Value) -> usize {
     64 + match value {
         Value::String(text) => text.len(),
@@ -124,7 +127,7 @@ fn size_of(value: &Value) -> usize {
     }
 }
 
-/// A row group whose pages are checked for counts that only their contents tell.
+/// A row group whose pages are checked for counts that only their contents hold.
 struct CheckedGroup<'a> {
     group: Box<dyn RowGroupReader + 'a>,
     most: usize,
@@ -165,7 +168,7 @@ struct CheckedPages {
 }
 
 impl CheckedPages {
-    /// Encodings by differences begin with a count of their own, by which the reader makes room.
+    /// Delta encodings begin with a count of their own, by which the reader allocates.
     fn check(&self, page: &Page) -> Read<()> {
         let differences = matches!(
             page.encoding(),
@@ -188,13 +191,13 @@ impl CheckedPages {
                 }
             }
         }
-        // Of a text's prefixes, then of its lengths: each run must be gone through to find the next.
+        // Prefix lengths, then suffix lengths: each run must be scanned to find the next.
         let runs = match page.encoding() {
             Encoding::DELTA_BYTE_ARRAY => 2,
             _ => 1,
         };
         for _ in 0..runs {
-            let (count, rest) = pass_differences(data).ok_or_else(short)?;
+            let (count, rest) = skip_delta_run(data).ok_or_else(short)?;
             if count > page.num_values() as u64 || count > self.most as u64 {
                 let what = format!("a page of {} values encodes {count}", page.num_values());
                 return Err(fault(what));
@@ -205,9 +208,9 @@ impl CheckedPages {
     }
 }
 
-/// The count of numbers that are packed by their differences, and the bytes behind them:
+/// The count of a run of delta-packed numbers, and the bytes after it:
 /// <https://parquet.apache.org/docs/file-format/data-pages/encodings/>.
-fn pass_differences(mut data: &[u8]) -> Option<(u64, &[u8])> {
+fn skip_delta_run(mut data: &[u8]) -> Option<(u64, &[u8])> {
     fn number(data: &mut &[u8]) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -226,7 +229,8 @@ fn pass_differences(mut data: &[u8]) -> Option<(u64, &[u8])> {
     let per_part = block.checked_div(parts)?;
     let mut left = count.saturating_sub(1);
     while left > 0 {
-        // The least difference, then the bits of each part; parts behind the last value are left out.
+        // The minimum delta, then the bit width of each miniblock; miniblocks after the last value are left
+        // out.
         number(&mut data)?;
         let widths = data.get(..usize::try_from(parts).ok()?)?;
         data = &data[widths.len()..];
@@ -293,12 +297,12 @@ mod tests {
 
     #[test]
     fn counts_of_differences_are_held_against_the_page() {
-        // Blocks of 128 in 4 parts, 2 numbers, the first 5, then one block of widths 1, 0, 0, 0.
+        // Blocks of 128 in 4 miniblocks, 2 numbers, the first is 5, then one block of widths 1, 0, 0, 0.
         let packed = [0x80, 0x01, 4, 2, 10, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9];
-        assert_eq!(pass_differences(&packed), Some((2, &[9][..])));
-        assert_eq!(pass_differences(&[0x80, 0x01, 4, 0, 0]), Some((0, &[][..])));
-        assert_eq!(pass_differences(&[0x80, 0x01, 0, 2, 10]), None);
-        assert_eq!(pass_differences(&[0x80, 0x01, 4, 0xff, 0xff, 0xff, 0xff, 0x0f, 10]), None);
+        assert_eq!(skip_delta_run(&packed), Some((2, &[9][..])));
+        assert_eq!(skip_delta_run(&[0x80, 0x01, 4, 0, 0]), Some((0, &[][..])));
+        assert_eq!(skip_delta_run(&[0x80, 0x01, 0, 2, 10]), None);
+        assert_eq!(skip_delta_run(&[0x80, 0x01, 4, 0xff, 0xff, 0xff, 0xff, 0x0f, 10]), None);
     }
 
     #[test]

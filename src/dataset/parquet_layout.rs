@@ -1,15 +1,16 @@
-//! What a parquet file declares, held against the file before the reader allocates by its word.
+//! Checks what a parquet file declares against the file itself, before the reader allocates by it.
 //!
-//! The reader takes the lengths in the footer and in page headers as they stand: sizes of decompressed pages, entries of
-//! dictionaries, children of a schema's groups, and how deep they nest. All of them are written in Thrift's compact protocol
-//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>), which is walked here.
+//! The reader trusts the lengths in the footer and in page headers: sizes of decompressed pages, entries of
+//! dictionaries, children of a schema's groups, and how deep they nest. All of them are written in Thrift's
+//! compact protocol (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>),
+//! which is parsed here.
 
-/// Bytes that a page may decompress to; writers aim at one MiB.
+/// Maximum bytes of a decompressed page; writers aim at one MiB.
 const MAX_PAGE: u64 = 256 << 20;
 const MAX_SCHEMA: usize = 10_000;
 const MAX_DEPTH: usize = 32;
 
-/// What all pages of a column chunk hold.
+/// The contents of all pages of a column chunk.
 #[derive(Debug, Default)]
 pub struct Pages {
     /// Values, nulls included.
@@ -21,7 +22,7 @@ pub fn check_footer(bytes: &[u8]) -> Result<(), String> {
     let Some((rest, tail)) = bytes.split_last_chunk::<8>() else { return Ok(()) };
     let [a, b, c, d, magic @ ..] = *tail;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    // What is no parquet file at all the reader tells better.
+    // The reader's own error for a file that is not parquet at all is better.
     if magic != *b"PAR1" || length > rest.len() {
         return Ok(());
     }
@@ -49,7 +50,7 @@ pub fn check_footer(bytes: &[u8]) -> Result<(), String> {
     check_tree(&schema)
 }
 
-/// Groups stand before their children, each with the count of them.
+/// Checks the counts of children. A group comes before its children and holds their count.
 fn check_tree(schema: &[usize]) -> Result<(), String> {
     let mut open: Vec<usize> = Vec::new();
     for (at, &children) in schema.iter().enumerate() {
@@ -115,7 +116,7 @@ struct Thrift<'a> {
     at: usize,
 }
 
-/// Nothing where the bytes end too soon or nest too deep.
+/// The methods return `None` if the bytes end too soon or nest too deep.
 impl Thrift<'_> {
     fn byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
@@ -144,7 +145,7 @@ impl Thrift<'_> {
         (count <= left).then(|| self.at += count as usize)
     }
 
-    /// Its length and the type of its elements; each takes at least a byte.
+    /// A list's length and the type of its elements, each of which takes at least a byte.
     fn list(&mut self) -> Option<(usize, u8)> {
         let head = self.byte()?;
         let count = if head >> 4 == 15 { self.unsigned()? } else { u64::from(head >> 4) };
@@ -152,7 +153,7 @@ impl Thrift<'_> {
         (count <= left as u64).then_some((count as usize, head & 15))
     }
 
-    /// The fields of a struct, each with its number and type, of which `read` must read the value.
+    /// Walks the fields of a struct. `read` gets the number and the type of each, and must read its value.
     fn fields(&mut self, mut read: impl FnMut(&mut Self, i64, u8) -> Option<()>) -> Option<()> {
         let mut id = 0i64;
         loop {
@@ -203,7 +204,7 @@ impl Thrift<'_> {
         }
     }
 
-    /// In lists and maps a truth value takes a byte.
+    /// In lists and maps a boolean takes a byte.
     fn skip_element(&mut self, kind: u8, depth: usize) -> Option<()> {
         if matches!(kind, 1 | 2) { self.pass(1) } else { self.skip(kind, depth) }
     }
@@ -213,7 +214,7 @@ impl Thrift<'_> {
         self.fields(|thrift, id, kind| match (id, kind) {
             (2, I32) => thrift.size().map(|n| page.size = n),
             (3, I32) => thrift.size().map(|n| page.stored = n),
-            // Data, dictionary and data of version 2, which all begin with the count of values.
+            // Data page, dictionary page and data page v2, which all begin with the count of values.
             (5 | 7 | 8, STRUCT) => {
                 let count = if id == 7 { &mut page.entries } else { &mut page.values };
                 thrift.fields(|thrift, id, kind| match (id, kind) {
@@ -235,7 +236,7 @@ impl Thrift<'_> {
 mod tests {
     use super::*;
 
-    /// A footer whose schema has groups of these many children.
+    /// A footer whose schema elements have these numbers of children.
     fn footer(children: &[u8]) -> Vec<u8> {
         // Field 2, a list of structs, each with field 5, a number in zigzag; then the end of the metadata.
         let mut footer = vec![0x29, 0xfc, children.len() as u8];
@@ -245,7 +246,8 @@ mod tests {
         [&footer[..], &length, b"PAR1"].concat()
     }
 
-    /// A page: its sizes decompressed and stored, its values or, where field 7 is named, entries.
+    /// A page header: its sizes decompressed and stored, and its number of values, or of entries if `field`
+    /// is 7.
     fn page(size: u64, stored: u64, field: u8, values: u64) -> Vec<u8> {
         let number = |n: u64| {
             let mut n = n << 1;

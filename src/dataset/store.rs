@@ -1,4 +1,4 @@
-//! Finding a split's files, reading them once, and holding them against their pin.
+//! Finds a split's files, reads them once, and checks them against their pin.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,15 +19,15 @@ use crate::vocabulary::{Fingerprint, Pin, Row, SplitRecord};
 pub struct Split {
     /// Its rows, in the file's order.
     pub rows: Arc<Vec<Row>>,
-    /// The id that they were found under.
+    /// The dataset id under which they were found.
     pub id: String,
-    /// The configuration that they were found under, where there is one.
+    /// The configuration under which they were found, if there is one.
     pub config: Option<String>,
     /// Hash of the files' bytes, in shard order.
     pub fingerprint: Fingerprint,
-    /// Hash over the rows, whatever files they came in.
+    /// Hash over the rows, independent of the files that hold them.
     pub content: Fingerprint,
-    /// What the dataset's manifest says of them.
+    /// How they compare with the dataset's manifest.
     pub pin: Pin,
 }
 
@@ -37,7 +37,7 @@ impl Split {
         self.pin == Pin::Sample
     }
 
-    /// What a run's record says of it, under the name `split`.
+    /// Its entry in a run's record, under the name `split`.
     pub fn record(&self, split: &str) -> SplitRecord {
         SplitRecord {
             id: self.id.clone(),
@@ -51,7 +51,7 @@ impl Split {
     }
 }
 
-/// Where datasets are looked for.
+/// Finds datasets and caches the splits that were read.
 pub struct DatasetStore {
     root: Option<PathBuf>,
     manifests: Vec<Manifest>,
@@ -59,15 +59,16 @@ pub struct DatasetStore {
     read: Mutex<HashMap<(DatasetRef, String), Slot>>,
 }
 
-/// A split that is read, or will be by the first who asks; whoever else asks waits. Whoever reads must not run anything else
-/// meanwhile, as a thread of a pool does where it waits for its own pieces: that could ask for the same split, and wait for itself.
+/// A split, read by the first thread that requests it; all others wait. The reading thread must not run other
+/// work meanwhile, as a pool's thread does while it waits for its own subtasks: that work could request the
+/// same split, and deadlock.
 type Slot = Arc<Mutex<Option<Split>>>;
 
 impl DatasetStore {
-    /// Datasets below `root`, in the hub's layout; the built-in samples where there is no root.
+    /// Datasets below `root`, in the hub's layout; the built-in samples if there is no root.
     ///
     /// # Errors
-    /// `root` is no folder, or a manifest is none.
+    /// `root` is not a folder, or a manifest is invalid.
     pub fn new(root: Option<PathBuf>) -> Result<Self, DatasetError> {
         if let Some(root) = &root {
             std::fs::read_dir(root)
@@ -76,23 +77,23 @@ impl DatasetStore {
         Ok(Self { root, manifests: Manifest::all()?, allow_changes: false, read: Mutex::default() })
     }
 
-    /// The same, which gives rows that are not those that they are pinned to, too, where `allow` says so.
+    /// The same store. With `allow`, rows that differ from their pin are not an error.
     pub fn allowing_changes(mut self, allow: bool) -> Self {
         self.allow_changes = allow;
         self
     }
 
-    /// Whether `split` would come from the built-in samples.
+    /// Whether `dataset` would come from the built-in samples.
     pub fn is_sampled(&self, dataset: &DatasetRef) -> bool {
         self.root.is_none() && dataset.data_files.is_empty()
     }
 
-    /// What is known of datasets before they are read.
+    /// All manifests.
     pub fn manifests(&self) -> &[Manifest] {
         &self.manifests
     }
 
-    /// All rows of a split; read once, however many tasks ask.
+    /// All rows of a split; read once, however many tasks request it.
     ///
     /// # Errors
     /// See [`DatasetError`].
@@ -125,7 +126,7 @@ impl DatasetStore {
         Ok(found)
     }
 
-    /// All rows of a split, read anew, whatever its pin says.
+    /// All rows of a split, read again, whatever its pin.
     ///
     /// # Errors
     /// See [`DatasetError`].
@@ -155,7 +156,7 @@ impl DatasetStore {
         let folder = self.folder(root, &dataset.path)?.display().to_string();
         let path = config_folder(&folder, dataset, &|path| entries(Path::new(path)))?;
         let files = shards(&path, split, &entries(Path::new(&path)))?;
-        // Without a name it is that of the folder that was found.
+        // Without a configuration name, the name of the folder that was found.
         let config = path.strip_prefix(&format!("{folder}/")).map(str::to_string);
         let none = Columns::default();
         let read =

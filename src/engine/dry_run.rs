@@ -1,4 +1,4 @@
-//! The engine's own way through the requests, walked without a model.
+//! The engine's schedule over the requests, walked without a model.
 
 use super::forward::Forward;
 use super::request_tree::RequestTree;
@@ -6,7 +6,7 @@ use super::schedule::{LogitUse, Schedule};
 use super::work::{EngineError, Work};
 use crate::model::{Dtype, ForwardError, Row, Segment, SegmentId};
 
-/// Nothing is computed, and nothing kept.
+/// Computes nothing, and caches nothing.
 struct Nothing;
 
 impl Forward for Nothing {
@@ -38,11 +38,11 @@ impl Forward for Nothing {
     }
 }
 
-/// What answering requests costs a model that keeps the keys and values of at most `kv_budget` tokens. Generations are taken at their
-/// greatest length.
+/// The cost of answering requests with the keys and values of at most `kv_budget` tokens cached. Generations
+/// are assumed to reach their maximum length.
 ///
 /// # Errors
-/// A request whose own tokens are more than that.
+/// A request that alone exceeds the budget.
 pub fn dry_run(requests: &RequestTree<'_>, kv_budget: usize) -> Result<Work, EngineError> {
     let mut schedule = Schedule::new(requests, kv_budget)?;
     while let Some(pass) = schedule.next_pass() {

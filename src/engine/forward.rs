@@ -1,15 +1,16 @@
-//! What the engine in this process asks of a model: passes.
+//! What the in-process engine needs of a model: passes.
 
 use crate::model::{Dtype, ForwardError, KvCache, Model, Row, Segment, SegmentId};
 use crate::tokenizer::Tokenizer;
 
-/// Computes passes over segments of tokens and keeps their keys and values.
+/// Computes passes over segments of tokens and caches their keys and values.
 pub trait Forward {
-    /// Computes `segments` in one pass; `read` gets the logits of each wanted row, once, from any thread and in any order.
+    /// Computes `segments` in one pass. `read` is called once for each row in `wanted`, with its index there
+    /// and its logits, from any thread and in any order.
     ///
     /// # Errors
-    /// The model's; all segments are then as they were before the pass, though `read` may have been called. After
-    /// [`ForwardError::OutOfMemory`] the engine asks for the same rows in smaller passes.
+    /// The model's. All segments are then as before the pass, though `read` may have been called. After
+    /// [`ForwardError::OutOfMemory`] the engine requests the same rows in smaller passes.
     fn pass(
         &mut self,
         segments: &[Segment],
@@ -17,25 +18,26 @@ pub trait Forward {
         read: &(dyn Fn(usize, &[f32]) + Sync),
     ) -> Result<(), ForwardError>;
 
-    /// Forgets a segment's keys and values, if it has any.
+    /// Drops a segment's keys and values, if it has any.
     fn release(&mut self, id: SegmentId);
 
-    /// Forgets the keys and values of a segment's own tokens from `length` on; no other segment continues it.
+    /// Drops the keys and values of a segment's own tokens from `length` on. No other segment may continue
+    /// it.
     ///
     /// # Errors
     /// The model's.
     fn truncate(&mut self, id: SegmentId, length: usize) -> Result<(), ForwardError>;
 
-    /// Positions that the model was made for.
+    /// The model's context length in positions.
     fn max_length(&self) -> usize;
 
-    /// Tokens that end a text.
+    /// Tokens that end a generation.
     fn end_of_text(&self) -> &[u32];
 
     /// The number format that logits are rounded to before they are read.
     fn dtype(&self) -> Dtype;
 
-    /// About how many seconds a token takes in large passes, where that can be known.
+    /// Approximate seconds per token in large passes, if known.
     ///
     /// # Errors
     /// The model's.
@@ -44,7 +46,7 @@ pub trait Forward {
     }
 }
 
-/// A loaded model with its keys and values.
+/// A loaded model with its kv cache.
 pub struct LoadedModel<'a> {
     model: &'a Model,
     kv: KvCache,
@@ -52,7 +54,8 @@ pub struct LoadedModel<'a> {
 }
 
 impl<'a> LoadedModel<'a> {
-    /// A model with nothing computed yet. Texts end at its own end-of-text tokens and at the tokenizer's.
+    /// A model with an empty kv cache. Generations end at the model's own end-of-text tokens and at the
+    /// tokenizer's.
     pub fn new(model: &'a Model, tokenizer: &Tokenizer) -> Self {
         let mut end_of_text = model.facts().eos_token_ids.clone();
         end_of_text.extend(tokenizer.end_of_text);

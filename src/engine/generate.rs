@@ -1,29 +1,28 @@
-//! Greedy generations that are active.
+//! Active greedy generations.
 
 use super::draft::Draft;
 use crate::model::SegmentId;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::vocabulary::{RequestId, Response, Stops, Written};
 
-/// A text that is being generated.
+/// An active generation.
 pub struct Decode {
-    /// The request.
     pub id: RequestId,
-    /// The tree's node that the prompt ends with.
+    /// The tree node with which the prompt ends.
     pub leaf: usize,
-    /// Under this name its own keys and values are kept.
+    /// The segment of its own cached keys and values.
     pub segment: SegmentId,
-    /// What is fed behind the last token written, in the pass under way.
+    /// Fed after the last generated token, in the current pass.
     pub draft: Draft,
-    /// Tokens of the draft that the model wrote.
+    /// Number of accepted tokens of the draft.
     accepted: usize,
-    /// The prompt's tokens and those written.
+    /// The prompt's tokens and the generated ones.
     tokens: Vec<u32>,
-    /// Tokens of the prompt.
+    /// Number of tokens of the prompt.
     prompt: usize,
     near_ties: usize,
     until: Stops,
-    /// The text up to its first stop, once it came there.
+    /// The text up to its first stop, once that is reached.
     stopped: Option<Written>,
     max_new_tokens: usize,
     finished: bool,
@@ -32,22 +31,19 @@ pub struct Decode {
 /// The token that greedy decoding takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
-    /// The token.
     pub token: u32,
-    /// Whether it could have been another before the logits were rounded.
+    /// Whether another token could have been the argmax before the logits were rounded.
     pub is_near_tie: bool,
 }
 
-/// What a new token did to a text.
+/// The state of a generation after a new token.
 pub enum Step {
-    /// It goes on.
     Continues,
-    /// It is finished.
     Finished(Response),
 }
 
 impl Decode {
-    /// A text of which nothing is written.
+    /// A generation without any generated token.
     pub fn new(
         request: RequestId,
         leaf: usize,
@@ -72,7 +68,7 @@ impl Decode {
         }
     }
 
-    /// Writes a token.
+    /// Appends a generated token.
     ///
     /// # Errors
     /// The tokens cannot be decoded.
@@ -86,11 +82,12 @@ impl Decode {
         self.tokens.push(token);
         self.near_ties += usize::from(is_near_tie);
         let ended = end_of_text.contains(&token);
-        // What ends a text is no part of it, whether or not the tokenizer counts it as special.
+        // An end-of-text token is not part of the text, whether or not the tokenizer counts it as special.
         let written = &self.tokens[self.prompt..self.tokens.len() - usize::from(ended)];
         let text = tokenizer.decode(written)?;
         let last = ended || self.written() >= self.max_new_tokens;
-        // What was written up to the first stop is kept as it was then: whatever follows, it is what ends there otherwise.
+        // The result at the first stop is saved as it is now: it must equal that of a request that ends
+        // there.
         if self.stopped.is_none() {
             self.stopped = self.cut(&text, &self.until, last);
         }
@@ -104,63 +101,65 @@ impl Decode {
         Ok(Step::Finished(Response::Generation { text, num_tokens, near_ties, beyond: beyond.flatten() }))
     }
 
-    /// What is written, if it ends here: before the first of `stops`, or as it is where it is the `last` that is written.
+    /// The generation, if it ends here: cut before the first of `stops`, or uncut if this is the `last`
+    /// token.
     fn cut(&self, text: &str, stops: &[String], last: bool) -> Option<Written> {
         let end = first_stop(text, stops).or(last.then_some(text.len()))?;
         Some(Written { text: text[..end].to_string(), num_tokens: self.written(), near_ties: self.near_ties })
     }
 
-    /// Writes a token that nobody reads, as a plan does: the text goes on to its greatest length.
+    /// Appends a placeholder token, for a dry run: the generation runs to its maximum length. Returns whether
+    /// it is finished.
     pub fn push_dummy(&mut self) -> bool {
         self.tokens.push(0);
         self.finished = self.written() >= self.max_new_tokens;
         self.finished
     }
 
-    /// Tokens that it may add to those that are kept.
+    /// Tokens whose keys and values it may still add to the cache.
     pub fn may_still_keep(&self) -> usize {
         self.max_new_tokens.saturating_sub(self.written())
     }
 
-    /// Tokens written.
+    /// Number of generated tokens.
     fn written(&self) -> usize {
         self.tokens.len() - self.prompt
     }
 
-    /// The prompt's tokens and those written, of which the last is to be fed next.
+    /// The prompt's tokens and the generated ones; the last one is fed next.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Feeds a draft behind the last token in the next pass.
+    /// Sets the draft to feed after the last token in the next pass.
     pub fn begin(&mut self, draft: Draft) {
         self.draft = draft;
         self.accepted = 0;
     }
 
-    /// Whether the row after `drafted` tokens of the draft says how the text goes on: they are what was written, and it did not
-    /// end with them.
+    /// Whether the row after `drafted` tokens of the draft predicts the next token: all of them were
+    /// accepted, and the generation did not end with them.
     pub fn follows(&self, drafted: usize) -> bool {
         !self.finished && self.accepted == drafted
     }
 
-    /// Ends the pass: the draft, and how many of its tokens stay.
+    /// Ends the pass; returns the draft and how many of its tokens were accepted.
     pub fn end(&mut self) -> (Draft, usize) {
         (std::mem::take(&mut self.draft), self.accepted)
     }
 
-    /// Whether the text is complete.
+    /// Whether the generation is complete.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Tokens of it whose keys and values are kept: all but the last, which was not fed.
+    /// Generated tokens whose keys and values are cached: all but the last, which was not fed.
     pub fn kept(&self) -> usize {
         self.written().saturating_sub(1)
     }
 }
 
-/// Where the first of the stop strings begins.
+/// Byte offset of the earliest stop string.
 fn first_stop(text: &str, until: &[String]) -> Option<usize> {
     until.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
 }

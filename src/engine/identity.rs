@@ -1,11 +1,12 @@
-//! Who answers requests, and by what arithmetic. What an engine cannot know of itself is none.
+//! The model behind an engine, and its arithmetic. What an engine cannot know of itself is `None`.
 
 use std::sync::LazyLock;
 
 use crate::vocabulary::Fingerprint;
 
-/// What computes answers from tokens: a hash over the code and what it is built on, and one over what the system's own functions
-/// give for a few numbers, since those of two systems may differ in a last bit.
+/// Identifies the code that computes answers from tokens: a hash of the source and what it is built on, and a
+/// hash of what the system's math functions return for sample arguments, since two systems may differ in the
+/// last bit.
 pub static CODE: LazyLock<String> = LazyLock::new(|| {
     let mut bytes = Vec::new();
     for step in 1..=64 {
@@ -23,33 +24,31 @@ pub static CODE: LazyLock<String> = LazyLock::new(|| {
 /// A model behind an engine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EngineIdentity {
-    /// Its name.
     pub name: String,
-    /// Where it is from: a path, or an address.
+    /// A path, or an address.
     pub location: String,
-    /// Its class in transformers.
+    /// Class name in transformers.
     pub architecture: Option<String>,
-    /// Numbers in its weights.
+    /// Number of parameters.
     pub parameters: Option<u64>,
-    /// Weight files with their hashes, in the order in which they are read.
+    /// Weight files with their hashes, in reading order.
     pub weights: Option<Vec<(String, Fingerprint)>>,
-    /// Hash over the configuration as it was understood.
+    /// Hash of the parsed configuration.
     pub config: Option<Fingerprint>,
-    /// Tokens that end a generated text.
+    /// Tokens that end a generation.
     pub end_of_text: Vec<u32>,
-    /// What its answers are computed with.
     pub numerics: Numerics,
 }
 
-/// What answers are computed with: where two engines agree in all of it, and in their weights, they give the same bits.
+/// What determines the bits of an answer besides the weights: two engines that agree in all fields and in
+/// their weights give the same bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Numerics {
-    /// Number format.
     pub dtype: Option<String>,
-    /// Device.
     pub device: Option<String>,
-    /// Kernels: the instructions of our own, or `plain`.
+    /// `plain` for candle's operations, `flash-attn` for these with FlashAttention, or the instruction set of
+    /// our own kernels.
     pub kernels: Option<String>,
-    /// The code, see [`CODE`]; none for an engine that is not ours.
+    /// See [`CODE`]; `None` for an engine that is not ours.
     pub code: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The engine in this process: passes over the tree until every request is answered.
+//! The in-process engine: passes over the tree until every request is answered.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub struct LocalEngine<'a> {
 }
 
 impl<'a> LocalEngine<'a> {
-    /// An engine over a model and its tokenizer, without limits but the model's positions.
+    /// An engine over a model and its tokenizer, limited only by the model's context length.
     pub fn new(forward: &'a mut dyn Forward, tokenizer: &'a Tokenizer) -> Self {
         let limits = RequestLimits::of_length(forward.max_length());
         let identity = EngineIdentity::default();
@@ -37,27 +37,27 @@ impl<'a> LocalEngine<'a> {
         Self { forward, tokenizer, identity, limits, rows_per_pass, speculation }
     }
 
-    /// The same, saying who it is.
+    /// Sets the identity.
     pub fn with_identity(self, identity: EngineIdentity) -> Self {
         Self { identity, ..self }
     }
 
-    /// The same, with these limits.
+    /// Sets the limits.
     pub fn with_limits(self, limits: RequestLimits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The same, keeping the keys and values of at most `tokens` tokens at once.
+    /// Limits the cached keys and values to `tokens` tokens at once.
     pub fn with_kv_budget(self, tokens: usize) -> Self {
         Self { limits: RequestLimits { kv_budget: tokens, ..self.limits }, ..self }
     }
 
-    /// The same, with passes of at most `rows` rows.
+    /// Limits passes to `rows` rows.
     pub fn with_rows_per_pass(self, rows: usize) -> Self {
         Self { rows_per_pass: rows.max(1), ..self }
     }
 
-    /// The same, with speculative decoding.
+    /// Sets speculative decoding.
     pub fn with_speculation(self, speculation: Speculation) -> Self {
         Self { speculation, ..self }
     }
@@ -153,8 +153,8 @@ impl LocalEngine<'_> {
         Ok(schedule.forget_rejected(self.forward)?)
     }
 
-    /// What is read off the logits of a pass, in parts where the device has no memory for the whole; nothing that succeeded is
-    /// computed again.
+    /// Computes a pass and returns what is read off its logits. If the device runs out of memory the pass is
+    /// split into parts; parts that succeeded are not computed again.
     fn read(
         &mut self,
         schedule: &mut Schedule<'_>,
@@ -183,7 +183,8 @@ impl LocalEngine<'_> {
                     schedule.rows_per_pass = count.div_ceil(2);
                     parts.push(part);
                 }
-                // A draft may be nonsense that the model has no numbers for; the text itself is not to fail over it.
+                // Drafted tokens may give non-finite logits; the generation itself must not fail because of
+                // them.
                 Err(ForwardError::NotFinite { .. }) if part.uses.iter().any(|&u| uses[u].is_draft()) => {
                     parts.push(part);
                     schedule.cut_drafts(parts.iter().flat_map(|part| &part.uses).map(|&u| &uses[u]));

@@ -1,5 +1,5 @@
-//! Answering requests: the seam behind which engines stand, and the engine in this process, which plans all requests as one tree of
-//! tokens, computes each node once, and reads the scores off.
+//! Answering requests: the [`Engine`] interface, and the in-process engine, which arranges all requests as
+//! one tree of tokens, computes each node once, and reads the scores off the logits.
 
 mod draft;
 mod dry_run;

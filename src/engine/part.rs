@@ -1,15 +1,15 @@
-//! Parts of a pass, for a device that has no memory for the whole.
+//! Parts of a pass, for a device without memory for the whole pass.
 
 use crate::model::{Row, Segment};
 
-/// Some rows of a pass, in its order.
+/// Some rows of a pass, in the pass's order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// The segments that the rows are of; the first and the last perhaps not whole.
+    /// The segments of the rows, possibly incomplete.
     pub segments: Vec<Segment>,
     /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
-    /// Of each of `wanted`, the index of its use among those of the pass.
+    /// For each of `wanted`, the index of its use in the pass.
     pub uses: Vec<usize>,
 }
 
@@ -20,15 +20,15 @@ impl Part {
         Self { segments, wanted, uses }
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.segments.iter().map(|segment| segment.tokens.len()).sum()
     }
 
-    /// The first `rows` rows, and the others: fewer than all, and at least one.
+    /// Splits into the first `rows` rows, at least one and fewer than all, and the others.
     ///
-    /// A segment may be cut: it grows when the second part is computed. Those that continue it stand after it in the pass, so none
-    /// of them is in the first part.
+    /// A segment may be split: it grows when the second part is computed. Segments that continue it come
+    /// after it in the pass, so none of them is in the first part.
     pub fn split(mut self, rows: usize) -> (Part, Part) {
         let (mut cut, mut offset) = (0, rows);
         while let Some(segment) = self.segments.get(cut)
@@ -57,8 +57,8 @@ impl Part {
         (self, Part { segments, wanted, uses })
     }
 
-    /// The same without the rows of some uses, and without the tokens that follow those in their segments; nothing where
-    /// nothing is left.
+    /// Removes the rows of some uses, and the tokens that follow those in their segments; `None` if nothing
+    /// is left.
     pub fn without(mut self, is_left_out: impl Fn(usize) -> bool) -> Option<Part> {
         for (row, &which) in self.wanted.iter().zip(&self.uses) {
             if is_left_out(which) {

@@ -3,7 +3,8 @@
 use super::sequence::Sequence;
 use super::tree::TokenTree;
 
-/// Requests fitted to a model's context, and the tree of their tokens. It is built once: a plan walks it, and so does an engine.
+/// Requests truncated to a model's context, and the tree of their tokens. It is built once, and used by the
+/// plan and by the engine.
 pub struct RequestTree<'s> {
     sequences: Vec<&'s Sequence>,
     tree: TokenTree,
@@ -16,12 +17,12 @@ impl<'s> RequestTree<'s> {
         Self { sequences, tree }
     }
 
-    /// The requests, in the order in which they were given.
+    /// The requests, in the order given to [`new`](Self::new).
     pub fn sequences(&self) -> &[&'s Sequence] {
         &self.sequences
     }
 
-    /// The tree over them.
+    /// The tree of their tokens.
     pub fn tree(&self) -> &TokenTree {
         &self.tree
     }

@@ -1,12 +1,13 @@
-//! How far rounding to the model's number format may have moved a logit, and which first choices hang on it.
+//! How far rounding to the model's number format may have moved a logit, and which argmax decisions depend on
+//! it.
 
 use crate::model::Dtype;
 
-/// Half a unit in the last place of `logit` in `dtype`, in nats: rounding to nearest moved the logit by no more.
+/// Half a unit in the last place of `logit` in `dtype`, in nats: the largest error of rounding to nearest.
 ///
-/// `2^(e - p)` for numbers of magnitude `2^e` up to `2^(e + 1)`, with `p` significant bits (the hidden one counts); below the
-/// format's smallest normal number, zero among them, half of the smallest spacing. At a power of two the neighbour towards zero is
-/// only half as far, and the larger spacing is taken. Source: IEEE 754-2019, 3.3 and 4.3.1.
+/// `2^(e - p)` for magnitudes from `2^e` up to `2^(e + 1)`, with `p` significant bits including the hidden
+/// one. For subnormal numbers and zero it is half the smallest spacing. At a power of two the neighbour
+/// towards zero is only half as far; the larger spacing is used. Source: IEEE 754-2019, 3.3 and 4.3.1.
 pub fn half_ulp(logit: f32, dtype: Dtype) -> f64 {
     // Significant bits, and exponent of the smallest normal number.
     let (bits, least) = match dtype {
@@ -18,15 +19,16 @@ pub fn half_ulp(logit: f32, dtype: Dtype) -> f64 {
     power_of_two(exponent.max(least) - bits)
 }
 
-/// Whether two logits, `upper` not the smaller one, could have stood the other way round, or equal, before they were rounded.
+/// Whether two logits, `upper >= lower`, could have been equal or in the opposite order before they were
+/// rounded.
 ///
-/// Of several lower logits the largest tells for all: `x + half_ulp(x)` grows with `x`.
+/// Of several lower logits only the largest needs a check: `x + half_ulp(x)` grows with `x`.
 pub fn is_near_tie(upper: f32, lower: f32, dtype: Dtype) -> bool {
-    // Exact: both hold fewer bits than double precision has.
+    // Exact: both sides need fewer bits than double precision has.
     f64::from(upper) - half_ulp(upper, dtype) <= f64::from(lower) + half_ulp(lower, dtype)
 }
 
-/// Exact for the exponents of single precision; `powi` promises no precision.
+/// Exact for the exponents of single precision; `powi` guarantees no precision.
 fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1023 + exponent) as u64) << 52)
 }
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn equal_logits_are_near_ties_and_neighbours_too() {
         for dtype in DTYPES {
-            // Two numbers that rounding makes one.
+            // Two numbers that round to the same one.
             assert!(is_near_tie(round(20.01, dtype), round(20.01, dtype), dtype));
             let x = round(20.0, dtype);
             assert!(is_near_tie(next(x, dtype), x, dtype), "they meet half way");
@@ -103,7 +105,7 @@ mod tests {
             let dtype = DTYPES[which];
             let (low, high) = (a.min(a + gap), a.max(a + gap));
             prop_assert!((f64::from(round(a, dtype)) - f64::from(a)).abs() <= half_ulp(round(a, dtype), dtype));
-            // Rounding keeps the order or makes them equal; read the other way, equal numbers were any order before.
+            // Rounding keeps the order or makes both equal, so equal numbers may have had any order before.
             if round(low, dtype) == round(high, dtype) {
                 prop_assert!(is_near_tie(round(low, dtype), round(high, dtype), dtype));
             }

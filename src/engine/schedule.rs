@@ -15,55 +15,53 @@ use crate::model::{ForwardError, Row, Segment, SegmentId};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::{Response, Stops};
 
-/// Rows of a pass, at most. Matrix products are at their best from some hundreds on; beyond, only memory grows.
+/// Maximum rows of a pass. Matrix products reach their full speed from a few hundred rows on; beyond, only
+/// memory use grows.
 pub const ROWS_PER_PASS: usize = 1024;
 
-/// Texts that are generated at once.
+/// Maximum number of active generations.
 const DECODES: usize = 32;
 
 /// A pass to be computed.
 pub struct Pass {
-    /// Its segments.
     pub segments: Vec<Segment>,
     /// The rows whose logits are read, by segment and token.
     pub wanted: Vec<Row>,
-    /// What they are used for, one for each of `wanted`.
+    /// One for each of `wanted`.
     pub uses: Vec<LogitUse>,
 }
 
 /// What a row's logits are used for.
 pub enum LogitUse {
-    /// Some of a node's reads, all of one position.
+    /// Some of a node's reads, all at one position.
     Node {
-        /// The node.
         node: usize,
-        /// Among its reads.
+        /// Range among the node's reads.
         reads: Range<usize>,
     },
     /// An active generation.
     Decode {
-        /// Its place among [`Schedule::decodes`].
+        /// Index into [`Schedule::decodes`].
         index: usize,
-        /// How many tokens of its draft stand before the row's end.
+        /// Number of drafted tokens up to and including this row.
         drafted: usize,
     },
 }
 
 impl LogitUse {
-    /// Whether the row is that of a drafted token.
+    /// Whether the row is a drafted token's.
     pub fn is_draft(&self) -> bool {
         matches!(self, LogitUse::Decode { drafted: 1.., .. })
     }
 }
 
-/// A node's keys and values.
+/// The state of a node's keys and values.
 #[derive(Clone, Copy, Default)]
-struct Kept {
-    /// Tokens computed.
+struct CachedNode {
+    /// Number of tokens computed.
     done: usize,
-    /// Children and texts that still need them.
+    /// Number of children and generations that still need them.
     needed_by: usize,
-    /// Whether they are forgotten.
     released: bool,
 }
 
@@ -71,33 +69,33 @@ struct Kept {
 pub struct Schedule<'t> {
     sequences: &'t [&'t Sequence],
     tree: &'t TokenTree,
-    kept: Vec<Kept>,
+    cached: Vec<CachedNode>,
     /// The next node in the tree's order.
     at: usize,
-    /// Nodes before this place in the order have been looked at for release.
+    /// Nodes before this index in the order have been checked for release.
     looked: usize,
     /// Active generations.
     pub decodes: Vec<Decode>,
-    /// Texts whose prompt is computed, and that there was no room for yet.
+    /// Generations whose prompt is computed and that wait for kv space or for others to finish.
     waiting: VecDeque<Decode>,
     scores: Vec<Vec<Option<Score>>>,
     missing: Vec<usize>,
     next_id: usize,
     live: usize,
-    /// Tokens whose keys and values may be kept at once.
+    /// Maximum tokens whose keys and values are cached at once.
     kv_budget: usize,
-    /// Rows of the passes to come, at most, but for a row of each active generation.
+    /// Maximum rows of the next passes; every active generation gets one row regardless.
     pub rows_per_pass: usize,
     drafting: Drafting,
-    /// What it cost so far.
+    /// The cost so far.
     pub work: Work,
 }
 
 impl<'t> Schedule<'t> {
-    /// A walk over requests, of which the keys and values of at most `kv_budget` tokens are kept.
+    /// A walk over requests, with the keys and values of at most `kv_budget` tokens cached.
     ///
     /// # Errors
-    /// A request whose own tokens are more than that.
+    /// A request that alone exceeds the budget.
     pub fn new(requests: &'t RequestTree<'_>, kv_budget: usize) -> Result<Self, EngineError> {
         let (sequences, tree) = (requests.sequences(), requests.tree());
         for sequence in sequences {
@@ -112,7 +110,11 @@ impl<'t> Schedule<'t> {
         Ok(Self {
             sequences,
             tree,
-            kept: tree.nodes().iter().map(|n| Kept { needed_by: n.children, ..Kept::default() }).collect(),
+            cached: tree
+                .nodes()
+                .iter()
+                .map(|n| CachedNode { needed_by: n.children, ..CachedNode::default() })
+                .collect(),
             at: 0,
             looked: 0,
             decodes: Vec::new(),
@@ -128,12 +130,12 @@ impl<'t> Schedule<'t> {
         })
     }
 
-    /// The same, with drafts of its texts.
+    /// Sets speculative decoding.
     pub fn drafting(self, speculation: Speculation) -> Self {
         Self { drafting: Drafting::new(speculation), ..self }
     }
 
-    /// The nodes above `node`, root first.
+    /// The ancestors of `node`, root first.
     fn chain(&self, node: usize) -> Vec<SegmentId> {
         let mut chain = Vec::new();
         let mut above = self.tree.nodes()[node].parent;
@@ -145,13 +147,14 @@ impl<'t> Schedule<'t> {
         chain
     }
 
-    /// A token of every active generation, with a draft of what follows it, then nodes in the tree's order until the pass is full; `None` at the end.
+    /// One token of every active generation with its draft, then nodes in the tree's order until the pass is
+    /// full; `None` at the end.
     pub fn next_pass(&mut self) -> Option<Pass> {
         self.start_waiting();
         let mut pass = Pass { segments: Vec::new(), wanted: Vec::new(), uses: Vec::new() };
-        let mut rows = self.add_texts(&mut pass);
-        let of_texts = rows;
-        // A text that is begun must be able to end.
+        let mut rows = self.add_active(&mut pass);
+        let active_rows = rows;
+        // A generation that is started must be able to finish within the budget.
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         let mut decodes = self.decodes.len();
         while rows < self.rows_per_pass
@@ -159,7 +162,7 @@ impl<'t> Schedule<'t> {
             && self.waiting.is_empty()
             && self.at < self.tree.order().len()
         {
-            let free = self.kv_budget.saturating_sub(self.live + (rows - of_texts) + reserved);
+            let free = self.kv_budget.saturating_sub(self.live + (rows - active_rows) + reserved);
             let next = self.next_cost();
             if next > free && !pass.segments.is_empty() {
                 break;
@@ -175,15 +178,15 @@ impl<'t> Schedule<'t> {
         (!pass.segments.is_empty()).then_some(pass)
     }
 
-    /// Adds the active generations; says how many rows those are.
-    fn add_texts(&mut self, pass: &mut Pass) -> usize {
-        let texts = self.decodes.len();
-        let mut rows = texts;
-        for index in 0..texts {
+    /// Adds the active generations; returns their number of rows.
+    fn add_active(&mut self, pass: &mut Pass) -> usize {
+        let active = self.decodes.len();
+        let mut rows = active;
+        for index in 0..active {
             let decode = &self.decodes[index];
-            // The last token that a text may have is not fed: drafts keep to what is reserved for it.
+            // A generation's last possible token is not fed, and a draft must stay within what is reserved.
             let most = decode.may_still_keep().saturating_sub(1).min(self.rows_per_pass.saturating_sub(rows));
-            let draft = self.drafting.draft(decode.tokens(), most, texts);
+            let draft = self.drafting.draft(decode.tokens(), most, active);
             rows += draft.tokens.len();
             let mut prefix = self.chain(decode.leaf);
             prefix.push(SegmentId(decode.leaf));
@@ -198,7 +201,7 @@ impl<'t> Schedule<'t> {
         rows
     }
 
-    /// Starts texts that wait: one if none is in the making, others as far as there is room for them to end.
+    /// Starts waiting generations: one if none is active, more as far as the kv budget lets them finish.
     fn start_waiting(&mut self) {
         let mut reserved: usize = self.decodes.iter().map(Decode::may_still_keep).sum();
         while let Some(next) = self.waiting.front() {
@@ -211,20 +214,21 @@ impl<'t> Schedule<'t> {
         }
     }
 
-    /// Tokens that the next node, or what is left of it, will keep, with those of the texts that begin there.
+    /// Tokens that the rest of the next node will cache, with those of the generations that start there.
     fn next_cost(&self) -> usize {
         let id = self.tree.order()[self.at];
         let node = &self.tree.nodes()[id];
-        let texts: usize =
+        let generated: usize =
             node.reads.iter().map(|read| self.sequences[read.request].request().max_new_tokens()).sum();
-        node.end - node.start - self.kept[id].done + texts
+        node.end - node.start - self.cached[id].done + generated
     }
 
-    /// Adds the next node, or as much of it as `most` rows allow; says how many rows those are and which texts begin there.
+    /// Adds the next node, or as much of it as `most` rows allow; returns the number of rows and the
+    /// generations that start there.
     fn add_node(&mut self, pass: &mut Pass, most: usize) -> (usize, Vec<usize>) {
         let id = self.tree.order()[self.at];
         let node = &self.tree.nodes()[id];
-        let from = node.start + self.kept[id].done;
+        let from = node.start + self.cached[id].done;
         let to = node.end.min(from + most);
         let segment = pass.segments.len();
         pass.segments.push(Segment {
@@ -232,7 +236,7 @@ impl<'t> Schedule<'t> {
             prefix: self.chain(id),
             tokens: self.sequences[node.sequence].slice(from, to),
         });
-        // Reads of one position are neighbours, and share a row.
+        // Reads of one position are adjacent, and share a row.
         let mut begin = node.reads.partition_point(|read| read.position < from);
         let last = node.reads.partition_point(|read| read.position < to);
         let mut starting = Vec::new();
@@ -244,26 +248,26 @@ impl<'t> Schedule<'t> {
             starting.extend(self.generations(id, begin..end));
             begin = end;
         }
-        self.kept[id].done += to - from;
+        self.cached[id].done += to - from;
         if to == node.end {
             self.at += 1;
         }
         (to - from, starting)
     }
 
-    /// The tokens that reads of a node score; generations score none.
+    /// The target tokens of reads of a node; generations have none.
     pub fn targets(&self, node: usize, reads: Range<usize>) -> impl Iterator<Item = u32> + '_ {
         let reads = self.tree.nodes()[node].reads[reads].iter();
         reads.filter_map(|read| self.sequences[read.request].targets().get(read.target).copied())
     }
 
-    /// The requests among reads of a node that want a text.
+    /// The requests for generations among reads of a node.
     pub fn generations(&self, node: usize, reads: Range<usize>) -> Vec<usize> {
         let reads = self.tree.nodes()[node].reads[reads].iter().map(|read| read.request);
         reads.filter(|&r| matches!(self.sequences[r].request(), TokenRequest::GenerateUntil { .. })).collect()
     }
 
-    /// A text after the prompt that ends with `leaf`.
+    /// A new generation, after the prompt that ends with `leaf`.
     pub fn decode(&mut self, request: usize, leaf: usize) -> Decode {
         let id = SegmentId(self.next_id);
         self.next_id += 1;
@@ -275,19 +279,20 @@ impl<'t> Schedule<'t> {
         Decode::new(prompt.id, leaf, id, prompt.slice(0, prompt.len()), until, max_new_tokens)
     }
 
-    /// Goes on with a text in the next passes that have room for it.
+    /// Queues a generation for the next passes with space for it.
     pub fn start(&mut self, decode: Decode) {
-        self.kept[decode.leaf].needed_by += 1;
+        self.cached[decode.leaf].needed_by += 1;
         self.waiting.push_back(decode);
     }
 
-    /// Counts a pass that was computed.
+    /// Counts a computed pass.
     pub fn computed(&mut self, segments: &[Segment]) {
         for segment in segments {
             let count = segment.tokens.len();
-            match segment.id.0 < self.tree.nodes().len() {
-                true => self.work.tokens_computed += count,
-                false => self.work.tokens_generated += count,
+            if segment.id.0 < self.tree.nodes().len() {
+                self.work.tokens_computed += count;
+            } else {
+                self.work.tokens_generated += count;
             }
             self.live += count;
         }
@@ -295,7 +300,7 @@ impl<'t> Schedule<'t> {
         self.work.peak_live_kv_tokens = self.work.peak_live_kv_tokens.max(self.live);
     }
 
-    /// Takes back drafts from the first row of each that `unread` names.
+    /// Truncates drafts before the first of their rows in `unread`.
     pub fn cut_drafts<'a>(&mut self, unread: impl Iterator<Item = &'a LogitUse>) {
         for reader in unread {
             if let LogitUse::Decode { index, drafted: drafted @ 1.. } = reader {
@@ -304,7 +309,7 @@ impl<'t> Schedule<'t> {
         }
     }
 
-    /// Forgets what was drafted and not written, once the rows of the active generations are read.
+    /// Drops rejected draft tokens, once the rows of the active generations are read.
     ///
     /// # Errors
     /// The model's.
@@ -324,7 +329,7 @@ impl<'t> Schedule<'t> {
         Ok(())
     }
 
-    /// Notes the scores of a row's readers; requests whose last score this was are answered.
+    /// Records the scores of a row's reads; answers requests whose last score this was.
     pub fn scored(&mut self, node: usize, reads: Range<usize>, row: &[Score], answers: &mut Vec<Answer>) {
         let reads = self.tree.nodes()[node].reads[reads].iter();
         for (read, score) in reads.filter(|read| !self.sequences[read.request].targets().is_empty()).zip(row)
@@ -341,7 +346,7 @@ impl<'t> Schedule<'t> {
                 is_greedy: scores().all(|s| s.is_greedy),
                 num_tokens: scores().count(),
                 rounding: scores().map(|s| s.rounding).sum(),
-                // A token that is no near-tie, and not the first choice, settles it.
+                // A token that is neither the argmax nor a near-tie settles it.
                 greedy_near_tie: scores().all(|s| s.is_greedy || s.is_near_tie)
                     && scores().any(|s| s.is_near_tie),
             };
@@ -349,50 +354,50 @@ impl<'t> Schedule<'t> {
         }
     }
 
-    /// Forgets what nobody continues any more.
+    /// Releases keys and values that nothing continues any more.
     pub fn release_finished(&mut self, forward: &mut dyn Forward) {
         let (done, going) = std::mem::take(&mut self.decodes).into_iter().partition(Decode::is_finished);
         self.decodes = going;
         for decode in done {
             forward.release(decode.segment);
             self.live -= decode.kept();
-            self.kept[decode.leaf].needed_by -= 1;
+            self.cached[decode.leaf].needed_by -= 1;
             self.release_up(decode.leaf, forward);
         }
-        for place in self.looked..self.at {
-            self.release_up(self.tree.order()[place], forward);
+        for index in self.looked..self.at {
+            self.release_up(self.tree.order()[index], forward);
         }
         self.looked = self.at;
     }
 
-    /// Forgets `node` if it is not needed, and then its ancestors that are needed no longer.
+    /// Releases `node` if it is not needed, then its ancestors that are no longer needed.
     fn release_up(&mut self, node: usize, forward: &mut dyn Forward) {
         let mut candidate = Some(node);
         while let Some(id) = candidate {
             let node = &self.tree.nodes()[id];
             let length = node.end - node.start;
-            let kept = &mut self.kept[id];
-            if kept.released || kept.needed_by > 0 || kept.done < length {
+            let cached = &mut self.cached[id];
+            if cached.released || cached.needed_by > 0 || cached.done < length {
                 return;
             }
-            kept.released = true;
+            cached.released = true;
             self.live -= length;
             forward.release(SegmentId(id));
             candidate = node.parent;
             if let Some(parent) = candidate {
-                self.kept[parent].needed_by -= 1;
+                self.cached[parent].needed_by -= 1;
             }
         }
     }
 
-    /// Forgets everything.
+    /// Releases everything.
     pub fn release_all(&mut self, forward: &mut dyn Forward) {
-        // Of a text that has only begun nothing is kept yet.
+        // A generation that has only started has nothing cached yet.
         for decode in self.decodes.drain(..).filter(|decode| decode.kept() > 0) {
             forward.release(decode.segment);
         }
-        for (id, kept) in self.kept.iter().enumerate() {
-            if kept.done > 0 && !kept.released {
+        for (id, cached) in self.cached.iter().enumerate() {
+            if cached.done > 0 && !cached.released {
                 forward.release(SegmentId(id));
             }
         }

@@ -3,10 +3,10 @@
 use super::rounding::{half_ulp, is_near_tie};
 use crate::model::Dtype;
 
-/// What log-softmax needs of a row, computed once for all targets that are read off it.
+/// The log-softmax terms of a row, computed once for all targets that are read off it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogSoftmax {
-    /// The largest logit's token, the first among equals, as `torch.argmax` on a CPU.
+    /// The token of the largest logit, the first among equals, as `torch.argmax` on a CPU.
     pub argmax: u32,
     /// The largest logit.
     pub max: f32,
@@ -34,9 +34,10 @@ impl LogSoftmax {
             log_probability: self.log_probability(logit),
             rounding: half_ulp(logit, dtype),
             is_greedy,
-            is_near_tie: match is_greedy {
-                true => self.is_near_tie(dtype),
-                false => is_near_tie(self.max, logit, dtype),
+            is_near_tie: if is_greedy {
+                self.is_near_tie(dtype)
+            } else {
+                is_near_tie(self.max, logit, dtype)
             },
         }
     }
@@ -47,21 +48,21 @@ impl LogSoftmax {
 pub struct Score {
     /// In nats.
     pub log_probability: f32,
-    /// An estimate of what rounding to the model's number format moved `log_probability` by, in nats: half a unit in the last
-    /// place of the target's own logit.
+    /// Estimated error of `log_probability` from rounding to the model's number format, in nats: half a unit
+    /// in the last place of the target's own logit.
     ///
-    /// The normaliser's rounding is left out: choices of one context share it at their first token,
-    /// where it turns no decision; elsewhere it is the mean of all logits' roundings, weighted by probability, whose signs differ.
-    /// Where one token has nearly all the probability they do not cancel, and the normaliser moves about as far as that token's
-    /// logit: the estimate is no bound.
+    /// The normaliser's error is left out. At the first token all choices of one context share it, so it
+    /// changes no decision. Elsewhere it is the probability-weighted mean of all logits' rounding errors,
+    /// whose signs differ. Where one token has nearly all the probability they do not cancel, and the
+    /// normaliser's error is about that of that token's logit: the estimate is not a bound.
     pub rounding: f64,
-    /// Whether the model would have written it.
+    /// Whether the target is the argmax.
     pub is_greedy: bool,
-    /// Whether the target and the likeliest other token are closer than their roundings.
+    /// Whether the target and the likeliest other token are closer than their rounding errors.
     pub is_near_tie: bool,
 }
 
-/// The largest logit's token, the first among equals, the logit, and the largest of the others.
+/// The token of the largest logit (the first among equals), that logit, and the largest of the others.
 pub fn first_two(logits: &[f32]) -> (u32, f32, f32) {
     let (mut argmax, mut max, mut runner_up) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
     for (i, &logit) in logits.iter().enumerate() {
@@ -74,8 +75,8 @@ pub fn first_two(logits: &[f32]) -> (u32, f32, f32) {
     (argmax, max, runner_up)
 }
 
-/// `log_softmax` in single precision over one row, as `torch.nn.functional.log_softmax(logits.float())`; the sum runs in double
-/// precision, so that its order does not matter.
+/// `log_softmax` in single precision over one row, as `torch.nn.functional.log_softmax(logits.float())`; the
+/// sum is in double precision, so that its order does not matter.
 pub fn log_softmax(logits: &[f32]) -> LogSoftmax {
     let (argmax, max, runner_up) = first_two(logits);
     let sum: f64 = logits.iter().map(|&logit| f64::from((logit - max).exp())).sum();

@@ -1,7 +1,7 @@
-//! The seam between engines and everything else: requests go in, answers come out.
+//! The interface between engines and everything else: requests go in, answers come out.
 //!
-//! The engine in this process implements it over a loaded model ([`LocalEngine`](super::LocalEngine)), tests over a stand-in. An engine
-//! elsewhere implements it too: nothing of it names logits, passes or a device.
+//! The in-process engine implements it over a loaded model ([`LocalEngine`](super::LocalEngine)), tests over
+//! a stub. A remote engine can implement it too: nothing in it names logits, passes or a device.
 
 use std::ops::ControlFlow;
 
@@ -11,13 +11,13 @@ use super::work::{Answer, EngineError, Work};
 
 /// Answers requests with a model.
 pub trait Engine {
-    /// Who answers.
+    /// The model that answers.
     fn identity(&self) -> &EngineIdentity;
 
-    /// What requests must keep to.
+    /// The limits that requests must respect.
     fn limits(&self) -> RequestLimits;
 
-    /// About how many seconds a token takes in large batches, where that can be known.
+    /// Approximate seconds per token in large batches, if known.
     ///
     /// # Errors
     /// The engine's.
@@ -25,7 +25,7 @@ pub trait Engine {
         Ok(None)
     }
 
-    /// Answers all requests, in an order of its own. `on_event` may break off; what was answered by then stays so.
+    /// Answers all requests, in any order. `on_event` may stop it early; answers reported by then stay valid.
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -39,32 +39,31 @@ pub trait Engine {
 /// What is reported while requests are answered.
 #[derive(Debug)]
 pub enum EngineEvent {
-    /// A request is answered.
     Answered(Answer),
-    /// A batch is over and its answers are given; this is what the call cost so far.
+    /// A batch is done and its answers are reported; the cost of the call so far.
     BatchDone(Work),
-    /// The device had no memory for a batch: this one and those to come have fewer rows.
+    /// The device ran out of memory: this batch and the later ones have fewer rows.
     BatchesNarrowed {
-        /// At most as many.
+        /// The new maximum.
         rows: usize,
     },
 }
 
-/// What an engine can be asked.
+/// Limits of the requests that an engine accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Positions.
+    /// In positions.
     pub max_length: usize,
-    /// Tokens that the model has embeddings of.
+    /// Rows of the model's embedding.
     pub vocab_size: usize,
-    /// Tokens whose keys and values are kept at once, at most.
+    /// Maximum tokens whose keys and values are cached at once.
     pub kv_budget: usize,
-    /// Bytes that those of one take; 0 where that is not known.
+    /// Bytes of one token's keys and values; 0 if unknown.
     pub kv_bytes_per_token: u64,
 }
 
 impl RequestLimits {
-    /// None but that of positions.
+    /// Limits the positions only.
     pub fn of_length(max_length: usize) -> Self {
         Self { max_length, vocab_size: usize::MAX, kv_budget: usize::MAX, kv_bytes_per_token: 0 }
     }

@@ -1,34 +1,33 @@
-//! A request as one run of tokens: what is fed, and where it is read.
+//! A request as one sequence of tokens: which are fed, and where logits are read.
 
 use super::work::EngineError;
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::RequestId;
 
-/// A request fitted to a model's context: what the model is fed for it, after truncation.
+/// A request fitted to a model's context: the tokens that the model is fed, after truncation.
 #[derive(Debug, Clone)]
 pub struct Sequence {
-    /// Whose it is.
     pub id: RequestId,
     request: TokenRequest,
-    /// Tokens of the context that did not fit, cut from the left.
+    /// Number of context tokens truncated on the left.
     pub cut: usize,
 }
 
 impl Sequence {
-    /// Cuts a request to `max_length` positions, from the left.
+    /// Truncates a request to `max_length` positions, on the left.
     ///
     /// As in the leaderboard's harness: `(context + continuation)[-(max_length + 1):][:-1]`, and a generation keeps the last
     /// `max_length - max_new_tokens` tokens of its context.
     ///
     /// # Errors
-    /// A continuation without tokens, and a request that would have nothing left of its context.
+    /// A continuation without tokens, and a request whose whole context would be truncated.
     pub fn new(id: RequestId, request: TokenRequest, max_length: usize) -> Result<Self, EngineError> {
         let too_long = EngineError::TooLong { request: id, max_length };
         let space = match &request {
             TokenRequest::Loglikelihood { continuation, .. } if continuation.is_empty() => {
                 return Err(EngineError::NoTokens { request: id });
             }
-            // The last token is only predicted.
+            // The last token is predicted and not fed.
             TokenRequest::Loglikelihood { continuation, .. } => {
                 max_length.saturating_add(1).checked_sub(continuation.len())
             }
@@ -36,13 +35,10 @@ impl Sequence {
         };
         let Some(space) = space else { return Err(too_long) };
         let cut = request.context().len().saturating_sub(space);
-        match cut < request.context().len() {
-            true => Ok(Self { id, request, cut }),
-            false => Err(too_long),
-        }
+        if cut < request.context().len() { Ok(Self { id, request, cut }) } else { Err(too_long) }
     }
 
-    /// The request, not cut.
+    /// The request before truncation.
     pub fn request(&self) -> &TokenRequest {
         &self.request
     }
@@ -52,23 +48,23 @@ impl Sequence {
         &self.request.context()[self.cut..]
     }
 
-    /// What is predicted, from the context's last token on; empty for a generation.
+    /// The tokens to predict, from the context's last position on; empty for a generation.
     pub fn targets(&self) -> &[u32] {
         self.request.continuation()
     }
 
-    /// All but the last token of the targets, which is only predicted.
+    /// All targets but the last, which is predicted and not fed.
     fn fed_targets(&self) -> &[u32] {
         let targets = self.targets();
         &targets[..targets.len().saturating_sub(1)]
     }
 
-    /// Tokens fed.
+    /// Number of tokens fed.
     pub fn len(&self) -> usize {
         self.context().len() + self.fed_targets().len()
     }
 
-    /// Never: a sequence has a context.
+    /// Always false: a sequence has a context.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -96,7 +92,7 @@ impl Sequence {
         tokens
     }
 
-    /// How many tokens two sequences begin with in common.
+    /// Length of the common prefix of two sequences, in tokens.
     pub fn common_prefix(&self, other: &Self) -> usize {
         let (mine, others) = (self.context(), other.context());
         if mine.len() > others.len() {
@@ -108,7 +104,7 @@ impl Sequence {
         if shared < mine.len() {
             return shared;
         }
-        // The other context may go on as this continuation does, and end within it.
+        // The other context may continue as this continuation does, and end within it.
         let rest = &others[shared..];
         let fed = self.fed_targets();
         let within = common(fed, rest);
@@ -117,7 +113,7 @@ impl Sequence {
     }
 }
 
-/// How many tokens two runs begin with in common.
+/// Length of the common prefix.
 fn common(a: &[u32], b: &[u32]) -> usize {
     // Blocks are compared many tokens at a time.
     const BLOCK: usize = 64;

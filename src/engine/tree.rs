@@ -1,4 +1,4 @@
-//! All requests as one tree of tokens: every distinct prefix is a path, and is computed once.
+//! All requests as one radix tree of tokens: every distinct prefix is a path, and is computed once.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::sequence::Sequence;
 
-/// A run of tokens between two branchings.
+/// A run of tokens between two branching points.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The node it continues.
@@ -17,18 +17,18 @@ pub struct Node {
     pub end: usize,
     /// A sequence that runs through it.
     pub sequence: usize,
-    /// Nodes that continue it.
+    /// Number of nodes that continue it.
     pub children: usize,
     /// What is read off its rows, by position.
     pub reads: Vec<Read>,
 }
 
-/// A prediction that a request wants.
+/// A prediction that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
-    /// Position whose logits are wanted.
+    /// Position whose logits are read.
     pub position: usize,
-    /// The request.
+    /// Index of the request.
     pub request: usize,
     /// Which of the request's targets is predicted there.
     pub target: usize,
@@ -41,7 +41,8 @@ pub struct TokenTree {
 }
 
 impl TokenTree {
-    /// Builds the tree. Sorted, neighbouring sequences share the most, so one walk with a stack is enough.
+    /// Builds the tree. In sorted order adjacent sequences share the longest prefixes, so one walk with a
+    /// stack is enough.
     pub fn new(sequences: &[&Sequence]) -> Self {
         let mut sorted: Vec<usize> = (0..sequences.len()).collect();
         sorted.par_sort_unstable_by(|&a, &b| compare(sequences[a], sequences[b]).then(a.cmp(&b)));
@@ -59,7 +60,8 @@ impl TokenTree {
             if let Some(&top) = stack.last()
                 && nodes[top].end > shared
             {
-                // The node's upper part becomes a node of its own; the lower part keeps the name that leaves know.
+                // The node's upper part becomes a new node; the lower part keeps the index that `leaves`
+                // holds.
                 let upper = Node { end: shared, ..nodes[top].clone() };
                 nodes.push(upper);
                 let upper = nodes.len() - 1;
@@ -102,12 +104,12 @@ impl TokenTree {
         Self { nodes, order }
     }
 
-    /// The nodes; names are positions here.
+    /// The nodes; a node's id is its index here.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// All nodes, parents before their children and families together.
+    /// All nodes in depth-first order: parents before their children, each subtree contiguous.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
@@ -160,13 +162,11 @@ mod tests {
     const ID: RequestId = RequestId { task: 0, document: 0, request: 0 };
 
     fn request(context: Vec<u32>, continuation: Vec<u32>) -> TokenRequest {
-        match continuation.is_empty() {
-            true => TokenRequest::GenerateUntil {
-                context: context.into(),
-                until: Vec::new().into(),
-                max_new_tokens: 4,
-            },
-            false => TokenRequest::Loglikelihood { context: context.into(), continuation },
+        let context = context.into();
+        if continuation.is_empty() {
+            TokenRequest::GenerateUntil { context, until: Vec::new().into(), max_new_tokens: 4 }
+        } else {
+            TokenRequest::Loglikelihood { context, continuation }
         }
     }
 

@@ -1,4 +1,4 @@
-//! What engines give back: answers, what they cost, and errors.
+//! What engines return: answers, their cost, and errors.
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -10,15 +10,14 @@ use crate::vocabulary::{RequestId, Response};
 /// Requests cannot be answered.
 #[derive(Debug, Error, Diagnostic)]
 pub enum EngineError {
-    /// The model.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Forward(#[from] ForwardError),
-    /// The tokenizer, while a text is generated.
+    /// The tokenizer failed during a generation.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// A request that no truncation makes fit.
+    /// A request that does not fit even after truncation.
     #[error("no room for a context: the model holds {max_length} positions")]
     #[diagnostic(
         code(assay::input),
@@ -27,20 +26,18 @@ pub enum EngineError {
         )
     )]
     TooLong {
-        /// The request.
         request: RequestId,
-        /// Positions.
+        /// In positions.
         max_length: usize,
     },
-    /// A request that alone is more than the memory for keys and values.
+    /// A request that alone exceeds the kv budget.
     #[error("the keys and values of {needed} tokens are needed at once, there is room for {budget}")]
     #[diagnostic(code(assay::input), help("give more memory with --kv-memory, or fewer shots"))]
     KvBudget {
-        /// The request.
         request: RequestId,
-        /// Tokens.
+        /// In tokens.
         needed: usize,
-        /// Tokens that may be kept.
+        /// Tokens that may be cached.
         budget: usize,
     },
     /// A continuation without tokens.
@@ -51,14 +48,11 @@ pub enum EngineError {
             "the tokenizer melts the continuation into the context: begin it with a space, see `target_delimiter`"
         )
     )]
-    NoTokens {
-        /// The request.
-        request: RequestId,
-    },
+    NoTokens { request: RequestId },
 }
 
 impl EngineError {
-    /// The request that the error is about, where it is about one.
+    /// The request that the error concerns, if it concerns a single one.
     pub fn request(&self) -> Option<RequestId> {
         match self {
             EngineError::TooLong { request, .. }
@@ -72,37 +66,35 @@ impl EngineError {
 /// An answered request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The request.
     pub id: RequestId,
-    /// The answer.
     pub response: Response,
 }
 
-/// What a run cost.
+/// The cost of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
-    /// Tokens if every request were computed alone.
+    /// Tokens if every request were computed separately.
     pub tokens_alone: usize,
-    /// Distinct prefixes of the requests, in tokens.
+    /// Tokens after prefix sharing: one for each distinct prefix of the requests.
     pub tokens_planned: usize,
     /// Rows that went through the model for prompts and continuations.
     pub tokens_computed: usize,
-    /// Rows that went through the model for generated tokens; as many with drafts as without.
+    /// Rows that went through the model for generated tokens; the same number with drafts and without.
     pub tokens_generated: usize,
     /// Rows that went through the model for drafted tokens.
     pub tokens_drafted: usize,
-    /// Those of them that turned out to be generated tokens, and count there too.
+    /// Drafted tokens that were accepted; they count in `tokens_generated` too.
     pub tokens_accepted: usize,
-    /// Passes in which they went.
+    /// Forward passes; the parts of a split pass count separately.
     pub passes: usize,
-    /// Tokens whose keys and values were kept at once, at most.
+    /// Peak number of tokens whose keys and values were cached at once.
     pub peak_live_kv_tokens: usize,
-    /// Requests cut to the model's context.
+    /// Requests truncated to the model's context.
     pub truncated: usize,
 }
 
 impl Work {
-    /// Adds another run's.
+    /// Adds another run's cost.
     pub fn add(&mut self, other: &Work) {
         self.tokens_alone += other.tokens_alone;
         self.tokens_planned += other.tokens_planned;

@@ -1,24 +1,23 @@
-//! A task as far as it is answered: responses, and what becomes of them.
+//! A partly or fully answered task: its responses and outcomes.
 
 use super::fitted::FittedTask;
 use crate::engine::Sequence;
 use crate::metric::MetricError;
 use crate::vocabulary::{Estimate, Event, Measured, Outcome, Response, TaskRecord};
 
-/// A fitted task, the responses so far, and the outcomes of documents that have all of theirs.
+/// A fitted task, the responses so far, and the outcomes of documents with all their responses.
 pub struct AnsweredTask<'f> {
-    /// The task.
     pub fitted: &'f FittedTask,
-    /// By document and request. Those of a document that is scored are gone over to its outcome.
+    /// By document and request. Those of a scored document have moved to its outcome.
     responses: Vec<Vec<Option<Response>>>,
     outcomes: Vec<Option<Outcome>>,
-    /// Of each metric over the finished documents.
+    /// The sum of each metric over the finished documents.
     sums: Vec<f64>,
     finished: usize,
 }
 
 impl<'f> AnsweredTask<'f> {
-    /// A task of which nothing is known yet.
+    /// A task without responses.
     pub fn new(fitted: &'f FittedTask) -> Self {
         Self {
             fitted,
@@ -29,7 +28,7 @@ impl<'f> AnsweredTask<'f> {
         }
     }
 
-    /// Takes the responses that `find` knows of those that are missing.
+    /// Fills in the missing responses that `find` knows.
     pub fn recall(&mut self, find: &mut dyn FnMut(&Sequence) -> Option<Response>) {
         for (sequences, responses) in self.fitted.sequences.iter().zip(&mut self.responses) {
             for (sequence, response) in sequences.iter().zip(responses).filter(|(_, known)| known.is_none()) {
@@ -48,10 +47,10 @@ impl<'f> AnsweredTask<'f> {
         })
     }
 
-    /// Scores the documents that were complete before anything was asked.
+    /// Scores the documents that were complete before anything is computed.
     ///
     /// # Errors
-    /// A document that a metric cannot value.
+    /// A document that a metric cannot score.
     pub fn score_known(&mut self, notify: &mut dyn FnMut(Event<'_>)) -> Result<(), MetricError> {
         for document in 0..self.responses.len() {
             self.score_complete(document, notify)?;
@@ -59,10 +58,10 @@ impl<'f> AnsweredTask<'f> {
         Ok(())
     }
 
-    /// Takes a response; with a document's last one the document is scored.
+    /// Adds a response; the last one of a document scores the document.
     ///
     /// # Errors
-    /// A document that a metric cannot value.
+    /// A document that a metric cannot score.
     pub fn take(
         &mut self,
         document: usize,
@@ -108,7 +107,7 @@ impl<'f> AnsweredTask<'f> {
         Ok(())
     }
 
-    /// Each metric over the finished documents; none where none is finished.
+    /// Each metric over the finished documents; empty if none is finished.
     fn estimates(&self) -> Vec<(String, Estimate)> {
         let scorer = &self.fitted.scorer;
         let estimate = |(index, name): (usize, &str)| {
@@ -118,7 +117,7 @@ impl<'f> AnsweredTask<'f> {
         scorer.names().enumerate().filter_map(estimate).collect()
     }
 
-    /// What is recorded of it.
+    /// The task's record.
     pub fn record(self) -> TaskRecord {
         let estimates = self.estimates();
         let FittedTask { task, requests, sequences, truncated, .. } = self.fitted;

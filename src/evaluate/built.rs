@@ -1,4 +1,4 @@
-//! From task files to tokens: tasks as they are built, without a model.
+//! From task files to tokens, without a model.
 
 use miette::Diagnostic;
 use rayon::prelude::*;
@@ -11,15 +11,12 @@ use crate::task::Task;
 use crate::tokenizer::{TokenRequest, Tokenizer, encode_requests};
 use crate::vocabulary::SplitRecord;
 
-/// A task with everything that a model is asked, in tokens.
+/// A task with all its requests, in tokens.
 pub struct BuiltTask {
-    /// The task.
     pub task: Task,
-    /// Its metrics.
     pub scorer: Scorer,
-    /// Its requests.
     pub requests: TaskRequests,
-    /// Their tokens, by document.
+    /// The requests in tokens, by document.
     pub tokens: Vec<Vec<TokenRequest>>,
 }
 
@@ -45,20 +42,20 @@ impl BuiltTask {
         Ok(Self { task, scorer, requests, tokens })
     }
 
-    /// The splits that it was made of.
+    /// The splits from which its rows were read.
     pub fn splits(&self) -> Vec<SplitRecord> {
         self.requests.splits.iter().map(|(name, split)| split.record(name)).collect()
     }
 }
 
-/// Tasks that are built at once. One that waits for its own documents lets its thread begin another, so it is also how
-/// deep they stand on a thread's stack.
+/// Number of tasks built at once. A thread that waits for the documents of one task begins another, so this
+/// also bounds how deep tasks nest on a thread's stack.
 const AT_ONCE: usize = 16;
 
-/// Builds and encodes all tasks, several at once; `None` where `stop` said so.
+/// Builds and encodes all tasks, several at once; `None` if `stop` returned true.
 ///
 /// # Errors
-/// That of the first task that has one.
+/// That of the first task that fails.
 pub fn build_all(
     tasks: Vec<Task>,
     store: &DatasetStore,

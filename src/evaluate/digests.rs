@@ -1,4 +1,4 @@
-//! Hashes over what a task asks, by which two runs can be seen to have asked the same.
+//! Hashes of a task's prompts and tokens, which show whether two runs had the same requests.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ pub struct Digests {
 
 /// lighteval's hashes (`CompiledHash` in its `info_loggers.py`): XXH64, with seed 0, over the sorted hexadecimal XXH64 of the parts.
 ///
-/// A part is a prompt: a document's context, once however many of its requests share it; a document with several contexts has
-/// several. Tokens are hashed as Python prints a list of them. lighteval's own values also depend on its prompts and on what its
-/// version hands to its logger.
+/// A part is a prompt: a document's context, once for all its requests that share it; a document with several
+/// contexts has several parts. Tokens are hashed as a Python list is printed. lighteval's own values also
+/// depend on its prompts and on what its version passes to its logger.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LightevalHashes {
     /// Over the prompts.
     pub hash_full_prompts: String,
     /// Over the prompts' tokens.
     pub hash_input_tokens: String,
-    /// Over each document's list of continuations in tokens; a generated text has none.
+    /// Over each document's list of continuations in tokens; a generation has none.
     pub hash_cont_tokens: String,
 }
 

@@ -1,4 +1,4 @@
-//! Tasks that cannot be made ready.
+//! Tasks that cannot be prepared.
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -7,41 +7,20 @@ use crate::metric::MetricError;
 use crate::prompt::PromptError;
 use crate::tokenizer::TokenizerError;
 
-/// A task cannot be made ready.
+/// Why a task cannot be prepared.
 #[derive(Debug, Error, Diagnostic)]
 pub enum PrepareError {
-    /// Its metrics.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Metric(#[from] MetricError),
-    /// Its prompts.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Prompt(#[from] PromptError),
-    /// Its tokens.
     #[error("task `{task}`: {source}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
-    Tokenizer {
-        /// The task.
-        task: String,
-        /// The fault.
-        source: TokenizerError,
-        /// What to do.
-        hint: String,
-    },
-    /// A request that the model cannot be fed.
+    Tokenizer { task: String, source: TokenizerError, hint: String },
+    /// A request that the model's limits do not allow.
     #[error("task `{task}`, document {doc_id} (row {row}): {what}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
-    Request {
-        /// The task.
-        task: String,
-        /// The document.
-        doc_id: usize,
-        /// Its row.
-        row: usize,
-        /// The fault.
-        what: String,
-        /// What to do.
-        hint: String,
-    },
+    Request { task: String, doc_id: usize, row: usize, what: String, hint: String },
 }

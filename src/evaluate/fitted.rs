@@ -1,4 +1,4 @@
-//! Tasks whose requests fit a model: each is sequenced once.
+//! Tasks fitted to a model: each request is truncated to a sequence once.
 
 use miette::Diagnostic;
 use rayon::prelude::*;
@@ -11,26 +11,23 @@ use crate::prompt::TaskRequests;
 use crate::task::Task;
 use crate::vocabulary::{RequestId, SplitRecord, Truncation};
 
-/// A task with its requests as a model is fed them.
+/// A task with the sequences that a model is fed for its requests.
 pub struct FittedTask {
-    /// The task.
     pub task: Task,
-    /// Its metrics.
     pub scorer: Scorer,
-    /// Its requests.
     pub requests: TaskRequests,
-    /// What a model is fed for each, by document.
+    /// What the model is fed for each request, by document.
     pub sequences: Vec<Vec<Sequence>>,
-    /// Requests that the model's context cuts.
+    /// Requests truncated to the model's context.
     pub truncated: Vec<Truncation>,
 }
 
 impl FittedTask {
-    /// Fits a task's requests to what a model can be asked; `task` is its place among those of the run.
+    /// Fits a task's requests to a model's limits; `task` is its index among the run's tasks.
     ///
     /// # Errors
-    /// A request with a token that the model does not have, that leaves nothing of its context, or whose keys and values are
-    /// more than may be kept.
+    /// A request with a token beyond the model's embedding, with nothing left of its context, or whose keys
+    /// and values exceed the kv budget.
     pub fn fit(task: usize, built: BuiltTask, limits: RequestLimits) -> Result<Self, PrepareError> {
         let BuiltTask { task: declared, scorer, requests, tokens } = built;
         let fault = |id: RequestId, what: String, hint: &str| {
@@ -94,26 +91,26 @@ impl FittedTask {
         Ok(Self { task: declared, scorer, requests, sequences, truncated })
     }
 
-    /// The splits that it was made of.
+    /// The splits from which its rows were read.
     pub fn splits(&self) -> Vec<SplitRecord> {
         self.requests.splits.iter().map(|(name, split)| split.record(name)).collect()
     }
 
-    /// Whether any of its requests asks for a text.
+    /// Whether any of its requests is a generation.
     pub fn generates(&self) -> bool {
         self.sequences.iter().flatten().any(|sequence| sequence.request().max_new_tokens() > 0)
     }
 
-    /// How many requests it has.
+    /// Number of requests.
     pub fn request_count(&self) -> usize {
         self.sequences.iter().map(Vec::len).sum()
     }
 }
 
-/// Fits all tasks to what a model can be asked.
+/// Fits all tasks to a model's limits.
 ///
 /// # Errors
-/// As [`FittedTask::fit`], of the first task that has one.
+/// As [`FittedTask::fit`], of the first task that fails.
 pub fn fit_all(built: Vec<BuiltTask>, limits: RequestLimits) -> Result<Vec<FittedTask>, PrepareError> {
     let fitted: Vec<Result<FittedTask, PrepareError>> =
         built.into_par_iter().enumerate().map(|(task, built)| FittedTask::fit(task, built, limits)).collect();

@@ -1,5 +1,5 @@
-//! From task files to estimates. A task changes its type on the way: [`BuiltTask`] has requests in tokens, [`FittedTask`] has them as a
-//! model is fed them, [`AnsweredTask`] has responses and outcomes.
+//! From task files to estimates. A task changes its type on the way: [`BuiltTask`] has requests in tokens,
+//! [`FittedTask`] has the sequences that a model is fed, [`AnsweredTask`] has responses and outcomes.
 
 mod answered;
 mod built;
@@ -16,7 +16,7 @@ pub use built::{BuiltTask, build_all};
 pub use digests::{Digests, LightevalHashes};
 pub use error::PrepareError;
 pub use fitted::{FittedTask, fit_all};
-pub use ledger::{Ledger, NotKept, NullLedger};
+pub use ledger::{Ledger, NotStored, NullLedger};
 pub use plan::{Plan, PlannedFamily, RunPlan, plan_each};
 pub use run::{EvalContext, EvaluateError, Evaluation, evaluate};
 pub use suite::{Circumstances, suite_record};

@@ -1,4 +1,4 @@
-//! How much there is to do, before it is done.
+//! How much work a run is, before it is done.
 
 use std::ops::Range;
 
@@ -8,25 +8,25 @@ use super::answered::AnsweredTask;
 use crate::engine::{EngineError, RequestTree, dry_run};
 use crate::task::Task;
 
-/// Counts of work.
+/// Counts of the work to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Documents.
     pub documents: usize,
     /// Requests that are not answered yet.
     pub requests: usize,
-    /// Tokens if every request were computed alone.
+    /// Tokens if every request were computed separately.
     pub tokens_alone: usize,
-    /// Distinct prefixes, in tokens: what is computed.
+    /// Tokens to compute: one for each distinct prefix.
     pub tokens_planned: usize,
-    /// Tokens that generations may write, at most.
+    /// Maximum number of generated tokens.
     pub tokens_to_write: usize,
-    /// Tokens whose keys and values are kept at once, at most.
+    /// Peak number of tokens whose keys and values are cached at once.
     pub peak_live_kv_tokens: usize,
 }
 
 impl Plan {
-    /// Tokens that will probably go through the model: most answers end at a stop string, so half of what may be written.
+    /// Expected number of tokens through the model. Most generations end at a stop string, so they count with
+    /// half of their maximum.
     pub fn expected_tokens(&self) -> f64 {
         self.tokens_planned as f64 + 0.5 * self.tokens_to_write as f64
     }
@@ -38,7 +38,7 @@ impl Plan {
             tokens_alone: sum.tokens_alone + plan.tokens_alone,
             tokens_planned: sum.tokens_planned + plan.tokens_planned,
             tokens_to_write: sum.tokens_to_write + plan.tokens_to_write,
-            // One family after the other.
+            // Families are computed one after the other.
             peak_live_kv_tokens: sum.peak_live_kv_tokens.max(plan.peak_live_kv_tokens),
         })
     }
@@ -46,27 +46,29 @@ impl Plan {
 
 /// Tasks whose requests are answered together, as one tree.
 pub struct PlannedFamily<'f> {
-    /// Their places among those of the run.
+    /// Their indices among the run's tasks.
     pub tasks: Range<usize>,
-    /// What is left to answer.
+    /// The requests that are not answered yet.
     pub requests: RequestTree<'f>,
-    /// What that costs.
+    /// The cost of these.
     pub plan: Plan,
 }
 
-/// What is left of a run, family by family.
+/// The remaining work of a run, by family.
 pub struct RunPlan<'f> {
-    /// Tasks that share a tag share their first tokens too.
+    /// Grouped by tag, since tasks that share a tag share their first tokens too.
     pub families: Vec<PlannedFamily<'f>>,
-    /// What all of it costs.
+    /// The cost of all families.
     pub total: Plan,
 }
 
 impl<'f> RunPlan<'f> {
-    /// Plans what is left of tasks for an engine that keeps the keys and values of at most `kv_budget` tokens.
+    /// Plans the remaining work of tasks for an engine that caches the keys and values of at most `kv_budget`
+    /// tokens.
     ///
     /// # Errors
-    /// A request that is more than that; [`FittedTask::fit`](super::FittedTask::fit) finds it first, and names it better.
+    /// A request that alone exceeds the budget; [`FittedTask::fit`](super::FittedTask::fit) finds it first,
+    /// and reports it better.
     pub fn new(tasks: &[AnsweredTask<'f>], kv_budget: usize) -> Result<Self, EngineError> {
         let families = plan_groups(tasks, families(tasks), kv_budget)?;
         let total = Plan::sum(families.iter().map(|family| &family.plan));
@@ -74,13 +76,13 @@ impl<'f> RunPlan<'f> {
     }
 }
 
-/// The plan of each task as if it stood alone, and that of all of them.
+/// The plan of each task as if it ran alone, and that of the whole run.
 ///
 /// # Errors
 /// As [`RunPlan::new`].
 pub fn plan_each(tasks: &[AnsweredTask<'_>], kv_budget: usize) -> Result<(Vec<Plan>, Plan), EngineError> {
     let run = RunPlan::new(tasks, kv_budget)?;
-    // A task without relatives is planned already.
+    // A task that is its own family is planned already.
     let related = run.families.iter().filter(|family| family.tasks.len() > 1);
     let related = related.flat_map(|family| family.tasks.clone()).map(|task| task..task + 1);
     let mut related = plan_groups(tasks, related.collect(), kv_budget)?.into_iter();
@@ -94,7 +96,7 @@ pub fn plan_each(tasks: &[AnsweredTask<'_>], kv_budget: usize) -> Result<(Vec<Pl
     Ok((each, run.total))
 }
 
-/// Neighbouring tasks with the same first tag; a task without one is a family of its own.
+/// Groups adjacent tasks with the same first tag; a task without a tag is a family of its own.
 fn families(tasks: &[AnsweredTask<'_>]) -> Vec<Range<usize>> {
     let are_related = |a: &Task, b: &Task| !a.tags.is_empty() && a.tags.first() == b.tags.first();
     let groups = tasks.chunk_by(|a, b| are_related(&a.fitted.task, &b.fitted.task));
@@ -107,7 +109,7 @@ fn families(tasks: &[AnsweredTask<'_>]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// The plan of each group of tasks that are computed as one.
+/// The plan of each group of tasks, computed as one tree.
 fn plan_groups<'f>(
     tasks: &[AnsweredTask<'f>],
     groups: Vec<Range<usize>>,
@@ -115,7 +117,7 @@ fn plan_groups<'f>(
 ) -> Result<Vec<PlannedFamily<'f>>, EngineError> {
     let plan = |group: Range<usize>| plan_group(&tasks[group.clone()], group, kv_budget);
     let planned: Vec<Result<_, EngineError>> = groups.into_par_iter().map(plan).collect();
-    // The first fault in order, whichever was found first.
+    // The first error in order of the groups, not in time.
     planned.into_iter().collect()
 }
 

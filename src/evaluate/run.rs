@@ -6,27 +6,19 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::answered::AnsweredTask;
-use super::ledger::{Ledger, NotKept};
+use super::ledger::{Ledger, NotStored};
 use super::plan::{PlannedFamily, RunPlan};
 use crate::engine::{Answer, Engine, EngineError, EngineEvent, ROWS_PER_PASS, Work};
 use crate::metric::MetricError;
 use crate::vocabulary::{Event, Response, TaskRecord};
 
-/// An evaluation that cannot go on. What was finished before is kept.
+/// Why an evaluation cannot continue. What was finished before is kept.
 #[derive(Debug, Error, Diagnostic)]
 pub enum EvaluateError {
-    /// The model or the tokenizer.
+    /// The model or the tokenizer failed.
     #[error("task `{task}`: {source}")]
     #[diagnostic(code(assay::engine), help("{hint}"))]
-    Engine {
-        /// The task.
-        task: String,
-        /// The fault.
-        source: EngineError,
-        /// What to do.
-        hint: String,
-    },
-    /// A document's metrics.
+    Engine { task: String, source: EngineError, hint: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Metric(#[from] MetricError),
@@ -39,32 +31,26 @@ pub enum EvaluateError {
         help("the weights are damaged, or too large for the number format: try --dtype float32")
     )]
     NotFinite {
-        /// The task.
         task: String,
-        /// The document.
         doc_id: usize,
-        /// Its row.
         row: usize,
-        /// Which of its requests.
+        /// Index among the document's requests.
         request: usize,
-        /// What was computed.
         loglikelihood: f64,
     },
-    /// The ledger.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    NotKept(#[from] NotKept),
+    NotStored(#[from] NotStored),
 }
 
-/// What an evaluation found.
+/// The result of an evaluation.
 pub struct Evaluation {
-    /// The tasks that were begun, in order; the last one perhaps in part.
+    /// The tasks that were started, in order; those of the last family may be incomplete.
     pub tasks: Vec<TaskRecord>,
-    /// What it cost.
     pub work: Work,
-    /// Rows of a pass, at most; fewer where the device's memory ran out.
+    /// Maximum rows of a pass; lowered if the device ran out of memory.
     pub rows_per_pass: usize,
-    /// Whether it was asked to stop.
+    /// Whether it was stopped early.
     pub interrupted: bool,
 }
 
@@ -75,21 +61,20 @@ impl Default for Evaluation {
     }
 }
 
-/// What an evaluation works with.
+/// What an evaluation needs.
 pub struct EvalContext<'a> {
-    /// Answers requests.
     pub engine: &'a mut dyn Engine,
-    /// Asked after every batch whether to stop.
+    /// Called before every family and after every batch; `true` stops the evaluation.
     pub stop: &'a dyn Fn() -> bool,
-    /// Is told what happens.
+    /// Receives the events.
     pub notify: &'a mut dyn FnMut(Event<'_>),
-    /// Keeps the answers.
+    /// Stores the answers.
     pub ledger: &'a mut dyn Ledger,
 }
 
-/// Answers and scores all tasks as planned. Responses that they have already are not computed again.
+/// Answers and scores all tasks as planned. Existing responses are not computed again.
 ///
-/// When it is stopped, and on an error, what was finished is in `evaluation`.
+/// If it is stopped, and on an error, `evaluation` holds what was finished.
 ///
 /// # Errors
 /// See [`EvaluateError`].
@@ -127,13 +112,13 @@ pub fn evaluate<'f>(
 struct Family<'a, 'f> {
     tasks: Vec<AnsweredTask<'f>>,
     planned: &'a PlannedFamily<'f>,
-    /// What the families before cost.
+    /// The cost of the families before.
     work_before: Work,
     work: Work,
 }
 
 impl<'f> Family<'_, 'f> {
-    /// Whether it was asked to stop.
+    /// Answers and scores the family; returns whether it was stopped early.
     fn answer(
         &mut self,
         context: &mut EvalContext<'_>,
@@ -180,7 +165,7 @@ impl<'f> Family<'_, 'f> {
         Ok(stopped)
     }
 
-    /// Keeps the answers of a batch, and only then scores what is complete with them.
+    /// Stores the answers of a batch, and only then scores the documents that they complete.
     fn count(
         &mut self,
         answers: Vec<Answer>,
@@ -205,7 +190,7 @@ impl<'f> Family<'_, 'f> {
         &self.tasks[task - self.planned.tasks.start]
     }
 
-    /// Only finite scores are kept.
+    /// A non-finite score is an error: only finite ones are stored.
     fn check(&self, answer: &Answer) -> Result<(), EvaluateError> {
         match answer.response {
             Response::Loglikelihood { loglikelihood, .. } if !loglikelihood.is_finite() => {

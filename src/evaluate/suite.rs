@@ -1,4 +1,4 @@
-//! A suite's columns out of its tasks.
+//! A suite's columns, computed from its tasks.
 
 use std::collections::HashMap;
 
@@ -6,18 +6,18 @@ use crate::statistics::mean;
 use crate::task::{Suite, TaskError, TaskIndex};
 use crate::vocabulary::{Pin, SAMPLE_MODEL, SuiteRecord, TaskLimits, TaskRecord};
 
-/// What else may keep a run from being ranked.
+/// Other reasons for which a run may not be ranked.
 #[derive(Debug, Clone, Default)]
 pub struct Circumstances {
     /// `--limit`, by task.
     pub limits: TaskLimits,
     /// Whether the model is the built-in sample.
     pub sample_model: bool,
-    /// Whether it was stopped.
     pub interrupted: bool,
 }
 
-/// The suite's line: a column is the unweighted mean over its tasks, the average that over the columns; both in percent.
+/// The suite's row: a column is the unweighted mean over its tasks, the average is the mean over the columns;
+/// both in percent.
 ///
 /// # Errors
 /// A column that names no task.
@@ -51,7 +51,7 @@ pub fn suite_record(
                 estimate.map(|(_, estimate)| estimate.value)
             })
             .collect();
-        // A limit of a task that the suite does not rank is nothing to it.
+        // Limits of tasks outside the suite do not matter.
         if members.iter().any(|name| circumstances.limits.of(name).is_some()) {
             add(circumstances.limits.to_string());
         }

@@ -5,16 +5,13 @@ use half::{bf16, f16};
 /// Number format of weights and activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
-    /// IEEE single precision.
     F32,
-    /// bfloat16.
     Bf16,
-    /// IEEE half precision.
     F16,
 }
 
 impl Dtype {
-    /// Bytes of one number.
+    /// Bytes per element.
     pub fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
@@ -22,7 +19,7 @@ impl Dtype {
         }
     }
 
-    /// As transformers and `--dtype` spell it.
+    /// The name that transformers and `--dtype` use.
     pub fn name(self) -> &'static str {
         match self {
             Dtype::F32 => "float32",
@@ -31,7 +28,7 @@ impl Dtype {
         }
     }
 
-    /// The nearest number of this format, ties to even.
+    /// `x` rounded to the nearest value of this format, ties to even.
     pub fn rounded(self, x: f32) -> f32 {
         match self {
             Dtype::F32 => x,
@@ -40,7 +37,7 @@ impl Dtype {
         }
     }
 
-    /// Writes numbers as little-endian ones of this format, rounded to nearest, ties to even, as torch does.
+    /// Writes numbers in this format, little-endian, rounded to nearest, ties to even, as torch does.
     pub fn write(self, numbers: &[f32], to: &mut [u8]) {
         match self {
             Dtype::F32 => fill(to, numbers.iter().map(|n| n.to_le_bytes())),

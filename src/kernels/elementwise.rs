@@ -1,8 +1,8 @@
-//! What is done to rows of activations between products. Numbers are kept in single precision and rounded to the model's
-//! format after every operation that transformers rounds after.
+//! Row-wise operations on activations between products. Activations are stored in single precision and
+//! rounded to the model's format after every operation that transformers rounds after.
 //!
-//! Loops are plain, over 16 numbers at a time, and compiled once for each width of vectors. Their order is fixed, and no
-//! operation is fused but where `mul_add` says so: all widths give the same bits.
+//! Loops are plain, over 16 elements at a time, and compiled once for each vector width. Their order is
+//! fixed, and only `mul_add` is fused, so all widths give bitwise identical results.
 
 use super::dtype::Dtype;
 use super::isa::Vector;
@@ -44,7 +44,7 @@ impl Rounding for ToF16 {
         let (sign, magnitude) = (x.to_bits() & 0x8000_0000, x.abs());
         let bits = magnitude.to_bits();
         let normal = f32::from_bits(bits.wrapping_add(0xfff + (bits >> 13 & 1)) & 0xffff_e000);
-        // Below 2^-14 numbers lie 2^-24 apart, as single-precision numbers between 1/2 and 1 do.
+        // Below 2^-14 the spacing is 2^-24, as that of single-precision numbers between 1/2 and 1.
         let small = (magnitude + 0.5) - 0.5;
         let rounded = if magnitude < 6.103_515_6e-5 { small } else { normal };
         let rounded = if rounded > 65_504.0 { f32::INFINITY } else { rounded };
@@ -52,7 +52,8 @@ impl Rounding for ToF16 {
     }
 }
 
-/// Compiles a function for each width of vectors, and calls the one for `vector`. The body may use `$round`, a [`Rounding`].
+/// Compiles a function for each vector width and calls the one for `vector`. The body may use `$round`, a
+/// [`Rounding`].
 macro_rules! vectorised {
     ($(#[$doc:meta])* pub fn $name:ident<$round:ident>($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$doc])*
@@ -78,7 +79,7 @@ macro_rules! vectorised {
                 plain(dtype, $($arg),*)
             }
             match vector {
-                // SAFETY: a processor without these instructions is not found to have them.
+                // SAFETY: this width is chosen only where the processor has the instructions.
                 #[cfg(target_arch = "x86_64")]
                 Vector::Avx512 => unsafe { avx512(dtype, $($arg),*) },
                 // SAFETY: as above.
@@ -91,7 +92,7 @@ macro_rules! vectorised {
 }
 
 vectorised! {
-    /// Rounds rows of `width` sums to `to`, after adding `bias` where there is one.
+    /// Adds the bias, if any, to rows of `width` sums and writes them, rounded, to `to`.
     pub fn store<R>(sums: &[f32], width: usize, bias: Option<&[f32]>, to: &mut BlockMut<'_>) {
         for (row, sums) in sums.chunks_exact(width).enumerate() {
             let to = to.row(row);
@@ -104,7 +105,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Adds rows of `width` sums to `x`, both rounded, after adding `bias` to the sums where there is one.
+    /// Adds the bias, if any, to rows of `width` sums, rounds them, adds them to `x`, and rounds again.
     pub fn add<R>(sums: &[f32], width: usize, bias: Option<&[f32]>, x: &mut BlockMut<'_>) {
         for (row, sums) in sums.chunks_exact(width).enumerate() {
             let x = x.row(row);
@@ -117,8 +118,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Root mean square norm (<https://arxiv.org/abs/1910.07467>) of a row; transformers rounds the normed row before it
-    /// multiplies by the weight.
+    /// Root mean square norm (<https://arxiv.org/abs/1910.07467>) of a row. Like transformers, it rounds the
+    /// normalised row before multiplying by the weight.
     pub fn norm<R>(x: &[f32], weight: &[f32], epsilon: f32, to: &mut [f32]) {
         let mut lanes = [0.0f32; LANES];
         let (chunks, rest) = x.as_chunks::<LANES>();
@@ -138,7 +139,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Turns heads by the angles of their row's position: `rotate_half` of transformers.
+    /// Rotates heads by the angles of their row's position: `rotate_half` of transformers.
     pub fn rotate<R>(heads: &mut [f32], cos: &[f32], sin: &[f32]) {
         for head in heads.chunks_exact_mut(2 * cos.len()) {
             let (low, high) = head.split_at_mut(cos.len());
@@ -152,8 +153,9 @@ vectorised! {
 }
 
 vectorised! {
-    /// `silu(gate) * up` (SwiGLU, <https://arxiv.org/abs/2002.05202>) of rows of `width` sums, a panel of gates and a panel of ups in
-    /// turn, both rounded first after adding `bias` where there is one; the result replaces the gates.
+    /// `silu(gate) * up` (SwiGLU, <https://arxiv.org/abs/2002.05202>) of rows of `width` sums, with panels of
+    /// gates and of ups in turn. The bias, if any, is added to both, and they are rounded first. The result
+    /// replaces the gates.
     pub fn gated<R>(sums: &mut [f32], width: usize, bias: Option<&[f32]>) {
         for sums in sums.chunks_exact_mut(width) {
             for (pair, both) in sums.chunks_exact_mut(2 * NR).enumerate() {
@@ -181,17 +183,17 @@ vectorised! {
 }
 
 vectorised! {
-    /// The exponentials of `scores[from..to]` less their maximum, times `factor`; rounded, and zeros elsewhere. Returns the sum of
-    /// what was not rounded. The length is a multiple of 16, and sums are by place: whole units of zeros before or behind change
-    /// nothing.
+    /// Replaces `scores[from..to]` by `exp((score - maximum) * factor)`, rounded, and all other elements by
+    /// zero. Returns the sum of the exponentials before rounding. The length is a multiple of 16, and lanes
+    /// are summed separately, so whole units of zeros before or behind do not change the sum.
     pub fn softmax<R>(scores: &mut [f32], from: usize, to: usize, factor: f32) -> f32 {
         let (units, _) = scores.as_chunks_mut::<LANES>();
         let (first, last) = (from / LANES, to.div_ceil(LANES));
         units[..first].as_flattened_mut().fill(0.0);
         units[last..].as_flattened_mut().fill(0.0);
-        // What lies in the first and last unit beside the range can be anything.
-        for place in (first * LANES..from).chain(to..last * LANES) {
-            units[place / LANES][place % LANES] = f32::NEG_INFINITY;
+        // Elements of the first and last unit outside the range may hold anything.
+        for at in (first * LANES..from).chain(to..last * LANES) {
+            units[at / LANES][at % LANES] = f32::NEG_INFINITY;
         }
         let units = &mut units[first..last];
         let mut highest = [f32::NEG_INFINITY; LANES];
@@ -214,8 +216,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// About the sum of whole runs of 128 numbers, at the speed of reading them: as many sums side by side as hide the time that an
-    /// addition takes.
+    /// Approximate sum of whole runs of 128 numbers, at the speed of reading them: enough independent sums to
+    /// hide the latency of an addition.
     pub fn sum<R>(numbers: &[f32]) -> f32 {
         let _ = R::round;
         let mut lanes = [0.0f32; 128];
@@ -227,7 +229,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The upper halves of numbers that are bfloat16 already.
+    /// Writes the upper halves of numbers that are already rounded to bfloat16.
     pub fn to_bf16<R>(numbers: &[f32], to: &mut [u16]) {
         let _ = R::round;
         to.iter_mut().zip(numbers).for_each(|(to, x)| *to = (x.to_bits() >> 16) as u16);
@@ -235,7 +237,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The bytes of numbers that are of the model's format already.
+    /// Writes the bytes of numbers that are already rounded to the model's format.
     pub fn to_bytes<R>(numbers: &[f32], to: &mut [u8]) {
         match size_of_val(to) / numbers.len().max(1) {
             4 => {
@@ -255,7 +257,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Numbers out of the bytes that [`to_bytes`] gave.
+    /// Reads numbers from bytes that [`to_bytes`] wrote.
     pub fn from_bytes<R>(bytes: &[u8], to: &mut [f32]) {
         match bytes.len() / to.len().max(1) {
             4 => {
@@ -276,7 +278,8 @@ vectorised! {
     }
 }
 
-/// Whether all numbers are finite. Written so that the compiler does it many numbers at a time: an exponent of all ones is infinity or NaN.
+/// Whether all numbers are finite: an exponent of all ones is infinity or NaN. Written so that the compiler
+/// vectorises it.
 pub fn all_finite(numbers: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     !numbers.iter().fold(false, |found, n| found | (n.to_bits() & EXPONENT == EXPONENT))
@@ -294,17 +297,17 @@ fn total(lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// Below it `e^x` counts as zero: it would be no normal number.
+/// Below it `e^x` would be subnormal: [`exp_below_zero`] returns zero, [`exp_within`] clamps `x`.
 const LOWEST: f32 = -87.336_54;
 
-/// `e^x` as `p * 2^n`, to about one unit in the last place: `n` and `p`, for `x` within the range of numbers.
+/// `n` and `p` with `e^x = p * 2^n`, to about one unit in the last place, for `x` whose `e^x` is in range.
 ///
 /// `x = n ln(2) + r` with `|r| <= ln(2) / 2`; the polynomial is that of Cephes' `expf` (<https://www.netlib.org/cephes/>).
 #[inline(always)]
 fn parts_of_exp(x: f32) -> (i32, f32) {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    /// Adding it rounds to a whole number.
+    /// Adding it rounds to an integer.
     const ROUNDER: f32 = 12_582_912.0;
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUNDER);
     let n = shifted - ROUNDER;
@@ -322,7 +325,7 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
-/// `e^x` of the nearest `x` from -87.3 to 88. NaN stays NaN.
+/// `e^x` of `x` clamped to -87.3..88. NaN stays NaN.
 #[inline(always)]
 fn exp_within(x: f32) -> f32 {
     const HIGHEST: f32 = 88.0;
@@ -332,7 +335,7 @@ fn exp_within(x: f32) -> f32 {
     p * power_of_two(n)
 }
 
-/// `e^x` for `x` that is not above zero; zero below -87.3. NaN stays NaN.
+/// `e^x` for `x <= 0`; zero below -87.3. NaN stays NaN.
 #[inline(always)]
 fn exp_below_zero(x: f32) -> f32 {
     let (n, p) = parts_of_exp(if x < LOWEST { LOWEST } else { x });

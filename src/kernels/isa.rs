@@ -1,9 +1,10 @@
-//! The instruction sets of this processor, found out at run time.
+//! The instruction sets of this processor, detected at run time.
 
 use super::dtype::Dtype;
 use super::tiles;
 
-/// Width of vectors. All give the same bits: every number is computed by the same fused operations in the same order.
+/// Vector width. All widths give bitwise identical results: every element is computed by the same fused
+/// operations in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vector {
     /// 512 bits.
@@ -12,18 +13,18 @@ pub enum Vector {
     /// 256 bits, with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// What the compiler makes of plain loops.
+    /// Plain loops, as the compiler vectorises them.
     Portable,
 }
 
-/// How products of bfloat16 matrices are computed and, where there are tiles, those of single precision.
+/// How products of bfloat16 matrices are computed and, with AMX tiles, those in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bf16Path {
-    /// AMX tiles, `tdpbf16ps`; single-precision numbers are split into three parts. It sums in another order, so its bits are its
-    /// own.
+    /// AMX tiles, `tdpbf16ps`; single-precision numbers are split into three parts. It sums in another order,
+    /// so its results differ from those of the other paths.
     #[cfg(target_arch = "x86_64")]
     Amx,
-    /// `vdpbf16ps`: the bits of `Widened`, except that numbers below 2^-126 count as zero.
+    /// `vdpbf16ps`: bitwise the results of `Widened`, except that numbers below 2^-126 count as zero.
     #[cfg(target_arch = "x86_64")]
     Dot,
     /// Widened to single precision as they are loaded.
@@ -38,13 +39,13 @@ pub struct Isa {
 }
 
 impl Isa {
-    /// The fastest that this processor has.
+    /// The fastest instruction sets of this processor.
     pub fn best() -> Self {
         let vector = Self::vectors()[0];
         Self { vector, bf16: bf16_paths(vector, tiles::is_usable())[0] }
     }
 
-    /// All vectors that this processor has, the widest first.
+    /// All vector widths of this processor, the widest first.
     pub fn vectors() -> Vec<Vector> {
         let mut vectors = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -62,7 +63,8 @@ impl Isa {
         vectors
     }
 
-    /// All that tests can run here: tiles are emulated where the processor has none but all else that goes with them.
+    /// All combinations that tests can run here. Tiles are emulated on a processor that has everything they
+    /// require but not the tiles themselves.
     #[cfg(test)]
     pub fn all() -> Vec<Self> {
         let has_tiles = cfg!(all(target_arch = "x86_64", target_os = "linux"));
@@ -97,12 +99,12 @@ impl Isa {
     }
 }
 
-/// All paths of bfloat16 products that go with `vector`, the fastest first.
+/// All paths of bfloat16 products available with `vector`, the fastest first.
 fn bf16_paths(vector: Vector, has_tiles: bool) -> Vec<Bf16Path> {
     let mut paths = Vec::new();
     #[cfg(target_arch = "x86_64")]
     if vector == Vector::Avx512 && std::arch::is_x86_feature_detected!("avx512bf16") {
-        // Attention on tiles rounds by the vectors' own conversions.
+        // Attention on tiles rounds with the vector conversions of AVX-512 BF16.
         if has_tiles {
             paths.push(Bf16Path::Amx);
         }

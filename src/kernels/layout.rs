@@ -1,27 +1,28 @@
-//! Sizes and orders that packing, GEMM kernels and attention have in common.
+//! Sizes and layouts shared by packing, GEMM kernels and attention.
 
 use std::ops::Range;
 
-/// Columns of a packed panel of B, the `NR` of every kernel.
+/// Columns of a packed panel of B, the same for every kernel.
 pub const NR: usize = 32;
-/// Single-precision numbers of a 512-bit vector: SIMD kernels take a panel in halves of so many columns.
+/// Single-precision elements of a 512-bit vector. SIMD kernels take a panel in halves of this many columns.
 pub const LANES: usize = 16;
-/// Terms of a sum (`k`) in a tile of AMX. Rows of A and panels of B are padded with zeros to a multiple of it.
+/// Terms of a sum (`k`) in an AMX tile. Rows of A and panels of B are padded with zeros to a multiple of it.
 pub const TILE_K: usize = 32;
-/// Rows of a tile of AMX.
+/// Rows of an AMX tile.
 pub const TILE_M: usize = 16;
 
-/// `k` terms with their padding.
+/// `k` rounded up to whole blocks of [`TILE_K`].
 pub fn padded_k(k: usize) -> usize {
     k.next_multiple_of(TILE_K)
 }
 
-/// Index of a number in a panel of pairs, `[k / 2][NR][2]`.
+/// Index of an element in a panel of pairs, `[k / 2][NR][2]`.
 pub fn pair_index(k: usize, column: usize) -> usize {
     (k / 2 * NR + column) * 2 + k % 2
 }
 
-/// Rows from 0 to `m` in even steps of at most `mr`: a remainder would make a step that costs as much as a full one.
+/// Splits rows `0..m` into even steps of at most `mr`: a step for a remainder would cost as much as a full
+/// one.
 pub fn even_steps(m: usize, mr: usize) -> impl Iterator<Item = Range<usize>> {
     let count = m.div_ceil(mr);
     (0..count).map(move |step| m * step / count..m * (step + 1) / count)

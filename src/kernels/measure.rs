@@ -1,4 +1,4 @@
-//! What this machine does at best, as our own kernels find it: the marks that a model's speed is held against.
+//! Peak rates of this machine, measured with our own kernels: a model's speed is compared with them.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -13,7 +13,8 @@ use super::isa::Isa;
 use super::memory::{Aligned, NoMemory};
 use super::team;
 
-/// Floating-point operations a second of a product of `rows` rows with a matrix `[outputs, inputs]`, the best of `tries`.
+/// Floating-point operations per second of a product of `rows` rows with a matrix `[outputs, inputs]`, the
+/// best of `tries`.
 pub fn product_rate(
     dtype: Dtype,
     rows: usize,
@@ -22,9 +23,9 @@ pub fn product_rate(
     tries: usize,
 ) -> Result<f64, NoMemory> {
     let isa = Isa::best();
-    let line: Vec<f32> = (0..inputs).map(|k| (k % 17) as f32 / 16.0 - 0.5).collect();
+    let row: Vec<f32> = (0..inputs).map(|k| (k % 17) as f32 / 16.0 - 0.5).collect();
     let mut bytes = vec![0; inputs * dtype.size()];
-    dtype.write(&line, &mut bytes);
+    dtype.write(&row, &mut bytes);
     let matrix = PackedMatrix::pack(isa, dtype, &[(bytes.repeat(outputs), outputs)], inputs, false)?;
     let mut a = GemmInput::zeros(matrix.kernel(), rows, inputs)?;
     a.write_rows(isa.vector, dtype, inputs, |_, numbers| numbers.fill(0.5));
@@ -44,14 +45,14 @@ pub fn product_rate(
     Ok(2.0 * (rows * inputs * outputs) as f64 / seconds)
 }
 
-/// Bytes a second at which all threads together read `parts` again and again, the best of `tries`.
+/// Bytes per second at which all threads together read `parts` repeatedly, the best of `tries`.
 pub fn read_rate(parts: &[&[f32]], tries: usize) -> f64 {
     let isa = Isa::best();
     let pieces: Vec<&[f32]> = parts.iter().flat_map(|part| part.chunks(1 << 18)).collect();
     let mut seconds = f64::INFINITY;
     for _ in 0..tries + 1 {
         let clock = Instant::now();
-        // All are used, or less would be read.
+        // All sums are used, so that no read is optimised away.
         let sums = pieces.par_iter().map(|piece| elementwise::sum(isa.vector, Dtype::F32, piece));
         black_box(sums.sum::<f32>());
         seconds = seconds.min(clock.elapsed().as_secs_f64());

@@ -1,4 +1,4 @@
-//! Memory that kernels work on: aligned to cache lines, and written by several jobs at once, each in its own places.
+//! Memory for kernels: aligned to cache lines, and written by several jobs at once, each its own part.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 /// Bytes of a cache line, and of the widest vector.
 const LINE: usize = 64;
 
-/// Numbers of which every pattern of bits is one.
+/// Numbers for which every bit pattern is valid.
 ///
 /// # Safety
-/// All-zero bytes, and any other bytes, must be a value of the type.
+/// Any bytes, all-zero ones included, must be a valid value of the type.
 pub unsafe trait Number: Copy + Send + Sync + 'static {}
 
 // SAFETY: integers and floating-point numbers have no invalid values.
@@ -23,7 +23,7 @@ unsafe impl Number for u16 {}
 // SAFETY: as above.
 unsafe impl Number for f32 {}
 
-/// No memory.
+/// An allocation of `bytes` bytes failed.
 #[derive(Debug)]
 pub struct NoMemory {
     pub bytes: usize,
@@ -31,19 +31,19 @@ pub struct NoMemory {
 
 /// A run of numbers that begins at a cache line.
 pub struct Aligned<T: Number> {
-    /// Keeps the numbers' memory; nothing, if there are none.
+    /// Owns the memory; `None` for an empty run.
     _block: Option<Arc<Block>>,
     start: NonNull<T>,
     length: usize,
 }
 
-// SAFETY: it alone has its numbers, as a `Box<[T]>` does; the block's other runs lie elsewhere.
+// SAFETY: it owns its numbers exclusively, as a `Box<[T]>` does; the block's other runs do not overlap.
 unsafe impl<T: Number> Send for Aligned<T> {}
 // SAFETY: as above.
 unsafe impl<T: Number> Sync for Aligned<T> {}
 
 impl<T: Number> Aligned<T> {
-    /// `length` zeros. Large runs cost memory when they are first written only.
+    /// `length` zeros. Large runs take up memory only once they are written.
     pub fn zeros(length: usize) -> Result<Self, NoMemory> {
         let bytes = length.checked_mul(size_of::<T>()).ok_or(NoMemory { bytes: usize::MAX })?;
         match length {
@@ -52,19 +52,21 @@ impl<T: Number> Aligned<T> {
         }
     }
 
-    /// Makes it at least `length` numbers long. What it held is lost where it has to grow: it may hold anything then.
+    /// Makes it at least `length` numbers long. If it has to grow, its content is lost and all numbers are
+    /// zero.
     pub fn grow(&mut self, length: usize) -> Result<(), NoMemory> {
         if self.length < length {
-            // The old numbers go first, so that both are never there at once.
+            // The old memory is freed first, so that both never exist at once.
             *self = Self::zeros(0)?;
             *self = Self::zeros(length)?;
         }
         Ok(())
     }
 
-    /// Numbers of a block from `at` bytes on, which must be there, at a line, and in no other run.
+    /// Numbers of a block from byte `at` on. They must lie within the block, start at a cache line, and
+    /// belong to no other run.
     fn within(block: Arc<Block>, at: usize, length: usize) -> Self {
-        // SAFETY: the block holds them.
+        // SAFETY: they lie within the block.
         let start = unsafe { block.start.add(at) }.cast();
         Self { _block: Some(block), start, length }
     }
@@ -74,19 +76,20 @@ impl<T: Number> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `length` zeroed numbers lie there as long as the block does; an empty run dangles, as a slice may.
+        // SAFETY: `length` initialised numbers lie there as long as the block lives; an empty run dangles, as
+        // a slice may.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl<T: Number> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as in `deref`, and borrowed for this caller alone.
+        // SAFETY: as in `deref`, and borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
-/// What was allocated in one piece.
+/// One allocation.
 struct Block {
     allocated: NonNull<u8>,
     layout: Layout,
@@ -99,8 +102,8 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// `bytes` zeros from a multiple of `alignment` on. That is reached by skipping some: for such alignment the system's
-    /// allocator writes the zeros, where it otherwise takes pages that are zero already.
+    /// `bytes` zeros, aligned by skipping bytes at the start. For such an alignment the system's allocator
+    /// would write the zeros itself, where it otherwise takes pages that are already zero.
     fn zeros(bytes: usize, alignment: usize) -> Result<Self, NoMemory> {
         let no_memory = NoMemory { bytes };
         let layout = bytes.checked_add(alignment).and_then(|all| Layout::from_size_align(all, 16).ok());
@@ -108,14 +111,14 @@ impl Block {
         // SAFETY: the layout has a size above zero.
         let Some(allocated) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { return Err(no_memory) };
         let skipped = allocated.as_ptr().align_offset(alignment);
-        // SAFETY: `alignment` bytes more were allocated, and fewer are skipped.
+        // SAFETY: `alignment` more bytes were allocated, and fewer are skipped.
         Ok(Self { allocated, layout, start: unsafe { allocated.add(skipped) } })
     }
 
-    /// Asks for large pages. Where there are none everything stays as it is, only slower.
+    /// Requests huge pages. Without them everything works the same, only slower.
     fn prefer_large_pages(&self, bytes: usize) {
         #[cfg(target_os = "linux")]
-        // SAFETY: the pages lie within the block; the advice changes nothing of what they hold.
+        // SAFETY: the pages lie within the block; the advice does not change their content.
         unsafe {
             libc::madvise(self.start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
         }
@@ -126,28 +129,28 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout, and not given away since.
+        // SAFETY: allocated with this layout, and freed only here.
         unsafe { dealloc(self.allocated.as_ptr(), self.layout) }
     }
 }
 
-/// Memory for weights, in huge pages: they take less time to get, and to look up whenever the weights are read. Small runs
-/// lie side by side.
+/// Memory for weights, in huge pages: they are faster to allocate, and address translation is cheaper whenever
+/// the weights are read. Small runs are adjacent in one block.
 #[derive(Default)]
 pub struct WeightArena {
     block: Option<Arc<Block>>,
-    /// Bytes of the block that are given away.
+    /// Bytes of the block in use.
     used: usize,
 }
 
-/// Bytes of a large page.
+/// Bytes of a huge page.
 const LARGE: usize = 2 << 20;
-/// Bytes of a block of small runs, and of the largest among them.
+/// Bytes of a block of small runs, and of the largest run that goes into one.
 const BLOCK: usize = 32 * LARGE;
 const SMALL: usize = BLOCK / 4;
 
 impl WeightArena {
-    /// `length` zeros, which cost memory when they are first written only.
+    /// `length` zeros, which take up memory only once they are written.
     pub fn zeros<T: Number>(&mut self, length: usize) -> Result<Aligned<T>, NoMemory> {
         let bytes = length.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_next_multiple_of(LINE));
         match bytes {
@@ -155,7 +158,7 @@ impl WeightArena {
             Some(0) => Aligned::zeros(0),
             Some(bytes) if bytes > SMALL => {
                 let block = Block::zeros(bytes, LARGE)?;
-                // What is left behind the last whole page would take one more.
+                // The rest after the last whole page would take one more huge page.
                 block.prefer_large_pages(bytes / LARGE * LARGE);
                 Ok(Aligned::within(Arc::new(block), 0, length))
             }
@@ -177,14 +180,14 @@ impl WeightArena {
     }
 }
 
-/// A slice that jobs write side by side, each its own places.
+/// A slice that jobs write concurrently, each its own part.
 pub struct Shared<'a, T> {
     start: *mut T,
     length: usize,
     of: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: the one way to the numbers is `part`, whose caller promises that no two jobs overlap.
+// SAFETY: the items are accessible only through `part`, whose caller promises that parts don't overlap.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
@@ -194,10 +197,10 @@ impl<'a, T> Shared<'a, T> {
         Self { start: slice.as_mut_ptr(), length: slice.len(), of: PhantomData }
     }
 
-    /// Numbers `from..from + count`.
+    /// Items `from..from + count`.
     ///
     /// # Safety
-    /// While the result lives, no other part that overlaps it may.
+    /// No overlapping part may exist while the result lives.
     #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
     #[inline(always)]
     pub unsafe fn part(&self, from: usize, count: usize) -> &mut [T] {
@@ -207,7 +210,7 @@ impl<'a, T> Shared<'a, T> {
     }
 }
 
-/// Rows of numbers that jobs write block by block.
+/// A row-major matrix that jobs write block by block.
 pub struct Table<'a> {
     numbers: Shared<'a, f32>,
     stride: usize,
@@ -221,7 +224,7 @@ impl<'a> Table<'a> {
     /// Some columns of some rows.
     ///
     /// # Safety
-    /// While the result lives, no other block that overlaps it may.
+    /// No overlapping block may exist while the result lives.
     pub unsafe fn block(&self, rows: Range<usize>, columns: Range<usize>) -> BlockMut<'_> {
         assert!(
             columns.end <= self.stride && rows.end * self.stride <= self.numbers.length,
@@ -231,7 +234,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// A block of a table: some columns of some rows, of one job alone.
+/// A block of a table: some columns of some rows, owned by one job.
 pub struct BlockMut<'a> {
     numbers: &'a Shared<'a, f32>,
     stride: usize,
@@ -240,18 +243,20 @@ pub struct BlockMut<'a> {
 }
 
 impl BlockMut<'_> {
-    /// Its columns of one of its rows, counted from its first.
+    /// The block's columns of one of its rows, counted from its first.
     #[inline(always)]
     pub fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows.len(), "a row of the block");
-        // SAFETY: no other block overlaps this one, as whoever made it promised, and this one is borrowed for the caller alone.
+        // SAFETY: no other block overlaps this one, as the caller of `block` promised, and it is borrowed
+        // exclusively.
         unsafe {
             self.numbers.part((self.rows.start + row) * self.stride + self.columns.start, self.columns.len())
         }
     }
 }
 
-/// Calls `work` with `length` numbers of this thread's scratch memory, which hold anything and begin at a cache line.
+/// Calls `work` with `length` numbers of this thread's scratch memory, aligned to a cache line, with any
+/// content.
 pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {
         static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -266,41 +271,41 @@ pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
-/// Numbers as they lie in memory.
+/// The bytes of numbers as they lie in memory.
 pub fn bytes_of<T: Number>(numbers: &[T]) -> &[u8] {
-    // SAFETY: numbers have no padding, and bytes no alignment.
+    // SAFETY: numbers have no padding, and bytes need no alignment.
     unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
 }
 
-/// Bytes that are aligned, such as those of packed panels, as single-precision numbers.
+/// Aligned bytes, such as those of packed panels, as single-precision numbers.
 pub fn numbers_of(bytes: &[u8]) -> &[f32] {
-    // SAFETY: any 32 bits are a number; what is not aligned falls off the ends.
+    // SAFETY: any 32 bits are a number; unaligned bytes are returned separately.
     let (before, numbers, behind) = unsafe { bytes.align_to() };
     assert!(before.is_empty() && behind.is_empty(), "panels are aligned");
     numbers
 }
 
-/// Words as they lie in memory.
+/// The bytes of words as they lie in memory.
 pub fn bytes_of_words(words: &[u32]) -> &[u8] {
-    // SAFETY: words have no padding, and bytes no alignment.
+    // SAFETY: words have no padding, and bytes need no alignment.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
-/// Scratch memory as numbers of 16 bits.
+/// Scratch memory as 16-bit numbers.
 pub fn halves(numbers: &mut [f32]) -> &mut [u16] {
-    // SAFETY: any bits are numbers of either kind.
+    // SAFETY: any bits are valid in both types.
     unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), 2 * numbers.len()) }
 }
 
-/// Numbers as twice as many of 16 bits.
+/// Numbers as twice as many 16-bit ones.
 pub fn halves_of(numbers: &[f32]) -> &[u16] {
-    // SAFETY: any bits are numbers of either kind.
+    // SAFETY: any bits are valid in both types.
     unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), 2 * numbers.len()) }
 }
 
-/// Scratch memory as words.
+/// Scratch memory as 32-bit words.
 pub fn words(numbers: &mut [f32]) -> &mut [u32] {
-    // SAFETY: both are any 32 bits.
+    // SAFETY: any 32 bits are valid in both types.
     unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), numbers.len()) }
 }
 
@@ -333,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_a_room_lie_side_by_side_and_outlive_it() {
-        let mut room = WeightArena::default();
-        let mut first = room.zeros::<u8>(100).unwrap();
-        let mut second = room.zeros::<f32>(1000).unwrap();
-        let large = room.zeros::<u8>(SMALL + 1).unwrap();
-        let third = room.zeros::<u8>(1).unwrap();
-        assert!(room.zeros::<f32>(usize::MAX / 4).is_err() && room.zeros::<f32>(usize::MAX).is_err());
-        drop(room);
+    fn runs_of_an_arena_lie_side_by_side_and_outlive_it() {
+        let mut arena = WeightArena::default();
+        let mut first = arena.zeros::<u8>(100).unwrap();
+        let mut second = arena.zeros::<f32>(1000).unwrap();
+        let large = arena.zeros::<u8>(SMALL + 1).unwrap();
+        let third = arena.zeros::<u8>(1).unwrap();
+        assert!(arena.zeros::<f32>(usize::MAX / 4).is_err() && arena.zeros::<f32>(usize::MAX).is_err());
+        drop(arena);
         assert_eq!(second.as_ptr() as usize, first.as_ptr() as usize + 128);
         assert_eq!(third.as_ptr() as usize, second.as_ptr() as usize + 4032);
         assert!((large.as_ptr() as usize).is_multiple_of(LARGE) && large.len() == SMALL + 1);

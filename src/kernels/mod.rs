@@ -1,6 +1,6 @@
 //! Arithmetic on the CPU: matrix products, attention and row-wise operations, by instruction set.
 //!
-//! It knows numbers, threads and memory. It knows no model, no file format, and no candle.
+//! It deals with numbers, threads and memory only. It depends on no model, no file format, and not on candle.
 
 pub mod attention;
 pub mod dtype;

@@ -1,8 +1,8 @@
-//! Threads that go through a pass together.
+//! Threads that run the loops of a pass together.
 //!
-//! A pass of a small model is a thousand short loops. Threads of a pool fall asleep between two of them, and waking one takes
-//! as long as a loop does. Those of a team are lent by the pool for a whole pass and wait awake; a thread that waits for long
-//! lets others run.
+//! A pass of a small model is a thousand short loops. Threads of a pool go to sleep between loops, and waking
+//! one takes as long as a loop. A team borrows the threads of the pool for a whole pass, and they spin
+//! between loops; a thread that waits for long yields.
 
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
@@ -15,9 +15,9 @@ use rayon::prelude::*;
 
 use super::memory::Shared;
 
-/// What a thread is to a team.
+/// The role of a thread in a team.
 #[derive(Clone, Default)]
-enum Part {
+enum Role {
     #[default]
     None,
     Leads(Arc<Team>),
@@ -26,16 +26,17 @@ enum Part {
 }
 
 thread_local! {
-    static PART: RefCell<Part> = const { RefCell::new(Part::None) };
+    static ROLE: RefCell<Role> = const { RefCell::new(Role::None) };
 }
 
-/// Looks at the leader's doings before a waiting thread lets others run: some 50 microseconds.
-const LOOKS: usize = 1 << 10;
+/// Spins of a waiting thread before it yields: about 50 microseconds.
+const SPINS: usize = 1 << 10;
 
-/// Does `body` on a thread of the pool, with the pool's other threads at hand for [`for_each`]. Loops of `body` go by that
-/// alone: one of the pool's own would wait for threads that follow. Within another team's `body` or job, that team stays.
+/// Runs `body` on a thread of the pool, with the pool's other threads as followers for [`for_each`]. `body`
+/// must use no other parallel loops: one of rayon's would wait for threads that follow. Within another team's
+/// `body` or job, no new team is made.
 pub fn together<R: Send>(body: impl FnOnce() -> R + Send) -> R {
-    if !matches!(PART.with_borrow(Part::clone), Part::None) {
+    if !matches!(ROLE.with_borrow(Role::clone), Role::None) {
         return body();
     }
     rayon::scope(|scope| {
@@ -44,83 +45,85 @@ pub fn together<R: Send>(body: impl FnOnce() -> R + Send) -> R {
             let team = Arc::clone(&team);
             scope.spawn(move |_| team.follow());
         }
-        let _over = Over(Arc::clone(&team));
-        let _led = Playing::new(Part::Leads(team));
+        let _over = EndOnDrop(Arc::clone(&team));
+        let _led = RoleGuard::new(Role::Leads(team));
         body()
     })
 }
 
-/// Calls `job` with each number below `count`, on the threads of the team that this thread leads, or else on the pool's; a
-/// loop within a job is its thread's alone.
+/// Calls `job` with each index below `count`, on the threads of the team that this thread leads, or else on
+/// the pool's. A loop within a team's job runs on the job's thread alone.
 pub fn for_each(count: usize, job: impl Fn(usize) + Sync) {
-    match PART.with_borrow(Part::clone) {
-        Part::Leads(team) if count > 1 => team.lead(&Loop { job: &job, count }),
-        Part::None if count > 1 => (0..count).into_par_iter().for_each(&job),
+    match ROLE.with_borrow(Role::clone) {
+        Role::Leads(team) if count > 1 => team.lead(&Loop { job: &job, count }),
+        Role::None if count > 1 => (0..count).into_par_iter().for_each(&job),
         _ => (0..count).for_each(job),
     }
 }
 
-/// Calls `job` with each chunk of `size` items of `items`, the last perhaps shorter, and the chunk's number, as [`for_each`] does.
+/// Calls `job` with the index of each chunk of `size` items and the chunk, as [`for_each`] does. The last
+/// chunk may be shorter.
 pub fn for_each_chunk<T: Send>(items: &mut [T], size: usize, job: impl Fn(usize, &mut [T]) + Sync) {
     let (length, items) = (items.len(), Shared::new(items));
     for_each(length.div_ceil(size), |number| {
         let from = number * size;
-        // SAFETY: chunks don't overlap, and each is of one job.
+        // SAFETY: chunks don't overlap, and each belongs to one job.
         job(number, unsafe { items.part(from, size.min(length - from)) });
     });
 }
 
-/// Lets the team go at the end.
-struct Over(Arc<Team>);
+/// Ends the team on drop.
+struct EndOnDrop(Arc<Team>);
 
-impl Drop for Over {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.is_over.store(true, Ordering::Release);
     }
 }
 
-/// A part that the thread plays meanwhile, and which it played before.
-struct Playing {
-    before: Part,
+/// Gives the thread a role; restores the previous one on drop.
+struct RoleGuard {
+    before: Role,
 }
 
-impl Playing {
-    fn new(part: Part) -> Self {
-        Self { before: PART.replace(part) }
+impl RoleGuard {
+    fn new(part: Role) -> Self {
+        Self { before: ROLE.replace(part) }
     }
 }
 
-impl Drop for Playing {
+impl Drop for RoleGuard {
     fn drop(&mut self) {
-        PART.set(std::mem::take(&mut self.before));
+        ROLE.set(std::mem::take(&mut self.before));
     }
 }
 
-/// What is done with each number below `count`.
+/// A loop: `job` is called with each index below `count`.
 struct Loop<'a> {
     job: &'a (dyn Fn(usize) + Sync),
     count: usize,
 }
 
-/// In a cache line of its own, with the one that is fetched along.
+/// Aligned to two cache lines: the second is prefetched along with the first.
 #[repr(align(128))]
 struct CachePadded<T>(T);
 
 struct Team {
-    /// Odd while there is a loop, and another with every loop.
+    /// Odd while a loop runs; different for every loop.
     turn: CachePadded<AtomicUsize>,
-    /// Followers that may be looking at `at_hand`.
+    /// Followers that may be reading `current`.
     busy: CachePadded<AtomicUsize>,
-    /// The next number of the loop.
+    /// The next index of the loop.
     next: CachePadded<AtomicUsize>,
-    at_hand: UnsafeCell<Option<*const Loop<'static>>>,
+    current: UnsafeCell<Option<*const Loop<'static>>>,
     is_over: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: the leader alone writes `at_hand`, while `turn` is even. A follower reads it only if it finds `turn` odd after it said
-// that it is busy; the leader then waits for it before the next write, and before what `at_hand` points to goes. One that says so
-// late, while the leader writes, finds another turn and reads nothing. What `at_hand` points to may be shared.
+// SAFETY: only the leader writes `current`, while `turn` is even. A follower reads it only if it finds `turn`
+// odd after it has marked itself busy; the leader then waits for it before the next write, and before the
+// loop that `current` points to ends. A follower that marks itself late, while the leader writes, finds a
+// different turn and reads nothing. A `Loop` is `Sync`.
 unsafe impl Send for Team {}
 // SAFETY: as above.
 unsafe impl Sync for Team {}
@@ -131,22 +134,23 @@ impl Team {
             turn: CachePadded(AtomicUsize::new(0)),
             busy: CachePadded(AtomicUsize::new(0)),
             next: CachePadded(AtomicUsize::new(0)),
-            at_hand: UnsafeCell::new(None),
+            current: UnsafeCell::new(None),
             is_over: AtomicBool::new(false),
             panic: Mutex::new(None),
         }
     }
 
-    /// Goes through a loop with all who follow.
+    /// Runs a loop together with the followers.
     fn lead(&self, work: &Loop<'_>) {
         let turn = self.turn.0.load(Ordering::Relaxed);
         self.next.0.store(0, Ordering::Relaxed);
-        // SAFETY: nobody reads: `turn` is even, and the last loop's followers were waited for. The loop outlives its turn, which
-        // ends below, whatever panics.
-        unsafe { *self.at_hand.get() = Some(std::ptr::from_ref(work).cast()) };
+        // SAFETY: there is no reader: `turn` is even, and the leader waited for the last loop's followers.
+        // `work` outlives its turn, which ends below even if a job panics.
+        unsafe { *self.current.get() = Some(std::ptr::from_ref(work).cast()) };
         self.turn.0.store(turn + 1, Ordering::SeqCst);
         self.go_through(work);
-        // A follower says that it is busy, then looks whether the turn is on; so either it is seen here, or it sees the end.
+        // A follower marks itself busy, then checks the turn: either it is counted below, or it finds the
+        // turn over.
         self.turn.0.store(turn + 2, Ordering::SeqCst);
         let mut backoff = Backoff::default();
         while self.busy.0.load(Ordering::SeqCst) > 0 {
@@ -158,10 +162,10 @@ impl Team {
         }
     }
 
-    /// Takes part in loops until the leader lets go.
+    /// Takes part in loops until the team ends.
     fn follow(&self) {
-        // The pool may hand this to a thread that others wait for: the leader, or one within a job.
-        if !matches!(PART.with_borrow(Part::clone), Part::None) {
+        // The pool may run this on a thread that others wait for: the leader, or one within a job.
+        if !matches!(ROLE.with_borrow(Role::clone), Role::None) {
             return;
         }
         let (mut done, mut backoff) = (0, Backoff::default());
@@ -173,8 +177,8 @@ impl Team {
             }
             self.busy.0.fetch_add(1, Ordering::SeqCst);
             if self.turn.0.load(Ordering::SeqCst) == turn {
-                // SAFETY: the turn is on, and its leader waits while this thread is busy.
-                let work = unsafe { (*self.at_hand.get()).map(|work| &*work) };
+                // SAFETY: the turn is not over, and its leader waits while this thread is busy.
+                let work = unsafe { (*self.current.get()).map(|work| &*work) };
                 if let Some(work) = work {
                     self.go_through(work);
                 }
@@ -186,7 +190,7 @@ impl Team {
     }
 
     fn go_through(&self, work: &Loop<'_>) {
-        let _works = Playing::new(Part::Works);
+        let _works = RoleGuard::new(Role::Works);
         let all = || {
             loop {
                 let number = self.next.0.fetch_add(1, Ordering::Relaxed);
@@ -197,26 +201,23 @@ impl Team {
             }
         };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
-            // The rest is left; the leader goes on with the first panic.
+            // The remaining jobs are skipped; the leader resumes the first panic.
             self.next.0.store(work.count, Ordering::Relaxed);
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
     }
 }
 
-/// Waiting awake.
+/// Busy waiting: spins, then yields.
 #[derive(Default)]
 struct Backoff {
-    looks: usize,
+    spins: usize,
 }
 
 impl Backoff {
     fn wait(&mut self) {
-        self.looks += 1;
-        match self.looks <= LOOKS {
-            true => std::hint::spin_loop(),
-            false => thread::yield_now(),
-        }
+        self.spins += 1;
+        if self.spins <= SPINS { std::hint::spin_loop() } else { thread::yield_now() }
     }
 }
 
@@ -266,7 +267,7 @@ mod tests {
         });
     }
 
-    /// Waits until `count` threads are here.
+    /// Waits until `count` threads have arrived.
     fn meet(here: &AtomicUsize, count: usize) {
         here.fetch_add(1, Ordering::SeqCst);
         let start = Instant::now();
@@ -286,7 +287,7 @@ mod tests {
                 };
                 together(|| {
                     all_meet();
-                    // A team within is the same, and is still there afterwards.
+                    // A nested call uses the same team and does not end it.
                     together(all_meet);
                     all_meet();
                 });

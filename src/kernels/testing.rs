@@ -1,8 +1,8 @@
-//! Numbers for tests of the kernels.
+//! Inputs for kernel tests.
 
 use super::dtype::Dtype;
 
-/// Numbers between -1 and 1 with few bits, so that every format holds them.
+/// Numbers between -1 and 1 with few significant bits, so that every format represents them exactly.
 pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     (0..count)
@@ -13,7 +13,7 @@ pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-/// Numbers as little-endian ones of a format.
+/// Numbers as little-endian bytes in a format.
 pub fn bytes(dtype: Dtype, numbers: &[f32]) -> Vec<u8> {
     let mut bytes = vec![0; numbers.len() * dtype.size()];
     dtype.write(numbers, &mut bytes);

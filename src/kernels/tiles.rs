@@ -1,4 +1,4 @@
-//! The tile registers of AMX: whether they are there, and setting them up for a thread.
+//! The tile registers of AMX: detection, and set-up for a thread.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod hardware {
@@ -8,22 +8,24 @@ mod hardware {
 
     use crate::kernels::layout::TILE_M;
 
-    /// Whether the processor has tiles with bfloat16 products, and the operating system lets this process use them.
+    /// Whether the processor has tiles with bfloat16 products and the operating system lets this process use
+    /// them.
     pub fn is_usable() -> bool {
         static USABLE: OnceLock<bool> = OnceLock::new();
         *USABLE.get_or_init(|| {
             const AMX_TILE_AND_BF16: u32 = 1 << 24 | 1 << 22;
-            /// `ARCH_REQ_XCOMP_PERM` and `XFEATURE_XTILEDATA` of Linux's `asm/prctl.h`: asked for once for all threads.
+            /// `ARCH_REQ_XCOMP_PERM` and `XFEATURE_XTILEDATA` of Linux's `asm/prctl.h`: requested once for
+            /// all threads.
             const REQUEST: libc::c_long = 0x1023;
             const TILE_DATA: libc::c_long = 18;
             let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
             features & AMX_TILE_AND_BF16 == AMX_TILE_AND_BF16
-                // SAFETY: the call reads and writes no memory of ours.
+                // SAFETY: the call reads and writes no memory of this process.
                 && unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) } == 0
         })
     }
 
-    /// The sums that emulated tiles hold, of 16 rows and 32 columns.
+    /// The sums in emulated tiles, 16 rows of 32 columns.
     #[cfg(test)]
     pub type Emulated = std::cell::RefCell<[[f32; crate::kernels::layout::NR]; TILE_M]>;
 
@@ -36,7 +38,7 @@ mod hardware {
         rows: [u8; 16],
     }
 
-    /// The tiles of this thread, set up until it is dropped; they cannot go to another thread.
+    /// The tiles of this thread, released on drop. Not `Send`: they belong to the thread.
     pub struct Tiles {
         /// Rows of tiles of A and C.
         rows: usize,
@@ -46,12 +48,13 @@ mod hardware {
     }
 
     impl Tiles {
-        /// For products of whole tiles of rows; `None` where there are no tiles.
+        /// For products of whole tiles of rows; `None` without tiles.
         pub fn set_up() -> Option<Self> {
             Self::set_up_for(TILE_M)
         }
 
-        /// For products of `m` rows: below 16, kernels for 16 rows read and write as many, and take less time for them.
+        /// For products of `m` rows. Below 16, the kernels for 16 rows read and write only `m` rows, which is
+        /// faster.
         pub fn set_up_for(m: usize) -> Option<Self> {
             let rows = m.clamp(1, TILE_M);
             if !is_usable() {
@@ -70,7 +73,8 @@ mod hardware {
             for tile in [0, 1, 4, 5] {
                 configuration.rows[tile] = rows as u8;
             }
-            // SAFETY: the tiles are there, and the configuration is one of palette 1: 8 tiles of 16 rows of 64 bytes.
+            // SAFETY: the tiles are usable, and the configuration is valid for palette 1: 8 tiles of up to 16
+            // rows of 64 bytes.
             unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly)) };
             Some(Self {
                 rows,
@@ -96,7 +100,7 @@ mod hardware {
             Some(Self { rows, emulated: Some(Default::default()), of_thread: PhantomData })
         }
 
-        /// The emulated tiles, where these are.
+        /// The emulated sums, if these tiles are emulated.
         #[cfg(test)]
         pub fn emulation(&self) -> Option<&Emulated> {
             self.emulated.as_ref()
@@ -109,7 +113,7 @@ mod hardware {
             if self.emulated.is_some() {
                 return;
             }
-            // SAFETY: the tiles are set up; without this the system would save them at every switch of threads.
+            // SAFETY: the tiles are set up. Without this the system would save them at every context switch.
             unsafe { asm!("tilerelease", options(nostack, nomem)) };
         }
     }
@@ -117,12 +121,12 @@ mod hardware {
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod hardware {
-    /// Linux is the only system that we know how to ask for tiles.
+    /// We know how to request tiles on x86-64 Linux only.
     pub fn is_usable() -> bool {
         false
     }
 
-    /// Never there.
+    /// Never constructed.
     pub enum Tiles {}
 
     impl Tiles {

@@ -1,24 +1,25 @@
-//! Transposition of words of four bytes, by which stored rows become panels.
+//! Transposition of four-byte words, which packs stored rows into panels.
 //!
-//! By hand, since compilers make single loads and stores of the plain loop, which is then slower than reading a file from
-//! the page cache.
+//! Vectorised by hand: compilers turn the plain loop into scalar loads and stores, which is slower than
+//! reading a file from the page cache.
 
 use super::isa::Vector;
 use super::layout::NR;
 
 /// Bytes of a word.
 const WORD: usize = 4;
-/// Words of a row that are transposed together: a cache line.
+/// Words of a row that are transposed together: one cache line.
 const LINE: usize = 16;
 
-/// Columns of a piece are whole lines if they are a multiple of so many bytes.
+/// A row of a piece is whole lines if it has a multiple of this many bytes.
 pub const LINE_BYTES: usize = LINE * WORD;
 
 /// `to[column * 32 + row] = from[row * columns + column]`, in words, for 32 rows of whole lines.
 pub fn transpose(vector: Vector, from: &[u8], to: &mut [u8]) {
     assert!(from.len() == to.len() && from.len().is_multiple_of(NR * LINE_BYTES), "32 rows of whole lines");
     match vector {
-        // SAFETY: the processor has the instructions, and as many whole lines in 32 rows are read as are written.
+        // SAFETY: the processor has the instructions; both sides are 32 rows of the same number of whole
+        // lines.
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 => unsafe { avx512(from.as_ptr(), to.as_mut_ptr(), from.len() / NR) },
         // SAFETY: as above.
@@ -28,9 +29,9 @@ pub fn transpose(vector: Vector, from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// [`transpose`] of numbers: `[32][columns]` to `[columns][32]`.
+/// [`transpose`] for `f32`: `[32][columns]` to `[columns][32]`.
 pub fn transpose_numbers(vector: Vector, from: &[f32], to: &mut [f32]) {
-    // SAFETY: any number is four bytes, and any four bytes are a number.
+    // SAFETY: any bytes are valid in both types.
     let ((_, from, _), (_, to, _)) = unsafe { (from.align_to(), to.align_to_mut()) };
     transpose(vector, from, to);
 }
@@ -45,19 +46,19 @@ fn portable(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Blocks of 16 rows and 16 columns: words, then pairs of them, are interleaved within each quarter of a line; then
-/// quarters change places.
+/// Blocks of 16 rows and 16 columns: words, then pairs of words, are interleaved within each quarter of a
+/// line; then the quarters are permuted.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512(from: *const u8, to: *mut u8, stride: usize) {
     use std::arch::x86_64::*;
     for at in (0..stride).step_by(LINE_BYTES) {
         for half in 0..2 {
-            // SAFETY: the caller vouches for 32 rows of `stride` bytes on both sides.
+            // SAFETY: the caller guarantees 32 rows of `stride` bytes on both sides.
             unsafe {
                 let from = from.add(half * LINE * stride + at);
                 let to = to.add(at * NR + half * LINE_BYTES);
-                // `quads[group][c]`: of four rows the words `c`, `c + 4`, `c + 8` and `c + 12`.
+                // `quads[group][c]`: the words `c`, `c + 4`, `c + 8` and `c + 12` of four rows.
                 let mut quads = [[_mm512_setzero_si512(); 4]; 4];
                 for (group, quads) in quads.iter_mut().enumerate() {
                     let row = |row: usize| _mm512_loadu_si512(from.add((4 * group + row) * stride).cast());
@@ -99,11 +100,11 @@ unsafe fn avx2(from: *const u8, to: *mut u8, stride: usize) {
     use std::arch::x86_64::*;
     for at in (0..stride).step_by(LINE_BYTES / 2) {
         for eighth in 0..NR / 8 {
-            // SAFETY: the caller vouches for 32 rows of `stride` bytes on both sides.
+            // SAFETY: the caller guarantees 32 rows of `stride` bytes on both sides.
             unsafe {
                 let from = from.add(eighth * 8 * stride + at);
                 let to = to.add(at * NR + eighth * 8 * WORD);
-                // `quads[group][c]`: of four rows the words `c` and `c + 4`.
+                // `quads[group][c]`: the words `c` and `c + 4` of four rows.
                 let mut quads = [[_mm256_setzero_si256(); 4]; 2];
                 for (group, quads) in quads.iter_mut().enumerate() {
                     let row = |row: usize| _mm256_loadu_si256(from.add((4 * group + row) * stride).cast());

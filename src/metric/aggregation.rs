@@ -1,9 +1,9 @@
-//! How the values of documents become one.
+//! How the values of documents are aggregated.
 
 use crate::statistics;
 use crate::vocabulary::Estimate;
 
-/// A way in which the values of documents become one.
+/// A way to aggregate the values of documents.
 pub struct Aggregation {
     /// As task files name it.
     pub name: &'static str,
@@ -19,7 +19,7 @@ pub static MEAN: Aggregation = Aggregation { name: "mean", estimate: statistics:
 /// `exp(-mean)` of loglikelihoods.
 pub static PERPLEXITY: Aggregation = Aggregation { name: "perplexity", estimate: perplexity, is_mean: false };
 
-/// All of them.
+/// All aggregations.
 pub static AGGREGATIONS: [&Aggregation; 2] = [&MEAN, &PERPLEXITY];
 
 fn perplexity(loglikelihoods: &[f64]) -> Estimate {

@@ -5,27 +5,25 @@ use std::cmp::Ordering;
 use super::value::Value;
 use crate::vocabulary::{Decision, DocumentRequests, Gold, Response, View};
 
-/// What a metric sees of one document: its choices and their scores.
+/// What a metric reads of one document: its choices and their scores.
 pub struct Scored<'a> {
     /// The choices' texts.
     pub choices: &'a [String],
-    /// Loglikelihood of each.
     pub loglikelihoods: Vec<f64>,
-    /// What rounding the logits moved each loglikelihood by, as estimated.
+    /// Estimated error of each loglikelihood from rounding the logits, in nats.
     pub roundings: Vec<f64>,
-    /// Whether each is what the model would have written.
+    /// Whether greedy decoding would generate each choice.
     pub greedy: Vec<bool>,
-    /// Whether rounding could have made `greedy` otherwise.
+    /// Whether rounding may have changed `greedy`.
     pub greedy_near_ties: Vec<bool>,
-    /// What is right.
     pub gold: &'a Gold,
 }
 
 impl<'a> Scored<'a> {
-    /// The choices of a document that a view sees, and the responses to them.
+    /// The choices of a document that a view covers, and the responses to them.
     ///
     /// # Errors
-    /// Responses that are missing, or that are no finite scores.
+    /// Responses that are missing, of another kind, or NaN.
     pub fn new(
         document: &'a DocumentRequests,
         view: &'a View,
@@ -53,7 +51,7 @@ impl<'a> Scored<'a> {
         Ok(scored)
     }
 
-    /// The choice that is likeliest per unit of `length`.
+    /// Index of the choice that is likeliest per unit of `length`.
     fn likeliest_per(&self, length: fn(&str) -> usize) -> usize {
         argmax(self.choices.iter().zip(&self.loglikelihoods).map(|(choice, ll)| ll / length(choice) as f64))
     }
@@ -79,12 +77,12 @@ fn is_right(gold: &Gold, choice: usize) -> f64 {
     f64::from(u8::from(right))
 }
 
-/// All choices are of the same length.
+/// No length normalisation.
 fn one(_: &str) -> usize {
     1
 }
 
-/// Code points.
+/// Length in code points.
 fn characters(choice: &str) -> usize {
     choice.chars().count()
 }
@@ -119,9 +117,9 @@ pub fn likeliest_by_bytes(scored: &Scored<'_>) -> usize {
     scored.likeliest_per(str::len)
 }
 
-/// 1 if the choice likeliest per unit of `length` is right, and how narrowly it was taken.
+/// 1 if the choice likeliest per unit of `length` is right, and how narrow the decision was.
 fn accuracy_per(scored: &Scored<'_>, length: fn(&str) -> usize) -> Value {
-    // What the estimated rounding leaves possible for each choice: at least, as read, at most.
+    // For each choice the lowest, the computed and the highest value within the estimated rounding error.
     let reach: Vec<[f64; 3]> = scored
         .choices
         .iter()
@@ -137,17 +135,18 @@ fn accuracy_per(scored: &Scored<'_>, length: fn(&str) -> usize) -> Value {
     let [lowest, value, _] = reach.get(best).copied().unwrap_or_default();
     let decision = Decision {
         margin: next.map(|next| value - next).filter(|margin| margin.is_finite()),
-        // Not the runner-up alone: a choice of more tokens further behind may have the larger rounding.
+        // Not only the runner-up: a choice with more tokens, further behind, may have the larger rounding
+        // error.
         near_tie: others().any(|[_, _, highest]| lowest.partial_cmp(highest) != Some(Ordering::Greater)),
     };
     (is_right(scored.gold, best), Some(decision))
 }
 
-/// 1 if the model would have written a right choice.
+/// 1 if greedy decoding would generate a right choice.
 pub fn greedy_match(scored: &Scored<'_>) -> Result<Value, String> {
     let right = || (0..scored.greedy.len()).filter(|&i| is_right(scored.gold, i) == 1.0);
     let value = right().any(|i| scored.greedy[i]);
-    // A right choice that the model would have written in any case settles it.
+    // A right choice that is greedy and no near-tie settles it.
     let settled = right().any(|i| scored.greedy[i] && !scored.greedy_near_ties[i]);
     let near_tie = !settled && right().any(|i| scored.greedy_near_ties[i]);
     Ok((f64::from(u8::from(value)), Some(Decision { margin: None, near_tie })))
@@ -176,7 +175,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A decision's value and how narrowly it was taken.
+    /// A decision's value and how narrow it was.
     fn decided(metric: fn(&Scored<'_>) -> Result<Value, String>, scored: &Scored<'_>) -> (f64, Decision) {
         let (value, decision) = metric(scored).unwrap();
         (value, decision.unwrap())
@@ -219,7 +218,7 @@ mod tests {
         let gold = Gold::Index(0);
         let scored = rounded(&[-2.0, -3.0], &[0.25, 0.5], &choices, &gold);
         assert_eq!(decided(accuracy, &scored).1, Decision { margin: Some(1.0), near_tie: false });
-        // -1 against -0.75, give or take 0.125 both.
+        // -1 and -0.75, each +- 0.125.
         assert_eq!(
             decided(accuracy_by_characters, &scored).1,
             Decision { margin: Some(0.25), near_tie: true }
@@ -282,10 +281,10 @@ mod tests {
         assert!(true_mass(&scored(&[0.0], &[String::new()], &Gold::Labels(vec![1]))).is_err());
     }
 
-    /// A choice: its length, and for each token its logit, its normaliser, and where within the rounding the logit truly was.
-    /// Logits are so close to one another that decisions often turn.
+    /// A choice: its length, and for each token its logit, its normaliser, and the exact logit's offset
+    /// within the rounding. Logits are so close to one another that rounding often changes decisions.
     fn choice() -> impl Strategy<Value = (usize, Vec<(f32, f32, i8)>)> {
-        // Steps that double precision adds up exactly: the test is about decisions, not about its own sums.
+        // Steps that double precision sums exactly: the test is about decisions, not about its own sums.
         let number =
             |steps: std::ops::Range<i32>| steps.prop_map(|n| half::bf16::from_f32(n as f32 / 64.0).to_f32());
         let off = prop_oneof![Just(-4i8), Just(4), -4i8..=4];

@@ -7,47 +7,35 @@ use thiserror::Error;
 
 use crate::task::{Declared, Place, closest};
 
-/// Metrics cannot be bound or computed.
+/// Why metrics cannot be bound or computed.
 #[derive(Debug, Error, Diagnostic)]
 pub enum MetricError {
-    /// A name that nothing is registered under.
+    /// A name that is not registered.
     #[error("{place}: unknown {kind} `{name}`")]
     #[diagnostic(code(assay::input), help("{hint}"))]
     Unknown {
-        /// Where it stands.
         place: Place,
         /// Metric, filter or aggregation.
         kind: &'static str,
-        /// The name.
         name: String,
-        /// What was probably meant.
+        /// The closest name, or all names.
         hint: String,
     },
-    /// An argument that does not fit.
+    /// An invalid argument.
     #[error("{place}: {what}")]
     #[diagnostic(code(assay::input), help("compare with the metrics and filters that the README lists"))]
     Argument {
-        /// Where the metric or filter stands.
+        /// The place of the metric or filter in its file.
         place: Place,
-        /// The fault.
         what: String,
     },
-    /// A document that a metric cannot value.
+    /// A document that a metric cannot score.
     #[error("task `{task}`, document {doc_id} (row {row}): {what}")]
     #[diagnostic(
         code(assay::engine),
         help("the document gets no number: look at its samples, and at the task file's targets")
     )]
-    Document {
-        /// The task.
-        task: Arc<str>,
-        /// The document.
-        doc_id: usize,
-        /// Its row.
-        row: usize,
-        /// The fault.
-        what: String,
-    },
+    Document { task: Arc<str>, doc_id: usize, row: usize, what: String },
 }
 
 impl MetricError {

@@ -1,4 +1,4 @@
-//! Filters that make an answer of a generated text.
+//! Filters that extract an answer from a generated text.
 
 use crate::python::regex::PythonRegex;
 use crate::python::text::strip;
@@ -7,19 +7,19 @@ use crate::task::{Declared, Node, Yaml};
 /// One step. Names and meanings are lm-evaluation-harness's, `regex_replace` and `strip` are ours.
 #[derive(Debug, Clone)]
 pub enum Filter {
-    /// The match number `select` (from the end where negative), or `fallback`.
+    /// The match with index `select` (from the end if negative), or `fallback`.
     Regex { regex: PythonRegex, select: i64, fallback: String },
     /// `re.sub`.
     RegexReplace { regex: PythonRegex, replacement: String },
-    /// Without white space around it.
+    /// Removes white space at both ends.
     Strip,
     /// In lower case.
     Lowercase,
     /// In upper case.
     Uppercase,
-    /// Looked up.
+    /// The entry for the text, or `default`.
     Map { entries: Vec<(String, String)>, default: String },
-    /// With one response a document, those that choose among several change nothing.
+    /// Filters that choose among several responses: with one response per document they change nothing.
     Keep,
 }
 
@@ -27,13 +27,13 @@ pub enum Filter {
 pub struct FilterKind {
     /// As task files name it.
     pub name: &'static str,
-    /// The arguments that it has.
+    /// The names of its arguments.
     arguments: &'static [&'static str],
-    /// Makes a step of them.
+    /// Makes a step of the arguments.
     make: fn(&Declared) -> Result<Filter, String>,
 }
 
-/// All of them. To add one, add a variant of [`Filter`] and a row.
+/// All filters. To add one, add a variant of [`Filter`] and a row.
 pub static FILTERS: [FilterKind; 10] = [
     FilterKind { name: "regex", arguments: &["regex_pattern", "group_select", "fallback"], make: regex },
     FilterKind { name: "regex_replace", arguments: &["regex_pattern", "replacement"], make: regex_replace },
@@ -48,7 +48,7 @@ pub static FILTERS: [FilterKind; 10] = [
 ];
 
 impl FilterKind {
-    /// Reads a declared step. The error says what is wrong, without the place.
+    /// Reads a declared step. The error reports what is wrong, without the place.
     pub fn read(&self, step: &Declared) -> Result<Filter, String> {
         let unknown = |(name, _): &&(String, Node)| !self.arguments.contains(&name.as_str());
         match step.arguments.iter().find(unknown) {
@@ -104,14 +104,14 @@ impl Filter {
     /// The filtered text.
     ///
     /// # Errors
-    /// A regular expression that gives up.
+    /// A regular expression that fails to match within its limits.
     pub fn apply(&self, text: &str) -> Result<String, String> {
         Ok(match self {
             Filter::Regex { regex, select, fallback } => {
                 let found = regex.find_all(text)?;
                 let index = if *select < 0 { found.len() as i64 + select } else { *select };
                 match usize::try_from(index).ok().and_then(|i| found.get(i)) {
-                    // A match of which every one of several groups is empty counts as none.
+                    // A match with several groups, all empty, counts as no match.
                     Some(found) if found.is_empty() && regex.has_several_groups() => {
                         strip(fallback).to_string()
                     }

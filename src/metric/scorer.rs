@@ -24,7 +24,7 @@ struct Bound {
     view: usize,
     /// Index of the filter chain.
     chain: usize,
-    /// Whether it reads a text beyond its stops.
+    /// Whether it reads the text that continues beyond its stops.
     beyond: bool,
 }
 
@@ -75,7 +75,7 @@ impl Bound {
     }
 }
 
-/// Values documents of one task.
+/// Scores documents of one task.
 pub struct Scorer {
     task: Arc<str>,
     bound: Vec<Bound>,
@@ -104,7 +104,7 @@ impl Scorer {
                     Reads::Beyond => true,
                     Reads::BeyondBy(_) => continue,
                 };
-                // With several chains 0.4's names tell them apart; one chain needs no mark.
+                // Several chains are told apart by 0.4's names; one chain needs no suffix.
                 let name = match names.len() {
                     0 | 1 => metric.name.clone(),
                     _ => format!("{},{}", metric.name, names[chain]),
@@ -127,14 +127,15 @@ impl Scorer {
         self.bound.iter().map(|bound| bound.name.as_str())
     }
 
-    /// The names of the values that are means over documents, with their places, and whether a document is either right or wrong.
+    /// The values that are means over documents: index, name, and whether a document is either right or
+    /// wrong.
     pub fn means(&self) -> impl Iterator<Item = (usize, &str, bool)> {
         let means = self.bound.iter().enumerate().filter(|(_, bound)| bound.aggregation.is_mean);
         means.map(|(place, bound)| (place, bound.name.as_str(), bound.metric.decides))
     }
 
-    /// What the model answered, as each value sees it: a choice, or what the filters leave of a text; none where the value is no
-    /// decision.
+    /// The model's answer by each value: a choice, or the filtered text; `None` if the metric has no single
+    /// answer.
     pub fn answers(&self, document: &DocumentRequests, responses: &[Response]) -> Vec<Option<String>> {
         self.bound.iter().map(|bound| self.answer(bound, document, responses)).collect()
     }
@@ -169,7 +170,7 @@ impl Scorer {
     /// The values of one document.
     ///
     /// # Errors
-    /// Responses that are no numbers, labels that no choice has: such a document gets no number.
+    /// Responses of the wrong kind, a NaN, labels without a choice: such a document gets no value.
     pub fn score(
         &self,
         document: &DocumentRequests,

@@ -7,24 +7,22 @@ use super::text::{Arguments, TextMetric, exact_match};
 use super::value::Value;
 use crate::task::OutputType;
 
-/// What a metric reads, and what it makes of it.
+/// What a metric reads, and what it computes.
 #[derive(Clone, Copy)]
 pub enum Function {
     /// The scores of all choices.
     Choices {
-        /// The document's value.
         value: fn(&Scored<'_>) -> Result<Value, String>,
-        /// The choice that the model takes by this metric.
+        /// Index of the model's choice by this metric.
         answer: Option<fn(&Scored<'_>) -> usize>,
     },
     /// The score of the target.
     Target {
-        /// The document's value.
         value: fn(&TargetScore) -> Value,
-        /// What the model would have written.
+        /// What greedy decoding would generate.
         answer: Option<fn(&TargetScore) -> &'static str>,
     },
-    /// A generated text, as the filters leave it, beside the right ones. Reads the metric's arguments.
+    /// A generated text after the filters, compared with the right ones. Called with the metric's arguments.
     Text(fn(&Arguments) -> Result<TextMetric, String>),
 }
 
@@ -32,19 +30,17 @@ pub enum Function {
 pub struct Metric {
     /// As task files name it.
     pub name: &'static str,
-    /// What a task must ask for.
+    /// The output type that a task must have.
     pub needs: OutputType,
-    /// What it makes of a document.
     pub function: Function,
-    /// How the values of documents become one where a task file does not say.
+    /// The aggregation, unless the task file names another.
     pub aggregation: &'static Aggregation,
-    /// Whether a document is either right or wrong by it.
+    /// Whether each document is either right (1) or wrong (0).
     pub decides: bool,
-    /// Whether more is better.
     pub higher_is_better: bool,
 }
 
-/// All of them. The same name may be of several metrics that need other things.
+/// All metrics. Metrics that need different output types may share a name.
 pub static METRICS: [Metric; 8] = [
     Metric {
         name: "acc",

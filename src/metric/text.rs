@@ -6,10 +6,10 @@ use crate::task::{Node, Yaml};
 /// The arguments of a metric, by name.
 pub type Arguments = [(String, Node)];
 
-/// 1 if a text is one of the right ones; an error where a regular expression gives up.
+/// 1 if a text is one of the right ones; an error if a regular expression fails to match within its limits.
 pub type TextMetric = Box<dyn Fn(&str, &[&str]) -> Result<f64, String> + Send + Sync>;
 
-/// `exact_match` and what it overlooks, as Hugging Face's metric of that name.
+/// `exact_match` and what it ignores, as Hugging Face's metric of that name.
 #[derive(Debug, Clone, Default)]
 struct ExactMatch {
     /// Deleted from both sides first, one after the other.
@@ -26,7 +26,7 @@ impl ExactMatch {
     /// 1 if the text is one of the right ones.
     ///
     /// # Errors
-    /// A regular expression that gives up.
+    /// A regular expression that fails to match within its limits.
     fn score(&self, text: &str, right: &[&str]) -> Result<f64, String> {
         let text = self.reduced(text)?;
         for answer in right {

@@ -1,6 +1,6 @@
-//! What a metric makes of a document.
+//! The result of a metric for a document.
 
 use crate::vocabulary::Decision;
 
-/// A document's value and, where it is a decision, how narrowly it was taken.
+/// A document's value and, if it is a decision, how narrow that was.
 pub type Value = (f64, Option<Decision>);

@@ -1,4 +1,4 @@
-//! What computes a model: our own kernels, or candle.
+//! The implementation that computes a model: our own kernels, or candle.
 
 use super::config::model_config::ModelConfig;
 use super::cpu::network::Network;
@@ -27,13 +27,14 @@ impl Backend {
         device: &OpenedDevice,
         kernels: Kernels,
     ) -> Result<Self, WeightsError> {
-        match kernels == Kernels::Fast && device.is_cpu() {
-            true => Ok(Backend::Cpu(Box::new(Network::take(weights, config, dtype, Isa::best())?))),
-            false => Ok(Backend::Plain(Decoder::take(weights, config, dtype, &device.device)?)),
+        if kernels == Kernels::Fast && device.is_cpu() {
+            Ok(Backend::Cpu(Box::new(Network::take(weights, config, dtype, Isa::best())?)))
+        } else {
+            Ok(Backend::Plain(Decoder::take(weights, config, dtype, &device.device)?))
         }
     }
 
-    /// Name of what computes.
+    /// Name of the kernels in use.
     pub fn kernels(&self) -> &'static str {
         match self {
             Backend::Plain(decoder) => decoder.kernels(),
@@ -41,7 +42,8 @@ impl Backend {
         }
     }
 
-    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`.
+    /// Computes a pass: writes keys and values of all its rows to `kv`, and calls `read` with the logits of
+    /// the rows in `wanted`.
     pub fn forward(
         &self,
         layout: &Layout,
@@ -55,7 +57,7 @@ impl Backend {
         }
     }
 
-    /// Times a part of a layer over `rows` rows: seconds, and the weights that were used.
+    /// Times part of a layer over `rows` rows: seconds, and the number of weights used.
     pub fn time_layer(&self, rows: usize) -> Result<(f64, usize), ForwardError> {
         match self {
             Backend::Plain(decoder) => Ok(decoder.time_layer(rows)?),

@@ -1,39 +1,38 @@
 //! Where the model runs.
 
-/// The device asked for.
+/// The requested device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The first GPU if this build can use one and one is there, else the CPU;
-    /// [`ModelFacts::device`](super::ModelFacts::device) says which.
+    /// The first GPU if this build can use one and it can be opened, else the CPU;
+    /// [`ModelFacts::device`](super::ModelFacts::device) reports which.
     #[default]
     Auto,
-    /// The CPU.
     Cpu,
-    /// The GPU of this number, and no other device.
+    /// The GPU with this index; no fallback to another device.
     Cuda(usize),
 }
 
-/// Why a device can't be had.
+/// Why a device can't be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum DeviceError {
-    /// The binary was built for the CPU.
+    /// The binary was built without CUDA.
     #[error("device cuda:{number} is asked for, but this build has no CUDA")]
     #[diagnostic(
         code(assay::input),
         help("use --device cpu, or a build made with `cargo build --release --features cuda`")
     )]
     NoCuda {
-        /// The GPU asked for.
+        /// Index of the requested GPU.
         number: usize,
     },
-    /// The driver refuses.
+    /// The driver reports an error.
     #[error("device cuda:{number} cannot be used: {reason}")]
     #[diagnostic(
         code(assay::engine),
         help("check with nvidia-smi that the GPU is there and the driver runs, or use --device cpu")
     )]
     Cuda {
-        /// The GPU asked for.
+        /// Index of the requested GPU.
         number: usize,
         /// From the driver.
         reason: String,

@@ -10,46 +10,39 @@ use super::files::gguf_value::GgufError;
 /// Why a model can't be loaded.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum LoadError {
-    /// Nothing is there.
+    /// Nothing exists at the path.
     #[error("{}: no such model: {reason}", path.display())]
     #[diagnostic(code(assay::input), help("pass a folder with config.json and safetensors, or a .gguf file"))]
     NotFound {
         /// As given.
         path: PathBuf,
-        /// From the system.
         reason: std::io::Error,
     },
-    /// A folder without configuration.
+    /// A folder without `config.json`.
     #[error("{}: no config.json in this folder", path.display())]
     #[diagnostic(code(assay::input), help("pass a folder as the hub lays it out, or the .gguf file itself"))]
-    NoConfig {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Neither configuration nor weights name one number format.
+    NoConfig { path: PathBuf },
+    /// The configuration names no dtype, and the weights have more than one.
     #[error("{}: config.json names no dtype, and the weights are of several", path.display())]
     #[diagnostic(code(assay::input), help("say with --dtype which to compute in"))]
-    NoDtype {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// `config.json` is wrong.
+    NoDtype { path: PathBuf },
+    /// `config.json` is invalid.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Config(#[from] ConfigError),
-    /// A GGUF file is wrong.
+    /// A GGUF file is invalid.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Gguf(#[from] GgufError),
-    /// A GGUF file's metadata is wrong.
+    /// The metadata of a GGUF file is not a valid configuration.
     #[error(transparent)]
     #[diagnostic(transparent)]
     GgufConfig(#[from] GgufConfigError),
-    /// The weights are wrong.
+    /// The weights can't be loaded.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Weights(#[from] WeightsError),
-    /// The device can't be had.
+    /// The device can't be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Device(#[from] DeviceError),

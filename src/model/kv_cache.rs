@@ -1,9 +1,9 @@
-//! Keys and values of computed tokens, kept by segment.
+//! Keys and values of computed tokens, cached by segment.
 //!
-//! A segment is a run of tokens that continues a chain of other segments, its prefix; segments form a tree, and each
-//! keeps its own keys and values only. A segment that nothing continues can grow in place: computing more tokens under
-//! its id appends them. Buffers grow by more than a row when they are full, so that a decode step
-//! copies one row and a chain stays as short as it was.
+//! A segment is a run of tokens that continues a chain of other segments, its prefix. Segments form a tree,
+//! and each holds only its own keys and values. A segment that no other one continues can grow in place:
+//! computing more tokens under its id appends them. A full buffer grows by more than one row, so that a
+//! decode step usually copies one row; growing in place keeps the chain short.
 
 use std::collections::HashMap;
 
@@ -11,55 +11,36 @@ use super::plain::kv_tensors::KvTensors;
 use crate::kernels::attention::kv_rows::{KvRows, KvShape};
 use crate::kernels::dtype::Dtype;
 
-/// Names a segment; the caller chooses the numbers.
+/// Id of a segment; the caller chooses the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId(pub usize);
 
-/// A segment that doesn't fit the tree. These are faults of the plan, not of any input.
+/// A segment that doesn't fit the tree. These are bugs in the plan of passes, never input errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum SegmentError {
-    /// A link of the prefix was never computed, or released.
+    /// Segment `link` of the prefix was never computed, or was released.
     #[error("segment {} continues segment {}, whose keys and values are not kept", id.0, link.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
-    Unknown {
-        /// The segment.
-        id: SegmentId,
-        /// The link.
-        link: SegmentId,
-    },
-    /// The prefix isn't a chain from a root.
+    Unknown { id: SegmentId, link: SegmentId },
+    /// The prefix isn't a chain from a root: `link` doesn't continue the segments before it.
     #[error("segment {} names a prefix in which segment {} does not continue those before it", id.0, link.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
-    Broken {
-        /// The segment.
-        id: SegmentId,
-        /// The link.
-        link: SegmentId,
-    },
-    /// The id is kept with another prefix.
+    Broken { id: SegmentId, link: SegmentId },
+    /// The id is cached with another prefix.
     #[error("segment {} is kept with another prefix", id.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
-    OtherPrefix {
-        /// The segment.
-        id: SegmentId,
-    },
-    /// Positions of those that continue it would be wrong.
+    OtherPrefix { id: SegmentId },
+    /// A segment that others continue can't grow or be truncated: their positions would be wrong.
     #[error("segment {} cannot grow or be cut, other segments continue it", id.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
-    Continued {
-        /// The segment.
-        id: SegmentId,
-    },
+    Continued { id: SegmentId },
     /// An id occurs twice in a pass.
     #[error("segment {} occurs twice in a pass", id.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
-    Repeated {
-        /// The segment.
-        id: SegmentId,
-    },
+    Repeated { id: SegmentId },
 }
 
-/// What keys and values of a model look like.
+/// Dimensions and dtype of a model's cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KvCacheShape {
     pub layers: usize,
@@ -69,7 +50,7 @@ pub struct KvCacheShape {
 }
 
 impl KvCacheShape {
-    fn kept(self) -> KvShape {
+    fn of_layer(self) -> KvShape {
         KvShape { kv_heads: self.kv_heads, head_dim: self.head_dim, dtype: self.dtype }
     }
 }
@@ -82,22 +63,22 @@ pub struct KvCache {
 }
 
 struct SegmentEntry {
-    /// Tells a segment from an earlier one of the same id.
+    /// Distinguishes a segment from an earlier one with the same id.
     serial: u64,
     prefix: Vec<(SegmentId, u64)>,
     /// Tokens of passes that succeeded.
     length: usize,
-    /// Tokens of the pass under way.
+    /// Tokens of the current pass.
     pending: usize,
-    /// Segments kept whose prefix names this one.
+    /// Number of cached segments whose prefix contains this one.
     followers: usize,
-    /// Of the plain path.
+    /// Used by the plain path.
     tensors: KvTensors,
-    /// Of the CPU path: for each layer.
+    /// Used by the CPU path, one element per layer.
     rows: Vec<KvRows>,
 }
 
-/// Kept keys that a segment of the pass under way attends to.
+/// Keys of one segment of the chain that a segment of the current pass attends to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
     pub id: SegmentId,
@@ -106,11 +87,11 @@ pub struct Link {
     pub length: usize,
 }
 
-/// Where a segment of the pass under way stands.
+/// A segment that was opened for the current pass.
 pub struct Opened {
     /// Position of its first token of this pass.
     pub start: usize,
-    /// Its prefix, and what it kept itself if it grows; root first.
+    /// Its prefix, root first; last its own cached tokens if it grows.
     pub links: Vec<Link>,
 }
 
@@ -119,7 +100,7 @@ impl KvCache {
         Self { shape, segments: HashMap::new(), next_serial: 0 }
     }
 
-    /// Forgets a segment. Segments that continue it can't be computed further.
+    /// Removes a segment. Segments that continue it can no longer grow.
     pub fn release(&mut self, id: SegmentId) {
         let Some(entry) = self.segments.remove(&id) else { return };
         for (link, serial) in entry.prefix {
@@ -129,40 +110,40 @@ impl KvCache {
         }
     }
 
-    /// Forgets a segment's tokens from `length` on, if it has as many. It grows on from there.
+    /// Drops a segment's tokens from `length` on, if it has more than `length`. It can grow again from there.
     ///
     /// # Errors
     /// [`SegmentError::Continued`].
     pub fn truncate(&mut self, id: SegmentId, length: usize) -> Result<(), SegmentError> {
-        let kept = self.shape.kept();
+        let shape = self.shape.of_layer();
         let Some(entry) = self.segments.get_mut(&id).filter(|entry| length < entry.length) else {
             return Ok(());
         };
         if entry.followers > 0 {
             return Err(SegmentError::Continued { id });
         }
-        // What lies behind it in the plain path's buffers is overwritten.
+        // The plain path's buffers still hold the dropped rows; the next rows overwrite them.
         entry.length = length;
-        entry.rows.iter_mut().for_each(|rows| rows.truncate(kept, length));
+        entry.rows.iter_mut().for_each(|rows| rows.truncate(shape, length));
         Ok(())
     }
 
-    /// Forgets all segments.
+    /// Removes all segments.
     pub fn clear(&mut self) {
         self.segments.clear();
     }
 
-    /// Tokens kept for a segment, without its prefix; `None` if it isn't kept.
+    /// Number of tokens cached for a segment, without its prefix; `None` if it isn't cached.
     pub fn length(&self, id: SegmentId) -> Option<usize> {
         self.segments.get(&id).map(|entry| entry.length)
     }
 
-    /// Tokens kept in all.
+    /// Number of tokens cached for all segments.
     pub fn tokens(&self) -> usize {
         self.segments.values().map(|entry| entry.length).sum()
     }
 
-    /// Bytes held, with the room that growing segments have ahead of them.
+    /// Bytes allocated, including the spare capacity of growing segments.
     pub fn bytes(&self) -> usize {
         let numbers: usize = self.segments.values().map(|entry| entry.tensors.numbers()).sum();
         let rows: usize = self.segments.values().flat_map(|entry| &entry.rows).map(KvRows::bytes).sum();
@@ -173,8 +154,8 @@ impl KvCache {
         self.shape
     }
 
-    /// Makes room for `count` more tokens of segment `id`, new or grown, until [`commit`](Self::commit) or
-    /// [`roll_back`](Self::roll_back).
+    /// Registers `count` more tokens of segment `id`, new or growing, as pending until
+    /// [`commit`](Self::commit) or [`roll_back`](Self::roll_back).
     pub fn open(
         &mut self,
         id: SegmentId,
@@ -229,7 +210,7 @@ impl KvCache {
         Ok(Opened { start, links })
     }
 
-    /// The pass succeeded: its tokens are kept.
+    /// Commits the pending tokens of a pass that succeeded.
     pub fn commit(&mut self, ids: impl Iterator<Item = SegmentId>) {
         for id in ids {
             if let Some(entry) = self.segments.get_mut(&id) {
@@ -238,13 +219,13 @@ impl KvCache {
         }
     }
 
-    /// The pass failed: segments are as they were before it. Ids in the order in which they were opened.
+    /// Restores the segments to their state before a pass that failed. `ids` are in the order of opening.
     pub fn roll_back(&mut self, ids: impl DoubleEndedIterator<Item = SegmentId>) {
         for id in ids.rev() {
             if let Some(entry) = self.segments.get_mut(&id) {
                 entry.pending = 0;
                 for rows in &mut entry.rows {
-                    rows.truncate(self.shape.kept(), entry.length);
+                    rows.truncate(self.shape.of_layer(), entry.length);
                 }
                 if entry.length == 0 {
                     self.release(id);
@@ -263,8 +244,8 @@ impl KvCache {
         self.segments.get(&id).map(|entry| &entry.tensors)
     }
 
-    /// Takes keys and values of a segment in one layer out, to be given back by [`put_rows`](Self::put_rows), and how many
-    /// tokens of earlier passes they hold.
+    /// Takes out the keys and values of a segment in one layer, to be returned by
+    /// [`put_rows`](Self::put_rows), and gives the number of tokens of earlier passes that they hold.
     pub fn take_rows(&mut self, id: SegmentId, layer: usize) -> (KvRows, usize) {
         let Some(entry) = self.segments.get_mut(&id) else { return Default::default() };
         if entry.rows.len() <= layer {
@@ -273,10 +254,10 @@ impl KvCache {
         (std::mem::take(&mut entry.rows[layer]), entry.length)
     }
 
-    /// Gives back what was taken.
+    /// Returns what [`take_rows`](Self::take_rows) took out.
     pub fn put_rows(&mut self, id: SegmentId, layer: usize, rows: KvRows) {
-        if let Some(place) = self.segments.get_mut(&id).and_then(|entry| entry.rows.get_mut(layer)) {
-            *place = rows;
+        if let Some(slot) = self.segments.get_mut(&id).and_then(|entry| entry.rows.get_mut(layer)) {
+            *slot = rows;
         }
     }
 

@@ -33,11 +33,11 @@ impl Model {
         Self::load_files(&ModelFiles::open(path)?, options)
     }
 
-    /// Loads a model whose files are opened.
+    /// Loads a model from its opened files.
     ///
     /// # Errors
-    /// [`LoadError`], where the weights are damaged, do not fit the configuration or change meanwhile, and where the device can't be had
-    /// or has no memory for them.
+    /// [`LoadError`] if the weights are damaged, don't fit the configuration or change while they are read,
+    /// or if the device can't be used or has no memory for them.
     pub fn load_files(files: &ModelFiles, options: LoadOptions) -> Result<Model, LoadError> {
         let device = OpenedDevice::open(options.device)?;
         let (path, config, checkpoint) = (files.path(), files.config(), files.checkpoint());
@@ -68,28 +68,29 @@ impl Model {
         Ok(Model { facts, config: config.clone(), backend })
     }
 
-    /// What was loaded.
+    /// Facts about the loaded model.
     pub fn facts(&self) -> &ModelFacts {
         &self.facts
     }
 
-    /// The configuration it was loaded by.
+    /// The configuration it was loaded with.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// About how many seconds a token takes in large passes, from timing a part of one layer. Attention over long contexts and
-    /// the output matrix come on top.
+    /// Estimates the seconds per token in large passes: times part of one layer, and scales by the number of
+    /// weights, embedding and output matrix included. Attention over long contexts comes on top.
     ///
     /// # Errors
-    /// The device's.
+    /// Those of the device.
     pub fn seconds_per_token(&self) -> Result<f64, ForwardError> {
         const ROWS: usize = 512;
         let (seconds, weights) = self.backend.time_layer(ROWS)?;
         Ok(seconds / ROWS as f64 * self.facts.parameters as f64 / weights as f64)
     }
 
-    /// Seconds that passes took since the model was loaded, by operation in the order of a pass; nothing on the plain path.
+    /// Seconds spent in passes since the model was loaded, by operation in the order of a pass; empty on the
+    /// plain path.
     pub fn seconds_by_operation(&self) -> Vec<(&'static str, f64)> {
         match &self.backend {
             Backend::Plain(_) => Vec::new(),
@@ -97,8 +98,8 @@ impl Model {
         }
     }
 
-    /// Bytes a second at which all threads together read the weights where they are, the best of nine: the mark for decoding. What
-    /// fits a cache is read from there. Nothing on the plain path.
+    /// Bytes per second at which all threads together read the packed weights, the best of nine: the
+    /// reference for decoding speed. Weights that fit in a cache are read from it. `None` on the plain path.
     pub fn read_rate(&self) -> Option<f64> {
         match &self.backend {
             Backend::Plain(_) => None,
@@ -106,7 +107,7 @@ impl Model {
         }
     }
 
-    /// An empty store of keys and values for this model.
+    /// An empty KV cache for this model.
     pub fn kv_cache(&self) -> KvCache {
         KvCache::new(self.kv_shape())
     }
@@ -121,15 +122,15 @@ impl Model {
     }
 
     /// Computes all segments in one pass: linear layers over all rows at once, attention of each segment over its prefix
-    /// and causally over itself. Positions are the prefix's length and on.
+    /// and causally over itself. Positions start at the prefix's length.
     ///
-    /// Keys and values of every segment stay in `kv` under its id until [`KvCache::release`]. `read` is called once for
-    /// each of `wanted`, from several threads and in any order, with its index there and the row's logits: `vocab_size`
-    /// numbers, in single precision, but rounded to the model's number format first, as transformers' `logits.float()` gives
-    /// them.
+    /// Keys and values of every segment stay in `kv` under its id until [`KvCache::release`]. `read` is
+    /// called once for each element of `wanted`, from several threads and in any order, with the element's
+    /// index and the row's logits: `vocab_size` values in single precision, rounded to the model's dtype
+    /// first, like `logits.float()` in transformers.
     ///
     /// # Errors
-    /// [`ForwardError`]; `kv` is then as it was before, though `read` may have been called.
+    /// [`ForwardError`]; `kv` is then unchanged, though `read` may have been called.
     pub fn forward(
         &self,
         segments: &[Segment],

@@ -1,26 +1,26 @@
-//! What this machine can do at best, measured: what a model's speed is compared with.
+//! Measured peak rates of this machine, with which a model's speed is compared.
 
 use super::pass::ForwardError;
 use super::plain::measure::product_rate as plain;
 use crate::kernels::dtype::Dtype;
 use crate::kernels::measure;
 
-/// Tries of a measurement, of which the best counts.
+/// Repetitions of a measurement, of which the best counts; our own kernels do one more.
 pub(super) const TRIES: usize = 8;
 
-/// Floating-point operations a second of our own product of `rows` rows with a matrix `[outputs, inputs]`, the best of eight,
-/// on all threads.
+/// Floating-point operations per second of our own product of `rows` rows with a matrix `[outputs, inputs]`,
+/// on all threads, the best of nine.
 ///
 /// # Errors
-/// No memory.
+/// [`ForwardError::OutOfMemory`].
 pub fn product_rate(dtype: Dtype, rows: usize, inputs: usize, outputs: usize) -> Result<f64, ForwardError> {
     Ok(measure::product_rate(dtype, rows, inputs, outputs, TRIES)?)
 }
 
-/// The same of candle's product, the reference.
+/// The same for candle's product, the reference, the best of eight.
 ///
 /// # Errors
-/// candle's.
+/// Those of candle.
 pub fn plain_product_rate(
     dtype: Dtype,
     rows: usize,

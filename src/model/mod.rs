@@ -1,8 +1,8 @@
 //! The model: configuration, weights, forward pass, keys and values.
 //!
-//! A model is loaded from a Hugging Face folder or a GGUF file, and computes passes: [`Segment`]s of tokens, each
-//! continuing a chain of others, whose keys and values stay in a [`KvCache`] until they are released. Logits are given
-//! for the rows that are asked for, and for no others.
+//! A model is loaded from a Hugging Face folder or a GGUF file, and computes passes: [`Segment`]s of tokens,
+//! each continuing a chain of others, whose keys and values stay in a [`KvCache`] until they are released.
+//! Logits are computed only for the requested rows.
 
 mod arch;
 mod backend;

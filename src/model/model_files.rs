@@ -1,4 +1,4 @@
-//! A model's files, opened once: configuration and headers of weights.
+//! A model's files, opened once: the configuration and the headers of the weight files.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::files::gguf::GgufFile;
 use super::files::gguf_value::GgufMetadata;
 use crate::kernels::dtype::Dtype;
 
-/// The files of a model, opened: its configuration is read, its weights are not.
+/// The opened files of a model: its configuration is read, its weights are not.
 pub struct ModelFiles {
     path: PathBuf,
     config: ModelConfig,
@@ -21,19 +21,18 @@ impl ModelFiles {
     /// Opens a Hugging Face folder or a GGUF file.
     ///
     /// # Errors
-    /// [`LoadError`], where a file is missing, damaged, inconsistent, or describes a model that isn't computed here.
+    /// [`LoadError`] if a file is missing, damaged or inconsistent, or describes an unsupported model.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let (config, checkpoint) = match is_folder(path)? {
-            true => (folder_config(path)?, Checkpoint::open_folder(path)?),
-            false => {
-                let file = GgufFile::open(path)?;
-                (config_from_gguf(&file)?, Checkpoint::Gguf(Box::new(file)))
-            }
+        let (config, checkpoint) = if is_folder(path)? {
+            (folder_config(path)?, Checkpoint::open_folder(path)?)
+        } else {
+            let file = GgufFile::open(path)?;
+            (config_from_gguf(&file)?, Checkpoint::Gguf(Box::new(file)))
         };
         Ok(Self { path: path.to_owned(), config, checkpoint })
     }
 
-    /// As given.
+    /// The path as given.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -43,12 +42,12 @@ impl ModelFiles {
         &self.config
     }
 
-    /// The files that hold weights, in the order in which they are read.
+    /// The files that hold weights, in reading order.
     pub fn weight_files(&self) -> Vec<PathBuf> {
         self.checkpoint.files()
     }
 
-    /// The metadata of a GGUF file.
+    /// The metadata of a GGUF file; `None` for safetensors.
     pub fn gguf_metadata(&self) -> Option<&GgufMetadata> {
         match &self.checkpoint {
             Checkpoint::Gguf(file) => Some(&file.metadata),
@@ -66,14 +65,11 @@ impl ModelFiles {
 /// # Errors
 /// As [`ModelFiles::open`], for the configuration.
 pub fn config_of(path: &Path) -> Result<ModelConfig, LoadError> {
-    match is_folder(path)? {
-        true => folder_config(path),
-        false => Ok(config_from_gguf(&GgufFile::open(path)?)?),
-    }
+    if is_folder(path)? { folder_config(path) } else { Ok(config_from_gguf(&GgufFile::open(path)?)?) }
 }
 
-/// Positions of the model at `path`, and the bytes that keys and values of a token take in its own number format (two bytes a
-/// number where it names none): what a plan needs, read from its configuration alone.
+/// Maximum positions of the model at `path`, and its bytes of keys and values per token in its own dtype (two
+/// bytes per value if it names none): what a plan needs, read from the configuration alone.
 ///
 /// # Errors
 /// As [`config_of`].
@@ -83,7 +79,7 @@ pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
     Ok((config.max_positions, config.kv_bytes_per_token(dtype)))
 }
 
-/// What the model at `path` is called: its folder's name, or its file's without the ending.
+/// Name of the model at `path`: its folder's name, or its file's name without the extension.
 pub fn name_of(path: &Path) -> String {
     // `.` and `..` have no name of their own.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -98,8 +94,9 @@ fn is_folder(path: &Path) -> Result<bool, LoadError> {
 
 fn folder_config(folder: &Path) -> Result<ModelConfig, LoadError> {
     let file = folder.join("config.json");
-    match file.exists() {
-        true => Ok(ModelConfig::from_hf_file(&file)?),
-        false => Err(LoadError::NoConfig { path: folder.to_owned() }),
+    if file.exists() {
+        Ok(ModelConfig::from_hf_file(&file)?)
+    } else {
+        Err(LoadError::NoConfig { path: folder.to_owned() })
     }
 }

@@ -3,22 +3,19 @@
 use super::device::DeviceChoice;
 use crate::kernels::dtype::Dtype;
 
-/// The number format asked for.
+/// The requested dtype.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DtypeChoice {
-    /// The configuration's, or else that of the weights; single precision for GGUF.
+    /// That of the configuration, else that of the weights; single precision for GGUF.
     #[default]
     Auto,
-    /// Single precision.
     F32,
-    /// bfloat16.
     Bf16,
-    /// Half precision.
     F16,
 }
 
 impl DtypeChoice {
-    /// The number format asked for, where one is.
+    /// The requested dtype; `None` for [`Auto`](Self::Auto).
     pub fn asked(self) -> Option<Dtype> {
         match self {
             DtypeChoice::Auto => None,
@@ -32,18 +29,16 @@ impl DtypeChoice {
 /// How to load a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadOptions {
-    /// Number format of weights and activations.
+    /// Dtype of weights and activations.
     pub dtype: DtypeChoice,
-    /// Where it runs.
     pub device: DeviceChoice,
-    /// What it computes with.
     pub kernels: Kernels,
 }
 
-/// What a model computes with.
+/// The kernels that compute a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kernels {
-    /// On the CPU our own, chosen by what the processor has; elsewhere the plain ones.
+    /// On the CPU our own, chosen by the processor's instruction sets; elsewhere as [`Kernels::Plain`].
     #[default]
     Fast,
     /// candle's operations: the reference.

@@ -1,4 +1,4 @@
-//! A forward pass as it is asked for, and as it is laid out: rows and positions.
+//! A forward pass: the request for it, and its layout in rows and positions.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use crate::kernels::memory::NoMemory;
 /// A run of tokens to compute in a pass. It continues `prefix`, the chain of segments (root first) computed in earlier
 /// passes or earlier in this one.
 ///
-/// Under an id whose keys and values are kept already, with the same prefix, the tokens are appended to that segment:
-/// so a text is decoded, a token a pass. That needs a segment that no other one continues.
+/// If keys and values are already cached under the id, with the same prefix, the tokens are appended to that
+/// segment: this is how a sequence is decoded, one token per pass. No other segment may continue it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Name, by which later segments continue this one.
+    /// Id, by which later segments continue this one.
     pub id: SegmentId,
     /// Chain of segments before it, root first.
     pub prefix: Vec<SegmentId>,
@@ -21,7 +21,7 @@ pub struct Segment {
     pub tokens: Vec<u32>,
 }
 
-/// A row of a pass whose logits are wanted: the prediction of what follows this token.
+/// A row of a pass whose logits are requested: the prediction of the token after this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// Index of the segment in the pass.
@@ -30,20 +30,17 @@ pub struct Row {
     pub token: usize,
 }
 
-/// Why a forward pass fails. The keys and values are then as they were before it.
+/// Why a forward pass fails. The cached keys and values are then unchanged.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ForwardError {
-    /// A segment doesn't fit the tree of those that are kept.
+    /// A segment doesn't fit the tree of cached segments.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Segment(#[from] SegmentError),
     /// A segment without tokens.
     #[error("segment {} has no tokens", id.0)]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
-    Empty {
-        /// The segment.
-        id: SegmentId,
-    },
+    Empty { id: SegmentId },
     /// A row that isn't in the pass.
     #[error("logits of token {token} of segment {segment} are wanted, which the pass does not have")]
     #[diagnostic(code(assay::engine), help("this is a fault in assay's plan of passes; please report it"))]
@@ -53,39 +50,27 @@ pub enum ForwardError {
         /// As in [`Row`].
         token: usize,
     },
-    /// Keys and values of another model.
+    /// A KV cache of another shape or dtype, so of another model.
     #[error("the keys and values given to {} are another model's", path.display())]
     #[diagnostic(code(assay::engine), help("this is a fault in assay; please report it"))]
-    OtherModel {
-        /// The model.
-        path: PathBuf,
-    },
-    /// The tokenizer knows tokens that the model doesn't.
+    OtherModel { path: PathBuf },
+    /// The tokenizer has a token id that the model doesn't have.
     #[error("{}: token id {token}, expected below {vocab_size}, the rows of the embedding", path.display())]
     #[diagnostic(
         code(assay::input),
         help("tokenizer and model do not belong together; pass the model's own with --tokenizer")
     )]
-    TokenOutOfRange {
-        /// The model.
-        path: PathBuf,
-        /// The token id.
-        token: u32,
-        /// The model's.
-        vocab_size: usize,
-    },
-    /// More positions than the model was made for.
+    TokenOutOfRange { path: PathBuf, token: u32, vocab_size: usize },
+    /// More positions than the model's maximum.
     #[error("{}: {length} tokens, expected at most {max_length}, the model's context", path.display())]
     #[diagnostic(code(assay::input), help("shorten the context, for example with fewer shots"))]
     TooLong {
-        /// The model.
         path: PathBuf,
-        /// With the prefix.
+        /// Including the prefix.
         length: usize,
-        /// The model's.
         max_length: usize,
     },
-    /// Results that are no numbers.
+    /// Non-finite results.
     #[error("{}: {what} after token {token} of segment {} are not finite", path.display(), id.0)]
     #[diagnostic(
         code(assay::engine),
@@ -94,16 +79,14 @@ pub enum ForwardError {
         )
     )]
     NotFinite {
-        /// The model.
         path: PathBuf,
         /// Logits, or keys and values.
         what: &'static str,
-        /// The segment.
         id: SegmentId,
         /// Index of the token in the segment's tokens of this pass.
         token: usize,
     },
-    /// The device has no memory for the pass. With fewer rows it may have.
+    /// The device has no memory for the pass. Fewer rows may fit.
     #[error("memory ran out on the model's device: {reason}")]
     #[diagnostic(
         code(assay::engine),
@@ -112,17 +95,17 @@ pub enum ForwardError {
         )
     )]
     OutOfMemory {
-        /// From the device.
+        /// From the device or the allocator.
         reason: String,
     },
-    /// The device fails otherwise.
+    /// Any other failure of the device.
     #[error("the forward pass failed on its device: {reason}")]
     #[diagnostic(
         code(assay::engine),
         help("check the device and its driver, or use --device cpu; otherwise please report it")
     )]
     Device {
-        /// From the device.
+        /// As the device reports it.
         reason: String,
     },
 }
@@ -133,24 +116,24 @@ impl From<NoMemory> for ForwardError {
     }
 }
 
-/// A pass laid out: all segments' tokens in one run of rows.
+/// Layout of a pass: the tokens of all segments as consecutive rows.
 pub struct Layout {
     pub tokens: Vec<u32>,
-    /// Of each row.
+    /// One per row.
     pub positions: Vec<usize>,
     pub segments: Vec<Placed>,
 }
 
-/// A segment's place in the pass.
+/// A segment's rows in the pass.
 pub struct Placed {
     pub id: SegmentId,
     pub rows: Range<usize>,
-    /// What it continues, root first; itself last where it grows.
+    /// What it continues, root first; last itself if it grows.
     pub links: Vec<Link>,
 }
 
 impl Layout {
-    /// Opens all segments in `kv`; those opened are rolled back where one fails.
+    /// Opens all segments in `kv`; if one fails, those already opened are rolled back.
     pub fn open(segments: &[Segment], kv: &mut KvCache) -> Result<Self, SegmentError> {
         let mut layout = Layout { tokens: Vec::new(), positions: Vec::new(), segments: Vec::new() };
         for segment in segments {
@@ -170,7 +153,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// In the order in which they were opened.
+    /// Ids of the segments, in the order in which they were opened.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = SegmentId> {
         self.segments.iter().map(|placed| placed.id)
     }

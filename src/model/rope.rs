@@ -5,12 +5,12 @@ use crate::kernels::dtype::Dtype;
 
 /// Rotary frequencies of a model.
 pub struct Rotary {
-    /// `head_dim / 2` angles for each step of position.
+    /// `head_dim / 2` angles per position step.
     frequencies: Vec<f32>,
 }
 
 impl Rotary {
-    /// Frequencies by the configuration; `divisors` are those of a GGUF file.
+    /// Frequencies from the configuration; `divisors` are those of a GGUF file.
     ///
     /// Base frequencies are `theta^(-2i / head_dim)` (RoFormer, <https://arxiv.org/abs/2104.09864>).
     pub fn new(rope: &Rope, head_dim: usize, divisors: Option<&[f32]>) -> Self {
@@ -27,8 +27,8 @@ impl Rotary {
         Self { frequencies }
     }
 
-    /// For these positions, `head_dim / 2` numbers each. Angles are computed in single precision and rounded to the model's
-    /// format afterwards, as in transformers.
+    /// `head_dim / 2` cosines and sines for each position. They are computed in single precision and then
+    /// rounded to the model's dtype, as in transformers.
     pub fn cosines_and_sines(&self, positions: &[usize], dtype: Dtype) -> (Vec<f32>, Vec<f32>) {
         let count = positions.len() * self.frequencies.len();
         let (mut cos, mut sin) = (Vec::with_capacity(count), Vec::with_capacity(count));

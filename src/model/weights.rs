@@ -1,6 +1,6 @@
-//! Weights by their Hugging Face names, whichever format holds them.
+//! Weights by their Hugging Face names, for both file formats.
 //!
-//! A tensor that nobody asks for is an error: it would stand for a part of the model that is left out.
+//! A tensor that is never taken is an error: it would belong to a part of the model that is left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,13 +16,13 @@ use super::files::stored_tensor::StoredTensor;
 use super::files::weight_file::{WeightFile, WeightFileError};
 use crate::kernels::dtype::Dtype;
 
-/// Tensors as they are taken out of a checkpoint.
+/// Takes tensors out of a checkpoint, and records which.
 pub struct Weights<'a> {
     checkpoint: &'a Checkpoint,
     config: &'a ModelConfig,
     dtype: Dtype,
     taken: BTreeSet<String>,
-    /// Numbers taken so far.
+    /// Number of weights taken so far.
     parameters: u64,
 }
 
@@ -31,12 +31,12 @@ impl<'a> Weights<'a> {
         Self { checkpoint, config, dtype, taken: BTreeSet::new(), parameters: 0 }
     }
 
-    /// The numbers of that tensor, row by row.
-    pub fn take_numbers(&mut self, name: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
+    /// The values of a tensor, row-major, in the model's dtype.
+    pub fn take_values(&mut self, name: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
         self.find(name, shape)?.numbers(self.dtype)
     }
 
-    /// That tensor where it is stored. It counts as taken.
+    /// Finds a tensor in its file. It counts as taken.
     pub fn find(&mut self, name: &str, shape: &[usize]) -> Result<StoredTensor<'a>, WeightsError> {
         let rows = shape.iter().rev().skip(1).product();
         let width = shape.last().copied().unwrap_or(1);
@@ -73,17 +73,17 @@ impl<'a> Weights<'a> {
         Ok(stored)
     }
 
-    /// The file or index.
+    /// The weight file or the index.
     pub fn path(&self) -> &Path {
         self.checkpoint.path()
     }
 
-    /// The error of a tensor that there is no memory for.
+    /// The error for a tensor that doesn't fit in memory.
     pub fn no_memory(&self, tensor: &str, reason: String) -> WeightsError {
         WeightsError::Memory { path: self.checkpoint.path().to_owned(), tensor: tensor.to_owned(), reason }
     }
 
-    /// GGUF's `rope_freqs.weight`, where it is there: divisors of the rotary frequencies, by which llama.cpp writes
+    /// GGUF's `rope_freqs.weight`, if present: divisors of the rotary frequencies, in which llama.cpp stores
     /// Llama 3's scaling.
     pub fn take_rope_divisors(&mut self) -> Result<Option<Vec<f32>>, WeightsError> {
         const NAME: &str = "rope_freqs.weight";
@@ -106,7 +106,7 @@ impl<'a> Weights<'a> {
         Ok(Some(divisors))
     }
 
-    /// Ends the taking: nothing may be left.
+    /// Checks that all tensors were taken and no file changed. Returns the number of weights.
     pub fn finish(self) -> Result<u64, WeightsError> {
         if self.config.tied_embeddings {
             self.check_tied()?;
@@ -117,7 +117,7 @@ impl<'a> Weights<'a> {
             .names()
             .into_iter()
             .filter(|name| !self.taken.contains(*name))
-            // Frequencies that old transformers saved; they follow from the configuration.
+            // Frequencies that old versions of transformers saved; they follow from the configuration.
             .filter(|name| !name.ends_with("rotary_emb.inv_freq"))
             .filter(|name| !(self.config.tied_embeddings && *name == "lm_head.weight"))
             .collect();
@@ -132,7 +132,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// A copy of the embedding may be saved as the output matrix; another matrix may not.
+    /// With tied embeddings the file may hold a copy of the embedding as the output matrix, but no other
+    /// matrix.
     fn check_tied(&self) -> Result<(), WeightsError> {
         let Checkpoint::Safetensors { shards, shard_of, .. } = self.checkpoint else { return Ok(()) };
         let stored = |name: &str| {
@@ -169,7 +170,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Whether two tensors are the same, piece by piece.
+/// Whether two tensors have the same bytes; compares them piece by piece.
 fn same_bytes(
     file: &WeightFile,
     tensor: &TensorEntry,
@@ -208,13 +209,10 @@ mod tests {
             std::fs::write(&path, &whole).unwrap();
             let checkpoint = Checkpoint::open_folder(folder.path()).unwrap();
             let mut weights = Weights::new(&checkpoint, &config, Dtype::F32);
-            weights.take_numbers(norm.0, &norm.1).unwrap();
+            weights.take_values(norm.0, &norm.1).unwrap();
             let length = if cut { whole.len() as u64 / 2 } else { whole.len() as u64 + 1 };
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
-            let error = match cut {
-                true => weights.take_numbers(norm.0, &norm.1).err(),
-                false => weights.finish().err(),
-            };
+            let error = if cut { weights.take_values(norm.0, &norm.1).err() } else { weights.finish().err() };
             let error = error.unwrap();
             assert!(
                 error.to_string().contains("model.safetensors: changed while it was read: it "),

@@ -18,9 +18,9 @@ use crate::vocabulary::DocumentRequests;
 pub struct TaskRequests {
     /// In doc_id order.
     pub documents: Vec<DocumentRequests>,
-    /// Documents of the split, without a limit.
+    /// Documents of the split, before any limit.
     pub available: usize,
-    /// Shots a document.
+    /// Shots per document.
     pub num_fewshot: usize,
     /// The rows that were read: the evaluated ones, and those of the shots.
     pub splits: Vec<(String, Split)>,
@@ -28,8 +28,8 @@ pub struct TaskRequests {
 
 /// Builds a task's requests.
 ///
-/// Documents are ordered and shots drawn one after the other, since every draw moves the generator; the texts are then
-/// rendered in parallel.
+/// Documents are ordered and shots drawn sequentially, since every draw advances the random generator; the
+/// texts are then rendered in parallel.
 ///
 /// # Errors
 /// See [`PromptError`].
@@ -64,7 +64,7 @@ pub fn build(
     let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, limit)?;
 
     let builder = Builder::new(task, &evaluated, &pool, rows.rows.first())?;
-    // Collected first: of several faults the first document's is told, not the one that was found first.
+    // Collected first, so that the first document's error is reported, not the error that was found first.
     let documents: Vec<Result<_, _>> = order
         .par_iter()
         .zip(&draws)

@@ -1,4 +1,4 @@
-//! The words: contexts, continuations, and what is right.
+//! The text of requests: contexts, continuations, and gold answers.
 //!
 //! Joining follows lm-evaluation-harness 0.4 (`fewshot_context`, `build_qa_turn`, `construct_requests`), whose prompts for the
 //! leaderboard's tasks are those of the older harness, byte for byte.
@@ -22,13 +22,13 @@ pub struct Builder<'a> {
     /// The evaluated split's name.
     split: &'a str,
     pool: &'a ShotPool,
-    /// Whether the question is the number of the right choice, so that the choices are contexts.
+    /// Whether the question is the index of the right choice, so that the choices are contexts.
     multiple_input: bool,
-    /// Whether a list of targets is several right answers, rather than a text in brackets.
+    /// Whether a list of targets means several right answers, rather than a text in brackets.
     multiple_target: bool,
 }
 
-/// Names a row in errors.
+/// Identifies a row in errors.
 #[derive(Clone, Copy)]
 struct RowRef<'a> {
     task: &'a Task,
@@ -58,7 +58,7 @@ impl RowRef<'_> {
     }
 }
 
-/// A row, rendered.
+/// A rendered row.
 struct Rendered {
     text: Value,
     target: Value,
@@ -66,7 +66,7 @@ struct Rendered {
 }
 
 impl<'a> Builder<'a> {
-    /// Learns from the split's first row what the task's values are, as the harness does.
+    /// Infers the types of the task's values from the split's first row, as the harness does.
     pub fn new(
         task: &'a Task,
         split: &'a str,
@@ -216,7 +216,8 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// What a row's fields are. Digits are a number where the task itself has choices, whatever its shots have.
+    /// Renders a row's fields. Digits become a number if the task itself has choices, whether or not its
+    /// shots have any.
     fn render(
         &self,
         rendering: &Rendering,
@@ -270,7 +271,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What is right, as the metrics take it.
+    /// The gold answer, as the metrics need it.
     fn gold(&self, value: &Value, choices: &[String], at: RowRef<'_>) -> Result<Gold, PromptError> {
         let output = self.task.output_type;
         let no_target = "check the row and the task file's `doc_to_target`";
@@ -304,7 +305,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What each metric sees of the document.
+    /// The part of the document that each metric reads.
     fn views(
         &self,
         columns: &Columns,
@@ -375,7 +376,7 @@ fn prefix(
     Ok((!prefix.is_empty()).then_some(prefix))
 }
 
-/// The choice at a number; a boolean is 0 or 1, as in Python.
+/// The choice at an index; a boolean is 0 or 1, as in Python.
 fn choice(index: &Value, choices: &[String], at: RowRef<'_>) -> Result<String, PromptError> {
     let number = match index {
         Value::Bool(b) => u64::from(*b).into(),
@@ -389,7 +390,7 @@ fn choice(index: &Value, choices: &[String], at: RowRef<'_>) -> Result<String, P
     found.ok_or_else(|| label(&number, choices, at))
 }
 
-/// A rendered target as the harness reads it: digits are a number where there are choices, brackets are a list.
+/// A rendered target as the harness parses it: digits become a number if there are choices, brackets a list.
 fn read_back(value: Value, has_choices: bool) -> Value {
     match value {
         Value::String(text) if has_choices && text::is_digits(&text) => {
@@ -402,7 +403,7 @@ fn read_back(value: Value, has_choices: bool) -> Value {
     }
 }
 
-/// `head` and the question, with what the answer begins with.
+/// `head`, the question and the prefix of the answer.
 fn ask(head: &str, question: &str, prefix: Option<&str>, delimiter: &str) -> String {
     let mut context = String::with_capacity(head.len() + question.len() + prefix.map_or(0, str::len) + 1);
     context.push_str(head);
@@ -431,7 +432,7 @@ fn delimited(prefix: &str, suffix: &str, delimiter: &str) -> String {
     }
 }
 
-/// A value as Python's `str` would put it into a prompt; a missing one is nothing.
+/// A value as Python's `str` prints it into a prompt; a missing one is empty.
 fn printed(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -6,11 +6,12 @@ use crate::python::random::PythonRandom;
 use crate::task::Task;
 use crate::vocabulary::Row;
 
-/// Rows in doc_id order and the shots of each, at most `limit` of them.
+/// Row numbers in doc_id order, at most `limit` of them, and the shots of each.
 ///
-/// The leaderboard's harness shuffled the whole split with `random.Random(42)` and drew each document's shots from the same
-/// generator, in order; 0.4 keeps the file's order and seeds the generator of the shots alone. The limit cuts after the
-/// shuffle, and later draws do not reach back, so a limited run is the beginning of the full one.
+/// The leaderboard's harness shuffled the whole split with `random.Random(42)` and drew each document's shots
+/// from the same generator, in order; 0.4 keeps the file's order and uses a seeded generator for the shots
+/// only. The limit applies after the shuffle, and later draws do not affect earlier ones, so a limited run is
+/// a prefix of the full one.
 pub fn order_and_draw(
     task: &Task,
     rows: &[Row],

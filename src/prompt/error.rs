@@ -8,66 +8,50 @@ use thiserror::Error;
 use crate::dataset::DatasetError;
 use crate::task::TemplateError;
 
-/// Requests cannot be built.
+/// Why requests cannot be built.
 #[derive(Debug, Error, Diagnostic)]
 pub enum PromptError {
-    /// No rows.
+    /// Rows that cannot be read.
     #[error("task `{task}`: {source}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
-    Dataset {
-        /// The task.
-        task: Arc<str>,
-        /// The fault.
-        source: DatasetError,
-        /// What to do.
-        hint: String,
-    },
-    /// A template.
+    Dataset { task: Arc<str>, source: DatasetError, hint: String },
+    /// A template that fails.
     #[error("task `{task}`, row {row} of `{split}`: {source}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
     Template {
-        /// The task.
         task: Arc<str>,
         /// The row, from 0.
         row: usize,
-        /// Its split.
         split: String,
-        /// The fault.
         source: TemplateError,
-        /// What to do.
         hint: String,
     },
-    /// A document whose values cannot be asked.
+    /// A document whose values make no valid request.
     #[error("task `{task}`, row {row} of `{split}`: {what}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
     Document {
-        /// The task.
         task: Arc<str>,
         /// The row, from 0.
         row: usize,
-        /// Its split.
         split: String,
-        /// The fault.
         what: String,
-        /// What to do.
         hint: &'static str,
     },
     /// Fewer rows than shots.
     #[error("task `{task}`: {wanted} shots asked for, `{split}` has {found} rows to draw them from")]
     #[diagnostic(code(assay::input), help("ask for fewer with --num-fewshot, or give the whole dataset"))]
     TooFewShots {
-        /// The task.
         task: Arc<str>,
-        /// Shots a document needs.
+        /// Shots that a document needs.
         wanted: usize,
-        /// Where they come from.
+        /// The split that they are drawn from.
         split: String,
-        /// Rows there.
+        /// Rows of that split.
         found: usize,
     },
 }
 
-/// What a fault says to do.
+/// The help text of an error; empty if it has none.
 pub fn hint(fault: &dyn Diagnostic) -> String {
     fault.help().map(|help| help.to_string()).unwrap_or_default()
 }

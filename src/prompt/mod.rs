@@ -1,4 +1,4 @@
-//! From rows to requests: which documents, which shots, which words.
+//! From rows to requests: which documents, which shots, which text.
 
 mod build;
 mod context;

@@ -1,12 +1,12 @@
-//! What the command line changes.
+//! Options of the command line that change prompts.
 
 use crate::vocabulary::TaskLimits;
 
-/// What the command line changes.
+/// Options of the command line that change prompts.
 #[derive(Debug, Clone, Default)]
 pub struct PromptOptions {
-    /// Only the first documents of a task, after any shuffle.
+    /// Limits each task to its first documents, after any shuffle.
     pub limits: TaskLimits,
-    /// Other shots than the task declares.
+    /// Replaces the number of shots that the task declares.
     pub num_fewshot: Option<usize>,
 }

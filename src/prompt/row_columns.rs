@@ -3,7 +3,7 @@
 use crate::task::{Columns, Task};
 use crate::vocabulary::Row;
 
-/// A row as templates see it: the task's constants, and over them the row's own columns.
+/// A row as templates see it: the task's constants, overridden by the row's own columns.
 pub fn columns(task: &Task, row: &Row) -> Columns {
     let mut all = task.constants.clone();
     for (name, value) in row {

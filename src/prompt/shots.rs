@@ -1,4 +1,4 @@
-//! Few-shot examples: the rows they come from, and the draw.
+//! Few-shot examples: the rows they come from, and how they are drawn.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,12 +15,12 @@ pub type Shots = Vec<usize>;
 pub struct ShotPool {
     /// The split's name.
     pub split: String,
-    /// Its rows.
     pub rows: Arc<Vec<Row>>,
     rendered: Vec<OnceLock<Arc<str>>>,
 }
 
-/// Shots a document gets: the task's number, or the command line's unless the task insists on none (as 0.4 has it).
+/// Shots per document: the task's number, overridden by the command line's unless the task declares 0 (as in
+/// 0.4).
 pub fn count(task: &Task, options: &PromptOptions) -> usize {
     match (task.fewshot.count, options.num_fewshot) {
         (Some(0), _) => 0,
@@ -41,7 +41,7 @@ impl ShotPool {
         Self::new("", Arc::new(Vec::new()))
     }
 
-    /// The shot's text, rendered by `render` if this is the first document that shows it.
+    /// The shot's text, rendered by `render` on first use.
     pub fn text(
         &self,
         row: usize,
@@ -56,8 +56,8 @@ impl ShotPool {
 
     /// Draws `n` shots for `document`.
     ///
-    /// Where shots come from the evaluated split itself, one more is drawn and the document is left out. 0.4 compares the
-    /// declared names, so this is also the case where neither is declared.
+    /// If shots come from the evaluated split itself, one more is drawn and the document is left out. 0.4
+    /// compares the declared names, so this also applies if neither is declared.
     pub fn draw(
         &self,
         task: &Task,
@@ -85,7 +85,7 @@ impl ShotPool {
                 if kept.len() == n {
                     kept
                 } else {
-                    // The split holds the document more than once: 0.4 draws again from what differs.
+                    // The split has the document more than once: 0.4 draws again from the rows that differ.
                     let others: Shots = (0..self.rows.len()).filter(differs).collect();
                     let drawn = random.sample(others.len(), n).ok_or_else(too_few)?;
                     drawn.into_iter().map(|i| others[i]).collect()

@@ -29,7 +29,7 @@ pub fn repr_str(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// `str(value)` of what JSON stands for.
+/// `str(value)` of the Python value that the JSON represents.
 pub fn str(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -97,7 +97,7 @@ pub fn repr_float(x: f64) -> String {
 
 /// `ast.literal_eval(source)` for strings, numbers, `True`, `False`, `None`, lists, tuples and dicts with string keys.
 ///
-/// `None` where `source` is no such literal.
+/// `None` if `source` isn't such a literal.
 pub fn literal_eval(source: &str) -> Option<Value> {
     let mut reader = Reader { rest: source.trim(), depth: 0 };
     let value = reader.value()?;
@@ -105,7 +105,7 @@ pub fn literal_eval(source: &str) -> Option<Value> {
     reader.rest.is_empty().then_some(value)
 }
 
-/// Nesting beyond this is no dataset's, and would exhaust the stack.
+/// No dataset nests deeper than this, and unbounded nesting would exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
 struct Reader<'a> {
@@ -137,7 +137,7 @@ impl Reader<'_> {
             '{' => self.dict(),
             '\'' | '"' => {
                 let mut text = self.string()?;
-                // Adjacent strings are one, as in Python.
+                // Adjacent strings are concatenated, as in Python.
                 loop {
                     self.space();
                     match self.rest.chars().next() {
@@ -239,9 +239,9 @@ impl Reader<'_> {
                     'u' => text.push(code_point(&mut chars, 4)?),
                     'U' => text.push(code_point(&mut chars, 8)?),
                     c @ ('\\' | '\'' | '"') => text.push(c),
-                    // A character by name, which nobody's data has.
+                    // A character by name: no dataset uses it.
                     'N' => return None,
-                    // Python keeps an unknown escape as it stands.
+                    // Python keeps an unknown escape unchanged.
                     c => {
                         text.push('\\');
                         text.push(c);

@@ -1,5 +1,5 @@
-//! What CPython does, where the reference's results depend on it: its random numbers, its idea of white space,
-//! and how it writes and reads literals.
+//! CPython's behaviour where the reference's results depend on it: random numbers, `str` methods, literals
+//! and `re`.
 
 pub mod literal;
 pub mod random;

@@ -1,4 +1,4 @@
-//! CPython 3's `random.Random`, as far as the harness draws from it.
+//! CPython 3's `random.Random`: the methods that the harness uses.
 //!
 //! Source: CPython `Lib/random.py` (`shuffle`, `sample`, `_randbelow_with_getrandbits`) and
 //! `Modules/_randommodule.c` (`init_by_array` over the seed's 32-bit digits, `getrandbits`).
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use rand_mt::Mt;
 
-/// A Mersenne Twister that was seeded with an integer, as `random.Random(seed)`.
+/// A Mersenne Twister seeded with an integer, as by `random.Random(seed)`.
 pub struct PythonRandom {
     twister: Mt,
 }
@@ -37,7 +37,7 @@ impl PythonRandom {
         }
     }
 
-    /// `random.shuffle(items)`. A list of 2^32 items or more is not shuffled the way CPython does.
+    /// `random.shuffle(items)`. Lists of 2^32 items or more are shuffled differently from CPython.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             let j = self.below(i as u32 + 1) as usize;
@@ -45,12 +45,13 @@ impl PythonRandom {
         }
     }
 
-    /// `random.sample(range(n), k)`; `None` where CPython raises, since `k` is larger than `n`.
+    /// `random.sample(range(n), k)`; `None` if `k` is larger than `n`, where CPython raises.
     pub fn sample(&mut self, n: usize, k: usize) -> Option<Vec<usize>> {
         if k > n {
             return None;
         }
-        // The size of a small set, minus that of an empty list, decides in CPython between a pool of all and a set of the drawn.
+        // As in CPython: the pool of all items if it takes no more memory than the set of drawn ones. 21 is
+        // the size of a small set minus that of an empty list.
         let mut set_size = 21;
         if k > 5 {
             set_size += 4usize.pow((3.0 * k as f64).log(4.0).ceil() as u32);

@@ -4,17 +4,17 @@ use fancy_regex::{Captures, Regex};
 
 use super::text::strip;
 
-/// Bytes that a substitution may make.
+/// Maximum bytes of a substitution's result.
 const MAX_RESULT: usize = 16 << 20;
 
-/// A pattern that was written for Python's `re` and is searched with its rules.
+/// A pattern written for Python's `re`, matched by its rules.
 #[derive(Debug, Clone)]
 pub struct PythonRegex {
     regex: Regex,
 }
 
 impl PythonRegex {
-    /// Compiles `pattern`; the error is the engine's own, in one line.
+    /// Compiles `pattern`; the error is the engine's message, in one line.
     pub fn new(pattern: &str) -> Result<Self, String> {
         let regex = Regex::new(&translate(pattern))
             .map_err(|e| e.to_string().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase())?;
@@ -26,8 +26,8 @@ impl PythonRegex {
         self.regex.captures_len() > 2
     }
 
-    /// `re.findall(pattern, text)`, each match as the harness's regex filter sees it: the whole match where the pattern has
-    /// no group, the first non-empty group where it has some (an empty string where all are empty).
+    /// `re.findall(pattern, text)`, each match reduced as by the harness's regex filter: the entire match if
+    /// the pattern has no group, else the first non-empty group (an empty string if all are empty).
     pub fn find_all(&self, text: &str) -> Result<Vec<String>, String> {
         let mut found = Vec::new();
         for captures in self.regex.captures_iter(text) {
@@ -37,13 +37,13 @@ impl PythonRegex {
         Ok(found)
     }
 
-    /// The first match of `re.search`, as [`find_all`](Self::find_all) shows one, stripped.
+    /// The match of `re.search`, reduced as by [`find_all`](Self::find_all) and stripped.
     pub fn search(&self, text: &str) -> Result<Option<String>, String> {
         let captures = self.regex.captures(text).map_err(|e| e.to_string())?;
         Ok(captures.map(|c| strip(&first_group(&c)).to_string()))
     }
 
-    /// How many matches there are.
+    /// Number of matches.
     pub fn count(&self, text: &str) -> Result<usize, String> {
         let mut count = 0;
         for found in self.regex.find_iter(text) {
@@ -53,9 +53,8 @@ impl PythonRegex {
         Ok(count)
     }
 
-    /// `re.sub(pattern, replacement, text, count)`, with `\1` and `\g<name>` in the replacement; a `count` of 0 replaces all.
-    /// A result that
-    /// could be longer than [`MAX_RESULT`] is an error.
+    /// `re.sub(pattern, replacement, text, count)`, with `\1` and `\g<name>` in the replacement; a `count` of
+    /// 0 replaces all. It is an error if the result could be longer than [`MAX_RESULT`].
     pub fn sub(&self, text: &str, replacement: &str, count: usize) -> Result<String, String> {
         let replacement = translate_replacement(replacement);
         let groups = replacement.matches("${").count();
@@ -87,7 +86,7 @@ fn first_group(captures: &Captures<'_>) -> String {
     groups.find(|text| !text.is_empty()).unwrap_or_default().to_string()
 }
 
-/// In Python `$` also matches before a last line feed, and `\Z` is the very end.
+/// In Python `$` also matches before a trailing line feed, and `\Z` matches only at the very end.
 fn translate(pattern: &str) -> String {
     let multi_line = pattern
         .strip_prefix("(?")
@@ -110,7 +109,7 @@ fn translate(pattern: &str) -> String {
                 in_class = true;
                 out.push('[');
             }
-            // Python takes a bracket inside a class for itself; the engine would open a nested class.
+            // In Python a bracket inside a class is literal; the engine would open a nested class.
             '[' => out.push_str("\\["),
             ']' if in_class => {
                 let opens = out.ends_with('[') && !out.ends_with("\\[") || out.ends_with("[^");

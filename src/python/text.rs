@@ -1,10 +1,10 @@
-//! White space and case as Python's `str` sees them.
+//! White space, digits and printability as Python's `str` defines them.
 
 use std::sync::LazyLock;
 
 use fancy_regex::Regex;
 
-/// One character of a class, compiled once: a class of Unicode's takes milliseconds.
+/// Matches one character of a class. Compiled once: compiling a Unicode class takes milliseconds.
 type Class = LazyLock<Option<Regex>>;
 
 static DECIMAL: Class = LazyLock::new(|| Regex::new(r"\A\p{Nd}\z").ok());
@@ -35,7 +35,8 @@ pub fn is_decimal(c: char) -> bool {
     c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && in_class(c, &DECIMAL))
 }
 
-/// `str.isdigit` for one character: decimals, and what stands above, below or in a circle.
+/// `str.isdigit` for one character: decimals, and superscript, subscript, circled, parenthesised and
+/// full-stop digits.
 pub fn is_digit(c: char) -> bool {
     let mark = matches!(c,
         '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{2070}' | '\u{2074}'..='\u{2079}' | '\u{2080}'..='\u{2089}'
@@ -56,7 +57,7 @@ fn in_class(c: char, class: &Class) -> bool {
     class.as_ref().is_some_and(|regex| regex.is_match(c.encode_utf8(&mut [0; 4])).unwrap_or(false))
 }
 
-/// `str.isdigit()` for the digits that `ast.literal_eval` can read.
+/// `str.isdigit()` for ASCII digits, the only ones that `ast.literal_eval` can read.
 pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }

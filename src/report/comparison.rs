@@ -1,4 +1,4 @@
-//! A comparison for people.
+//! A comparison as text.
 
 use super::family::{family_table, letter, moved_table};
 use super::flips::flips_text;
@@ -7,7 +7,7 @@ use super::stops::{shown_stops, stops_table};
 use super::table::{Cell, Format, Table};
 use crate::compare::{Comparison, Parent, Row, Test};
 
-/// Each parent's table, the family, and, where they are asked for, the documents that flipped.
+/// Each parent's table, the family and, if requested, the documents that flipped.
 pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> String {
     let mut parts = Vec::new();
     let heading = |text: String| match format {
@@ -38,10 +38,12 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> Strin
         for (number, place) in comparison.documented.iter().enumerate() {
             let name = format!("{} ({})", letter(*place), comparison.parents[*place].name);
             let (sentence, table) = moved_table(family, number, &name);
-            parts.push(match table.rows.is_empty() {
-                true => sentence,
-                false if format == Format::Markdown => format!("{sentence}\n\n{}", table.render(format)),
-                false => format!("{sentence}\n{}", table.render(format)),
+            parts.push(if table.rows.is_empty() {
+                sentence
+            } else if format == Format::Markdown {
+                format!("{sentence}\n\n{}", table.render(format))
+            } else {
+                format!("{sentence}\n{}", table.render(format))
             });
         }
     }
@@ -99,11 +101,11 @@ fn row(row: &Row) -> Vec<Cell> {
 }
 
 fn unpaired(parent: &Parent) -> Option<String> {
-    let told = |test: Test| parent.rows.iter().any(|row| row.test == test);
-    let unpaired = told(Test::Unpaired).then_some(
+    let has = |test: Test| parent.rows.iter().any(|row| row.test == test);
+    let unpaired = has(Test::Unpaired).then_some(
         "Unpaired: only counts are known, so the test takes the documents of both for different ones, and sees less than a paired test.",
     );
-    let alone = told(Test::None).then_some("Not tested: only the scores are known.");
+    let alone = has(Test::None).then_some("Not tested: only the scores are known.");
     let sentences: Vec<&str> = unpaired.into_iter().chain(alone).collect();
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }

@@ -1,4 +1,4 @@
-//! A comparison for programs.
+//! A comparison as JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::family::sets;
 use super::stops::stops_json;
 use crate::compare::{Comparison, Counts, Family, Flip, Row, Test};
 
-/// The comparison as an object; scores are fractions. `flips` only where they are asked for.
+/// The comparison as an object; scores are fractions. `flips` are included only if requested.
 pub fn comparison_json(comparison: &Comparison, flips: bool) -> Value {
     let documented = comparison.documented.iter();
     let names: Vec<&str> = documented.map(|place| comparison.parents[*place].name.as_str()).collect();
@@ -49,7 +49,7 @@ fn row(row: &Row) -> Value {
         "mde": row.mde,
         "verdict": row.verdict.map(|verdict| verdict.words()),
     });
-    // What is not paired by documents must not be read as if it were.
+    // Rows that are not paired by documents must not be read as if they were.
     if matches!(row.test, Test::Unpaired | Test::None) {
         found["paired"] = false.into();
     }

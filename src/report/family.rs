@@ -3,20 +3,23 @@
 use super::table::{Cell, Table};
 use crate::compare::{Comparison, Counts, Family, Moved};
 
-/// Parents up to whom every set of them has a column, whether any document falls there or not.
-const TOLD_WHOLE: usize = 3;
+/// Up to this many parents, every set of them has a column, with or without documents.
+const ALL_SETS_UP_TO: usize = 3;
 
-/// The sets of parents to tell of, by size: all of few parents; of many, none, and those that have a document.
+/// The sets of parents to show, by size: all sets of few parents; of many, the empty set and those with a
+/// document.
 pub fn sets(counts: &Counts, parents: usize) -> Vec<u64> {
-    let mut sets: Vec<u64> = match parents <= TOLD_WHOLE {
-        true => (0..1 << parents).collect(),
-        false => [0].into_iter().chain(counts.by_parents.keys().copied().filter(|set| *set > 0)).collect(),
+    let mut sets: Vec<u64> = if parents <= ALL_SETS_UP_TO {
+        (0..1 << parents).collect()
+    } else {
+        [0].into_iter().chain(counts.by_parents.keys().copied().filter(|set| *set > 0)).collect()
     };
     sets.sort_by_key(|set| (set.count_ones(), *set));
     sets
 }
 
-/// One line a task: right answers by whom they are inherited from, wrong ones by whom they are lost from.
+/// One row per task: right answers by the parents that they are inherited from, wrong ones by the parents
+/// that they are lost from.
 pub fn family_table(comparison: &Comparison) -> Table {
     let parents = &comparison.documented;
     let mut all = Counts::default();
@@ -49,7 +52,7 @@ pub fn letter(parent: usize) -> char {
     char::from(b'A' + (parent % 26) as u8)
 }
 
-/// The letters of a set of `parents`, which are given by their places.
+/// The letters of a set of `parents`, which are given by their indices.
 fn letters(set: u64, parents: &[usize]) -> String {
     if parents.len() == 2 && set == 3 {
         return "both".into();

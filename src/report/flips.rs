@@ -4,10 +4,10 @@ use super::table::Format;
 use crate::compare::{Flip, FlipSide};
 use crate::vocabulary::Gold;
 
-/// Characters of a prompt that are shown: the question stands at its end.
+/// Characters of a prompt that are shown: the question is at its end.
 const SHOWN: usize = 400;
 
-/// Each document: its prompt's end, what is right, and what each model answered.
+/// Each document: the end of its prompt, the gold answer, and each model's answer.
 pub fn flips_text(flips: &[Flip], format: Format) -> String {
     let near = flips.iter().filter(|flip| flip.near_tie()).count();
     let mut text = format!(

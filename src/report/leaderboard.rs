@@ -1,9 +1,9 @@
-//! The leaderboard: complete runs and published scores by average, the others apart.
+//! The leaderboard: complete runs and published scores by average, the others separately.
 
 use super::table::{Cell, Table};
 use crate::store::Line;
 
-/// Ranked lines by average, best first; then those that are not ranked, with the reason and the run's folder.
+/// Ranked rows by average, best first; then those that are not ranked, with the reason and the run's folder.
 ///
 /// Two tables, since a score of part of a benchmark must not be read among scores of the whole.
 pub fn leaderboard(columns: &[String], mut lines: Vec<Line>) -> (Table, Table) {

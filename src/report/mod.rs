@@ -1,4 +1,4 @@
-//! What people read: tables as text, Markdown, CSV and JSON.
+//! Reports: tables as text, Markdown, CSV and JSON.
 
 mod comparison;
 mod comparison_json;

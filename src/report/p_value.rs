@@ -1,6 +1,6 @@
 //! p-values as tables show them.
 
-/// A p-value with as many digits as say something.
+/// A p-value with its meaningful digits.
 pub fn shown_p(p: Option<f64>) -> String {
     match p {
         None => "-".into(),

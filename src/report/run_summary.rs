@@ -4,7 +4,7 @@ use super::stops::shown_stops;
 use super::table::{Cell, Format, Table};
 use crate::vocabulary::{Estimate, Response, SuiteRecord, TaskRecord};
 
-/// The tasks' metrics, the suite's line below them, and what must be known to read them.
+/// The tasks' metrics, the suite's row below them, and notes that are needed to read them.
 pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord>) -> String {
     let mut parts = vec![task_table(tasks).render(Format::Table)];
     if let Some(suite) = suite {
@@ -26,7 +26,7 @@ pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord
     parts.join("\n\n")
 }
 
-/// What the stops cost that texts were let on past; none where there is nothing to tell.
+/// The cost of the stops that generations continued past; `None` if there are none.
 fn passed_stops(task: &TaskRecord) -> Option<String> {
     let passed = task.passed.as_ref()?;
     let score = |metric: &str| {
@@ -43,9 +43,10 @@ fn passed_stops(task: &TaskRecord) -> Option<String> {
     let longer = task.outcomes.iter().filter(|outcome| outcome.responses.iter().any(went_on)).count();
     let beyond = passed.beyond.iter().filter_map(|(metric, same)| {
         let score = score(metric)?;
-        Some(match same {
-            true => format!("{metric} {score:.2}: the stop cost {:.2} points", score - up_to),
-            false => format!("{metric} {score:.2} ({:+.2})", score - up_to),
+        Some(if *same {
+            format!("{metric} {score:.2}: the stop cost {:.2} points", score - up_to)
+        } else {
+            format!("{metric} {score:.2} ({:+.2})", score - up_to)
         })
     });
     Some(format!(
@@ -58,7 +59,7 @@ fn passed_stops(task: &TaskRecord) -> Option<String> {
     ))
 }
 
-/// How many documents rounding alone could have decided otherwise; none where there is none.
+/// How many documents rounding alone could have decided otherwise; `None` if there are none.
 fn near_ties(tasks: &[TaskRecord]) -> Option<String> {
     let (mut near, mut decided) = (0, 0);
     for outcome in tasks.iter().flat_map(|task| &task.outcomes) {
@@ -71,7 +72,7 @@ fn near_ties(tasks: &[TaskRecord]) -> Option<String> {
     })
 }
 
-/// A line a metric. Tasks that share a tag are one line, with the unweighted mean of their scores.
+/// One row per metric. Tasks that share a tag are one row, with the unweighted mean of their scores.
 fn task_table(tasks: &[TaskRecord]) -> Table {
     let head = ["Task", "Metric", "Score", "Stderr", "Documents", "Shots"].map(str::to_string).to_vec();
     let mut rows = Vec::new();
@@ -100,9 +101,10 @@ fn task_table(tasks: &[TaskRecord]) -> Table {
                 Cell::Text(metric.clone()),
                 Cell::Text(format!("{score:.4}")),
                 Cell::Text(stderr.map_or("-".into(), |stderr| format!("{stderr:.4}"))),
-                Cell::Text(match scored == available {
-                    true => scored.to_string(),
-                    false => format!("{scored} of {available}"),
+                Cell::Text(if scored == available {
+                    scored.to_string()
+                } else {
+                    format!("{scored} of {available}")
                 }),
                 Cell::Text(first.num_fewshot.to_string()),
             ]);

@@ -1,16 +1,16 @@
-//! What stops cost that texts were let on past.
+//! The cost of stops that generations continued past.
 
 use serde_json::{Map, Value, json};
 
 use super::table::{Cell, Table};
 use crate::compare::StopCost;
 
-/// The stops as people read them.
+/// The stops as quoted text.
 pub fn shown_stops(stops: &[String]) -> String {
     stops.iter().map(|stop| format!("{stop:?}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A line a model: its score up to the stops, and beyond them with the difference that makes.
+/// One row per model: its score up to the stops, its scores beyond them, and the differences.
 pub fn stops_table(cost: &StopCost) -> Table {
     let mut head = vec!["Model".to_string(), cost.passed.up_to.clone()];
     for (metric, same) in &cost.passed.beyond {

@@ -1,4 +1,4 @@
-//! One table, four ways to write it.
+//! A table in four output formats.
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde_json::{Map, Value};
@@ -20,13 +20,13 @@ pub enum Format {
 /// A cell.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
-    /// Text, to the left.
+    /// Text, left-aligned.
     Text(String),
-    /// A score, to the right, shown with two decimals and written unrounded as JSON.
+    /// A score, right-aligned, shown with two decimals and written unrounded as JSON.
     Score(Option<f64>),
-    /// A count, to the right.
+    /// A count, right-aligned.
     Count(u64),
-    /// A number as it is to be read, to the right.
+    /// A number that is formatted already, right-aligned.
     Number(String),
 }
 
@@ -36,17 +36,17 @@ impl Cell {
     }
 }
 
-/// Rows below a head.
+/// Rows below a header.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     /// Column names.
     pub head: Vec<String>,
-    /// Rows, as long as the head.
+    /// Rows of the header's length.
     pub rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// The rows of both, under the wider head; cells that a row does not have are empty.
+    /// The rows of both, under the header of `other`, which is the wider one; missing cells are empty.
     pub fn followed_by(mut self, other: Table) -> Table {
         if other.rows.is_empty() {
             return self;
@@ -68,7 +68,7 @@ impl Table {
         }
     }
 
-    /// Text that does not end a Markdown cell or row.
+    /// Escapes text that would end a Markdown cell or row.
     fn escaped(&self) -> Table {
         let escape = |text: &String| text.replace('|', "\\|").replace('\n', " ");
         let cell = |cell: &Cell| match cell {

@@ -1,4 +1,4 @@
-//! The folder that a run goes to: a new one, or that of the same run when it was cut short.
+//! The folder of a run: a new one, or that of the same run if it was interrupted.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -10,21 +10,21 @@ use super::notice::{Notice, Notify};
 use crate::model::name_of;
 use crate::store::{History, RunFolder, rfc3339};
 
-/// Where runs go that are not told where.
+/// The default parent of run folders.
 pub const RESULTS: &str = "results";
 
-/// A run's folder, before and after it is known which run it is.
+/// A run's folder, before and after the run's identity is known.
 pub struct Destination {
     open: Option<(RunFolder, History)>,
-    /// How a fresh folder is called.
+    /// The name of a new folder.
     stem: String,
-    /// Whether this process began a session in it.
+    /// Whether this process started a session in it.
     begun: bool,
 }
 
 impl Destination {
-    /// The folder typed, opened and locked; or any below `results`, which must be writable. So a run of hours does not find out at
-    /// its end that it cannot write.
+    /// Opens and locks the folder given by the user; without one, checks that `results` is writable. So a run
+    /// of hours does not fail to write at its end.
     pub fn find(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<Self, SessionError> {
         let time: String = rfc3339(started).chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
         let stem = format!("{}-{time}", name_of(model));
@@ -38,8 +38,8 @@ impl Destination {
         Ok(Self { open, stem, begun: false })
     }
 
-    /// The folder of the run `identity`, with what is known of it: the folder typed, or that of the unfinished run, or a fresh one.
-    /// A session begins there, unless all is done.
+    /// The folder of the run `identity`, with its history: the folder given by the user, or that of the same
+    /// unfinished run, or a new one. Starts a session there, unless the run is complete.
     pub fn settle(
         &mut self,
         identity: &Value,
@@ -76,7 +76,8 @@ impl Destination {
         Ok(OpenedRun { folder, history, complete })
     }
 
-    /// Lets the folder go. One that was made for nothing is removed; the path of one in which this process kept something.
+    /// Releases the folder, and removes it if it was made for this run and has no answers. Returns its path
+    /// if this process started a session there and it has answers.
     pub fn close(self) -> Option<PathBuf> {
         let (folder, _) = self.open?;
         let path = folder.path().to_path_buf();
@@ -86,12 +87,11 @@ impl Destination {
     }
 }
 
-/// A run's folder, once it is known which run it is.
+/// A run's folder, once the run's identity is known.
 pub struct OpenedRun<'a> {
-    /// The folder.
     pub folder: &'a mut RunFolder,
-    /// What the journal held.
+    /// What the journal held before this session.
     pub history: &'a History,
-    /// Whether the run is finished and all its files are what they were.
+    /// Whether the run is finished and all its files are unchanged.
     pub complete: bool,
 }

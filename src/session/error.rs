@@ -1,4 +1,4 @@
-//! A run that cannot be prepared, begun or finished.
+//! Errors of preparing, starting or finishing a run.
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -11,34 +11,29 @@ use crate::task::TaskError;
 use crate::tokenizer::TokenizerError;
 use crate::tokenizer::gguf::GgufTokenizerError;
 
-/// Why a run cannot go on.
+/// Why a run cannot continue.
 #[derive(Debug, Error, Diagnostic)]
 pub enum SessionError {
-    /// The model.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Load(#[from] LoadError),
-    /// A task.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Prepare(#[from] PrepareError),
-    /// A suite.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Task(#[from] TaskError),
-    /// The engine, or a plan for it.
+    /// The engine, or the plan for it.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Engine(#[from] EngineError),
-    /// An answer, or what becomes of it.
+    /// Answering or scoring.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// The tokenizer.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// The tokenizer of a GGUF file.
     #[error(transparent)]
     #[diagnostic(transparent)]
     GgufTokenizer(#[from] GgufTokenizerError),
@@ -46,34 +41,26 @@ pub enum SessionError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Folder(#[from] StoreError),
-    /// The run's journal is of another run.
+    /// The run's journal belongs to another run.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] JournalError),
-    /// The run's journal fails.
+    /// The run's journal cannot be read or written.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Record(#[from] RecordError),
     /// Something that is missing or cannot be written.
     #[error("{what}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
-    Input {
-        /// The fault.
-        what: String,
-        /// What to do.
-        hint: String,
-    },
+    Input { what: String, hint: String },
     /// Weights that cannot be hashed, or that changed.
     #[error("{what}")]
     #[diagnostic(code(assay::engine), help("start again once nobody writes to the model's files"))]
-    Weights {
-        /// The fault.
-        what: String,
-    },
+    Weights { what: String },
 }
 
 impl SessionError {
-    /// Bad input that no room below has a name for.
+    /// Bad input for which no room below has an error of its own.
     pub fn input(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Input { what: what.into(), hint: hint.into() }
     }

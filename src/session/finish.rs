@@ -1,4 +1,4 @@
-//! A run's end: whatever happened, what was finished is written.
+//! The end of a run: whatever happened, the finished results are written.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,31 +18,26 @@ use crate::vocabulary::{SuiteRecord, TaskRecord};
 
 /// A run that was evaluated, perhaps in part.
 pub struct EvaluatedRun<'r> {
-    /// What it was asked to do.
     pub setup: &'r RunSetup,
-    /// Its model.
     pub model: &'r ModelRecord,
-    /// What makes it this run.
+    /// What identifies the run.
     pub identity: Value,
-    /// Its suite.
     pub suite: Option<&'r Suite>,
-    /// What was asked, by task.
+    /// By task.
     pub digests: Vec<(Arc<str>, Digests)>,
-    /// Its folder.
     pub opened: OpenedRun<'r>,
     /// The response cache.
     pub kept: KeptAnswers<'r>,
     /// Why the cache is no longer written.
     pub cache_fault: Option<RecordError>,
-    /// What was left to do when this session began.
+    /// The remaining work when this session began.
     pub plan: Plan,
-    /// What was found.
     pub evaluation: Evaluation,
-    /// What this session cost.
+    /// The cost of this session.
     pub session: SessionWork,
-    /// Where the answers are from.
+    /// Where the answers come from.
     pub answers: Answers,
-    /// Why the evaluation ended early.
+    /// The error that ended the evaluation early, if any.
     pub outcome: Result<(), EvaluateError>,
 }
 
@@ -50,25 +45,23 @@ pub struct EvaluatedRun<'r> {
 pub struct FinishedRun {
     /// The model's name.
     pub name: String,
-    /// Its folder.
     pub folder: PathBuf,
     /// Whether it was complete before this session.
     pub was_complete: bool,
-    /// The tasks of which documents are finished.
+    /// The tasks with finished documents.
     pub tasks: Vec<TaskRecord>,
-    /// The suite's line.
+    /// The suite's row.
     pub suite: Option<SuiteRecord>,
-    /// Where the answers are from.
+    /// Where the answers come from.
     pub answers: Answers,
-    /// Whether it was stopped.
     pub interrupted: bool,
 }
 
 impl EvaluatedRun<'_> {
-    /// Writes the run's files, unless all are there, and closes its session in the journal.
+    /// Writes the run's files, unless all exist already, and closes its session in the journal.
     ///
     /// # Errors
-    /// What ended the evaluation early, once the rest is written; files that cannot be written.
+    /// The error that ended the evaluation early, after the rest is written; files that cannot be written.
     pub fn finish(
         self,
         index: &TaskIndex,
@@ -130,7 +123,8 @@ impl EvaluatedRun<'_> {
         };
         let written = folder.write_run(&mut record);
         if let Err(error) = outcome {
-            // This error is reported; what comes of it here, on a full disk say, is reported by the next attempt.
+            // This error is returned. A further one here, from a full disk for example, is returned by the
+            // next attempt.
             let _ = folder.journal.keep([], false, session);
             return Err(error.into());
         }

@@ -1,4 +1,4 @@
-//! Answers that are known before a model is asked: this run's own, and those of other runs.
+//! Answers that are known before anything is computed: this run's own, and those of other runs.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use crate::store::{
 };
 use crate::vocabulary::Fingerprint;
 
-/// Bytes that the response cache may take where nobody says otherwise.
-pub const USUAL_CACHE_SIZE: u64 = 1 << 30;
+/// Default size limit of the response cache, in bytes.
+pub const DEFAULT_CACHE_SIZE: u64 = 1 << 30;
 
-/// The folder of what is kept across runs: `ASSAY_CACHE`, or `assay` below the user's folder of caches; none where there is no
-/// such folder.
+/// The folder of the caches that runs share: `ASSAY_CACHE`, or `assay` below the user's cache folder; `None`
+/// if the environment names neither.
 pub fn cache_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("ASSAY_CACHE")
@@ -27,29 +27,29 @@ pub fn cache_folder() -> Option<PathBuf> {
         .or_else(|| set("HOME").map(|folder| folder.join(".cache/assay")))
 }
 
-/// The response cache, if there is one, and what the run's own answers lack in it.
+/// The response cache, if there is one, and the answers that it and the run's journal lack from each other.
 pub struct KeptAnswers<'a> {
     folder: Option<&'a Path>,
     model: &'a ModelRecord,
-    /// What ends a generated text, and how its tokens become text.
+    /// Hash of the end-of-text tokens and of the tokenizer.
     end: Fingerprint,
-    /// To be handed to the run's [`JournalingLedger`].
+    /// To be passed to the run's [`JournalingLedger`].
     pub cache: Option<(ResponseCache, Keys)>,
-    /// Answers of the run's own journal that the cache may not have.
+    /// Answers of the run's own journal that the cache may lack.
     unshared: Vec<Answer>,
-    /// Answers of the cache that the run's journal does not have.
+    /// Answers of the cache that the run's journal lacks.
     unkept: Vec<Answer>,
 }
 
 impl<'a> KeptAnswers<'a> {
-    /// The answers below `folder` for a model; without a folder only the run's own are known.
+    /// The cached answers below `folder` for a model; without a folder only the run's own answers are known.
     pub fn new(folder: Option<&'a Path>, model: &'a ModelRecord) -> Self {
         let end = format!("{:?} {}", model.engine.end_of_text, model.tokenizer.1);
         let (cache, unshared, unkept) = Default::default();
         Self { folder, model, end: Fingerprint::of(end.as_bytes()), cache, unshared, unkept }
     }
 
-    /// Gives the tasks the answers of `history` and those of the cache, and counts them.
+    /// Fills the tasks with the answers of `history` and of the cache, and counts them.
     pub fn recall(
         &mut self,
         tasks: &mut [AnsweredTask<'_>],
@@ -80,7 +80,7 @@ impl<'a> KeptAnswers<'a> {
                 task.sequences.iter().map(keys).collect()
             })
             .collect();
-        // Those of requests that are answered too: the cache must not get them twice.
+        // Includes the keys of answered requests: the cache must not store their answers twice.
         let wanted = keys.iter().flatten().flatten().copied();
         let Some(cache) = self.open(folder, &wanted.collect(), notify) else { return answers };
         for task in tasks {
@@ -96,7 +96,7 @@ impl<'a> KeptAnswers<'a> {
         answers
     }
 
-    /// The cache's answers to `wanted`; damage is reported, and what it leaves is used.
+    /// Opens the cache for the keys `wanted`. Damage is reported, and the intact answers are used.
     fn open(&self, folder: &Path, wanted: &HashSet<Key>, notify: Notify<'_>) -> Option<ResponseCache> {
         let (name, identity) = (&self.model.engine.name, model_identity(self.model));
         match ResponseCache::open(folder, name, &identity, wanted) {
@@ -117,14 +117,15 @@ impl<'a> KeptAnswers<'a> {
         }
     }
 
-    /// Gives the cache the run's own earlier answers, since the session that computed them may have been killed before it did;
-    /// and the run's journal those of the cache, since that may be gone when the run goes on.
+    /// Copies the run's own earlier answers to the cache, since the session that computed them may have been
+    /// killed before it did so; and those of the cache to the run's journal, since the cache may be gone when
+    /// the run is resumed.
     pub fn exchange(&mut self, ledger: &mut JournalingLedger<'_>) -> Result<(), SessionError> {
         ledger.share(&std::mem::take(&mut self.unshared));
         Ok(ledger.adopt(&std::mem::take(&mut self.unkept))?)
     }
 
-    /// Reports what went wrong with the cache, and keeps it within `bound` bytes.
+    /// Reports an error of the cache, and prunes it to `bound` bytes.
     pub fn close(self, fault: Option<RecordError>, bound: u64, notify: Notify<'_>) {
         if let Some(error) = fault {
             notify(Notice::CacheIncomplete(error));

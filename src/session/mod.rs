@@ -1,5 +1,6 @@
-//! A run's life: its model and tasks made ready, its folder found and locked, earlier answers recalled, new ones kept, its files
-//! written. [`prepare`], [`settle`], [`SettledRun::evaluate`] and [`EvaluatedRun::finish`] follow each other.
+//! The phases of a run: prepare its model and tasks, find and lock its folder, recall earlier answers, store
+//! new ones, write its files. They are [`prepare`], [`settle`], [`SettledRun::evaluate`] and
+//! [`EvaluatedRun::finish`], in this order.
 
 mod destination;
 mod error;
@@ -18,7 +19,7 @@ mod weight_hashes;
 pub use destination::Destination;
 pub use error::SessionError;
 pub use finish::{EvaluatedRun, FinishedRun};
-pub use kept_answers::{USUAL_CACHE_SIZE, cache_folder};
+pub use kept_answers::{DEFAULT_CACHE_SIZE, cache_folder};
 pub use kv_memory::kv_budget;
 pub use model_source::{ModelSource, tokenizer_of};
 pub use notice::{Notice, Notify};

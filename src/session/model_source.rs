@@ -1,4 +1,4 @@
-//! Which model and which tokenizer are meant.
+//! Which model and which tokenizer a run uses.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub struct ModelSource {
     pub path: PathBuf,
     /// Whether it is the built-in sample.
     pub sample: bool,
-    /// Copies of the sample, removed with it.
+    /// This process's own copy of the sample, removed on drop.
     scratch: Option<PathBuf>,
 }
 
@@ -30,7 +30,7 @@ impl Drop for ModelSource {
 }
 
 impl ModelSource {
-    /// The model typed, or the built-in sample.
+    /// The model given by the user, or the built-in sample.
     pub fn find(typed: Option<&Path>) -> Result<Self, SessionError> {
         match typed {
             Some(path) if path.exists() => {
@@ -39,13 +39,10 @@ impl ModelSource {
             Some(path) => {
                 let shown = path.display();
                 let hub = !path.is_absolute() && path.components().count() == 2;
-                let hint = match hub {
-                    true => {
-                        "models are not fetched from the hub yet: download it and give its folder or .gguf file"
-                    }
-                    false => {
-                        "give a folder with config.json, tokenizer.json and safetensors, or a .gguf file"
-                    }
+                let hint = if hub {
+                    "models are not fetched from the hub yet: download it and give its folder or .gguf file"
+                } else {
+                    "give a folder with config.json, tokenizer.json and safetensors, or a .gguf file"
                 };
                 Err(SessionError::input(format!("{shown}: no such model"), hint))
             }
@@ -62,7 +59,8 @@ impl ModelSource {
         }
     }
 
-    /// A path as a record shows it: where the sample was unpacked says nothing about a run.
+    /// A path as records show it. The path to which the sample was unpacked says nothing about a run, so it
+    /// is replaced.
     fn shown(&self, path: &Path) -> String {
         match (self.sample, path.file_name()) {
             (true, Some(name)) => format!("built-in/{}", name.to_string_lossy()),
@@ -70,7 +68,7 @@ impl ModelSource {
         }
     }
 
-    /// Who answers, once the weights are hashed.
+    /// The engine's identity, once the weights are hashed.
     pub fn identity(
         &self,
         model: &Model,
@@ -95,7 +93,7 @@ impl ModelSource {
         }
     }
 
-    /// The model as a run's record has it.
+    /// The model's part of a run's record.
     pub fn record(&self, engine: &EngineIdentity, max_length: usize, tokenizer: &Tokenizer) -> ModelRecord {
         ModelRecord {
             engine: engine.clone(),
@@ -110,9 +108,10 @@ impl ModelSource {
     /// # Errors
     /// There is none, or it is damaged.
     pub fn own_tokenizer(&self, metadata: Option<&GgufMetadata>) -> Result<Tokenizer, SessionError> {
-        let folder = match self.path.is_dir() {
-            true => self.path.as_path(),
-            false => self.path.parent().unwrap_or(Path::new("")),
+        let folder = if self.path.is_dir() {
+            self.path.as_path()
+        } else {
+            self.path.parent().unwrap_or(Path::new(""))
         };
         let beside = folder.join("tokenizer.json");
         if beside.exists() {
@@ -130,7 +129,7 @@ impl ModelSource {
         }
     }
 
-    /// The tokenizer typed, or the model's own.
+    /// The tokenizer given by the user, or the model's own.
     ///
     /// # Errors
     /// As [`own_tokenizer`](Self::own_tokenizer).

@@ -1,13 +1,13 @@
-//! What people should know of a run, though it goes on.
+//! Warnings about a run that continues.
 
 use std::path::PathBuf;
 
 use crate::store::RecordError;
 
-/// Gets each [`Notice`] as it comes.
+/// Receives each [`Notice`] as it occurs.
 pub type Notify<'a> = &'a mut dyn FnMut(Notice);
 
-/// Something that people should know and that ends nothing.
+/// A warning: it does not end the run.
 #[derive(Debug)]
 pub enum Notice {
     /// The tokenizer has more tokens than the model has embeddings. Its last tokens may never be used.
@@ -19,30 +19,26 @@ pub enum Notice {
     },
     /// Another process is doing the same run in this folder.
     FolderBusy(PathBuf),
-    /// The last record of this journal was cut short and is dropped.
+    /// The last record of this journal is incomplete and is dropped.
     RecordDropped(PathBuf),
-    /// The run in this folder goes on.
+    /// The unfinished run in this folder is resumed.
     Resumed(PathBuf),
     /// Damaged answers in the response cache are dropped.
     CacheDamaged {
-        /// How many.
         count: usize,
-        /// The line of the first.
+        /// The line of the first one.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong with that one.
         what: String,
     },
-    /// The response cache is put aside and begun anew.
+    /// The response cache is damaged: it is set aside and started anew.
     CacheSetAside(RecordError),
-    /// The run goes on without the response cache.
+    /// The run continues without the response cache.
     CacheUnusable(RecordError),
     /// Not all answers are in the response cache.
     CacheIncomplete(RecordError),
-    /// Old answers left the response cache, to keep it within its bound.
-    CachePruned {
-        /// How many bytes they took.
-        bytes: u64,
-    },
-    /// The response cache is not kept within its bound.
+    /// Old answers were removed from the response cache, to keep it within its size limit.
+    CachePruned { bytes: u64 },
+    /// The response cache could not be kept within its size limit.
     CacheUnbounded(RecordError),
 }

@@ -1,4 +1,4 @@
-//! The model is loaded while tasks are built and weights are hashed: each leaves the processor to the others at times.
+//! The model is loaded while tasks are built and weights are hashed: each leaves the CPU idle at times.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,40 +15,35 @@ use crate::prompt::PromptOptions;
 use crate::task::Task;
 use crate::tokenizer::Tokenizer;
 
-/// What a run in this process is made of.
+/// The inputs of a run with the in-process engine.
 pub struct Preparation<'a> {
-    /// The model.
     pub source: &'a ModelSource,
-    /// How to load it.
+    /// How to load the model.
     pub options: LoadOptions,
-    /// A tokenizer in the place of the model's own.
+    /// A tokenizer that replaces the model's own.
     pub tokenizer: Option<&'a Path>,
-    /// The tasks.
     pub tasks: Vec<Task>,
-    /// Their rows.
+    /// Where the tasks' rows are.
     pub store: &'a DatasetStore,
-    /// What changes their prompts.
+    /// Options that change the tasks' prompts.
     pub prompts: &'a PromptOptions,
-    /// The folder of what is cached across runs.
+    /// The folder of the caches that runs share.
     pub cache: Option<&'a Path>,
 }
 
-/// A loaded model, and tasks in its tokens.
+/// A loaded model, and tasks encoded with its tokenizer.
 pub struct Prepared {
-    /// The model.
     pub model: Model,
-    /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// The tasks.
     pub tasks: Vec<BuiltTask>,
-    /// The hashes of the model's weights, still being taken.
+    /// The hashes of the model's weights, still being computed.
     pub hashes: WeightHashes,
 }
 
-/// Makes a run ready; `None` where `stop` said so.
+/// Prepares a run; `None` if `stop` returned true.
 ///
 /// # Errors
-/// The model's first, then that of the first task that has one.
+/// The model's, or else that of the first task that fails.
 pub fn prepare(
     preparation: Preparation<'_>,
     stop: &(dyn Fn() -> bool + Sync),
@@ -70,7 +65,7 @@ pub fn prepare(
         let built = build_all(tasks, store, prompts, &tokenizer, &stop_or_failed)?;
         Ok(built.map(|built| (tokenizer, built)))
     };
-    // A thread of its own: one of the pool's would keep others' jobs waiting.
+    // A thread of its own: on one of the pool's, loading would delay other jobs.
     let ((model, loading), (built, building)) = std::thread::scope(|scope| {
         let loading = scope.spawn(|| {
             let model = Model::load_files(&files, options);

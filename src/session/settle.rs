@@ -1,4 +1,4 @@
-//! Which run it is: what it asks, the folder it goes to, and what is answered already.
+//! Identifies a run: its requests, its folder, and the answers that it already has.
 
 use std::sync::Arc;
 
@@ -21,16 +21,16 @@ use crate::store::{Answers, JournalingLedger, ModelRecord, SessionWork, run_iden
 use crate::task::{Suite, TaskIndex};
 use crate::vocabulary::Event;
 
-/// Tasks that fit a model, and what they ask in a few bytes.
+/// Tasks fitted to a model, and digests of their requests.
 pub struct FittedRun {
-    /// The tasks.
     pub tasks: Vec<FittedTask>,
     digests: Vec<Digests>,
     suite: Option<Suite>,
 }
 
 impl FittedRun {
-    /// Fits tasks to what an engine can be asked. `suite` is the one that was chosen; else one that the tasks cover in part.
+    /// Fits tasks to an engine's limits. `suite` is the chosen suite; without one, a suite that the tasks
+    /// cover in part is used.
     ///
     /// # Errors
     /// A request that does not fit.
@@ -47,7 +47,7 @@ impl FittedRun {
     }
 }
 
-/// A suite of which the tasks cover a column.
+/// The first suite of which the tasks cover a column.
 fn covering_suite(index: &TaskIndex, tasks: &[FittedTask]) -> Option<Suite> {
     let chosen = |name: &String| tasks.iter().any(|fitted| *fitted.task.name == **name);
     let covers = |suite: &&Suite| {
@@ -59,7 +59,7 @@ fn covering_suite(index: &TaskIndex, tasks: &[FittedTask]) -> Option<Suite> {
     index.suites().iter().find(covers).cloned()
 }
 
-/// A run with its folder, the answers that are known, and a plan for the rest.
+/// A run with its folder, its known answers, and a plan for the rest.
 pub struct SettledRun<'r> {
     setup: &'r RunSetup,
     model: &'r ModelRecord,
@@ -69,14 +69,14 @@ pub struct SettledRun<'r> {
     opened: OpenedRun<'r>,
     kept: KeptAnswers<'r>,
     tasks: Vec<AnsweredTask<'r>>,
-    /// What is left.
+    /// The remaining work.
     pub plan: RunPlan<'r>,
-    /// What is done.
+    /// Counts of the known answers.
     pub answers: Answers,
 }
 
-/// Finds the run's folder, recalls what is answered, and plans the rest for an engine that keeps the keys and values of at most
-/// `kv_budget` tokens.
+/// Finds the run's folder, recalls the known answers, and plans the rest for an engine that caches the keys
+/// and values of at most `kv_budget` tokens.
 ///
 /// # Errors
 /// A folder that holds another run or cannot be written.
@@ -107,11 +107,11 @@ pub fn settle<'r>(
 }
 
 impl<'r> SettledRun<'r> {
-    /// Answers and scores what is left, and keeps the answers as they come. A fault of the evaluation is part of the outcome: what was
-    /// finished before is to be written.
+    /// Answers and scores the rest, and stores the answers as they arrive. An error of the evaluation is part
+    /// of the returned run, since the finished results must still be written.
     ///
     /// # Errors
-    /// Answers that were known cannot be written to the run's folder.
+    /// Known answers cannot be written to the run's folder.
     pub fn evaluate(
         self,
         engine: &mut dyn Engine,

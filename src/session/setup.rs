@@ -1,4 +1,4 @@
-//! What a run was asked to do, as its record shows it.
+//! The settings of a run, as its record shows them.
 
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 use crate::prompt::PromptOptions;
 use crate::store::rfc3339;
 
-/// What a run was asked to do.
+/// The settings of a run.
 #[derive(Debug)]
 pub struct RunSetup {
     /// As typed, the program first.
     pub command_line: Vec<String>,
-    /// When this process began, for what it took.
+    /// When this process started, to measure what it used.
     pub began: Instant,
-    /// The same by the calendar.
+    /// The same as calendar time.
     pub started: SystemTime,
-    /// Threads that compute.
+    /// Number of compute threads.
     pub threads: usize,
-    /// What changes the prompts.
+    /// Options that change the prompts.
     pub prompts: PromptOptions,
-    /// Whether texts go on past stops, for the tasks' other views of them.
+    /// Whether generations continue past stops, for the tasks' other views of them.
     pub views: bool,
     /// Where the datasets are.
     pub datasets: Option<PathBuf>,
     /// Folders of the user's own task files.
     pub include: Vec<PathBuf>,
-    /// The folder of what is cached across runs.
+    /// The folder of the caches that runs share.
     pub cache: Option<PathBuf>,
-    /// Bytes that the response cache may take.
+    /// Size limit of the response cache, in bytes.
     pub cache_size: u64,
 }
 
 impl RunSetup {
-    /// This session, for people who read the journal.
+    /// This session, for readers of the journal.
     pub fn session_json(&self) -> Value {
         json!({"started": rfc3339(self.started), "arguments": self.command_line, "threads": self.threads})
     }

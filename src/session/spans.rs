@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Spans {
     named: Vec<(&'static str, Duration)>,
-    /// When the present phase began.
+    /// When the current phase began.
     clock: Instant,
 }
 
@@ -17,12 +17,12 @@ impl Default for Spans {
 }
 
 impl Spans {
-    /// Since the present phase began.
+    /// Time since the current phase began.
     pub fn elapsed(&self) -> Duration {
         self.clock.elapsed()
     }
 
-    /// Adds a span that was measured beside others.
+    /// Adds a span that was measured separately.
     pub fn add(&mut self, name: &'static str, span: Duration) {
         self.named.push((name, span));
     }
@@ -32,12 +32,12 @@ impl Spans {
         self.clock = Instant::now();
     }
 
-    /// Ends the present phase.
+    /// Ends the current phase.
     pub fn end(&mut self, name: &'static str) {
         self.add(name, self.elapsed());
     }
 
-    /// All of them.
+    /// All spans, in order.
     pub fn into_vec(self) -> Vec<(&'static str, Duration)> {
         self.named
     }

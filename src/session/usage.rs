@@ -1,21 +1,21 @@
-//! What this process took of the machine.
+//! Time and memory that this process used.
 
 use std::time::Instant;
 
 use crate::store::SessionWork;
 
-/// Processor time of all threads, in seconds; none where the system does not say.
+/// CPU time of all threads, in seconds; `None` if the system does not report it.
 fn cpu_seconds() -> Option<f64> {
-    // Linux counts it in hundredths of a second for programs, whatever its own clock does.
+    // Linux reports it to programs in hundredths of a second, independent of the kernel's tick rate.
     const TICKS: f64 = 100.0;
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name, in brackets, and may hold anything.
+    // The second field is the program's name, in parentheses, and may contain any character.
     let mut fields = text[text.rfind(')')? + 1..].split_whitespace().skip(11);
     let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     Some((user + system) / TICKS)
 }
 
-/// The most memory that was resident, in bytes; none where the system does not say.
+/// Peak resident memory, in bytes; `None` if the system does not report it.
 fn peak_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -23,7 +23,7 @@ fn peak_memory() -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-/// What the process took since `began`; its work is not filled in.
+/// What the process used since its start, `began`; the work is not filled in.
 pub fn usage(began: Instant) -> SessionWork {
     SessionWork {
         seconds: began.elapsed().as_secs_f64(),

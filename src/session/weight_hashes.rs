@@ -1,4 +1,4 @@
-//! The hashes of weight files, taken beside other work.
+//! Hashes of weight files, computed in parallel with other work.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use super::error::SessionError;
 use crate::store::{FileHashes, Stamp};
 use crate::vocabulary::Fingerprint;
 
-/// The hashes of weight files, taken beside other work: reading them is the disk's job.
+/// Hashes of weight files, computed in parallel with other work: reading the files mostly waits for the disk.
 pub struct WeightHashes {
     files: Vec<PathBuf>,
-    /// What they were like before anything was read.
+    /// Their stamps before anything was read.
     before: Vec<io::Result<Stamp>>,
     thread: JoinHandle<Result<Hashes, (PathBuf, io::Error)>>,
 }
 
-/// Of each file, and how long they took.
+/// The stamp and hash of each file, and how long hashing took.
 type Hashes = (Vec<(Stamp, Fingerprint)>, Duration);
 
 impl WeightHashes {
-    /// Begins. Hashes of files that did not change are kept below `cache`.
+    /// Starts hashing. Hashes of unchanged files are cached below `cache`.
     pub fn begin(files: Vec<PathBuf>, cache: Option<&Path>) -> Self {
         let before = files.iter().map(|file| Stamp::of(file)).collect();
         let known = FileHashes::new(cache);
@@ -33,10 +33,11 @@ impl WeightHashes {
         Self { files, before, thread: std::thread::spawn(hash) }
     }
 
-    /// The hashes, once the weights are loaded, and how long they took beside that and what was done since.
+    /// The hashes, and how long hashing took in parallel with other work. To be called once the weights are
+    /// loaded.
     ///
     /// # Errors
-    /// A file cannot be read, or is not what it was before it was loaded.
+    /// A file cannot be read, or changed while it was loaded.
     pub fn finish(self) -> Result<(Vec<(PathBuf, Fingerprint)>, Duration), SessionError> {
         let (hashes, took) = match self.thread.join() {
             Ok(hashes) => hashes.map_err(|(path, error)| SessionError::Weights {

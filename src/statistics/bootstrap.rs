@@ -1,16 +1,17 @@
-//! How a mean of means of columns would come out over other documents of the same kind.
+//! The bootstrap: how a mean of column means would vary over other documents of the same kind.
 
 use rayon::prelude::*;
 
 use super::distributions::{Z_80, Z_975};
 use super::random::Random;
 
-/// Times that the documents are drawn again.
+/// Number of resamples of the documents.
 const DRAWS: u64 = 9_999;
-/// Draws of one generator.
+/// Resamples of one generator.
 const PART: u64 = 50;
 
-/// Differences of two models over documents that are drawn again among themselves, such as those of one MMLU subject.
+/// Differences of two models over documents that are resampled among themselves, such as those of one MMLU
+/// subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stratum {
     weight: f64,
@@ -21,18 +22,20 @@ pub struct Stratum {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Drawn {
-    /// Documents are won, lost or neither: of 2^32 draws, how many are won, and how many either.
+    /// Documents are won, lost or neither: the probabilities, times 2^32, of a win, and of a win or a loss.
     Chances { won: u64, discordant: u64 },
     /// Any differences.
     Values(Vec<f64>),
 }
 
-/// The strata of a column, an unweighted mean over tasks, which counts for `weight` in the whole.
+/// The strata of a column, an unweighted mean over tasks, which has the weight `weight` in the total.
 ///
-/// Where documents are won or lost, a column gets one more, half won and half lost, shared among its tasks by their sizes: a
-/// column that wins three documents and loses none would otherwise lose none in any draw, and look certain.
+/// If documents are won or lost, a column gets one pseudo-document, half won and half lost, shared among its
+/// tasks by their sizes. Otherwise a column that wins three documents and loses none would lose none in any
+/// resample, and look certain.
 ///
-/// Source: half a document a cell, A. Agresti and Y. Min, Statistics in Medicine 24 (2005), for intervals of paired differences.
+/// Source: half a document per cell, A. Agresti and Y. Min, Statistics in Medicine 24 (2005), for intervals
+/// of paired differences.
 pub fn strata_of_column(weight: f64, tasks: &[Vec<f64>]) -> Vec<Stratum> {
     let all: usize = tasks.iter().map(Vec::len).sum();
     let plain = tasks.iter().flatten().all(|difference| [1.0, 0.0, -1.0].contains(difference));
@@ -44,9 +47,10 @@ pub fn strata_of_column(weight: f64, tasks: &[Vec<f64>]) -> Vec<Stratum> {
             let count = differences.iter().filter(|difference| **difference == of).count() as f64;
             ((count + more / 2.0) / (n + more) * 2f64.powi(32)).round() as u64
         };
-        let drawn = match plain {
-            true => Drawn::Chances { won: chance(1.0), discordant: chance(1.0) + chance(-1.0) },
-            false => Drawn::Values(differences.clone()),
+        let drawn = if plain {
+            Drawn::Chances { won: chance(1.0), discordant: chance(1.0) + chance(-1.0) }
+        } else {
+            Drawn::Values(differences.clone())
         };
         Stratum {
             weight,
@@ -59,8 +63,9 @@ pub fn strata_of_column(weight: f64, tasks: &[Vec<f64>]) -> Vec<Stratum> {
 }
 
 impl Stratum {
-    /// The mean over as many documents less one, drawn with replacement: with one less, means vary as those of new documents do
-    /// (P. J. McCarthy and C. B. Snowden, Vital and Health Statistics 2/95, 1985), also where a task has few.
+    /// The mean over n - 1 of n documents, drawn with replacement: with n - 1, means vary as those of new
+    /// documents do (P. J. McCarthy and C. B. Snowden, Vital and Health Statistics 2/95, 1985), even if a
+    /// task has few documents.
     fn draw(&self, random: &mut Random) -> f64 {
         let n = self.documents.saturating_sub(1).max(1);
         let sum = match &self.drawn {
@@ -83,21 +88,21 @@ impl Stratum {
     }
 }
 
-/// What drawing documents again says of a difference.
+/// The bootstrap's results for a difference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bootstrapped {
     /// The difference over the documents as they are.
     pub difference: f64,
-    /// The 2.5 % and 97.5 % quantiles of the differences drawn.
+    /// The 2.5 % and 97.5 % quantiles of the resampled differences.
     pub interval: [f64; 2],
-    /// The two-sided p-value, `2 (1 + b) / (1 + B)` where b of B drawn differences are not on the side of zero where most are: below
-    /// 5 % where the interval leaves out zero. It is at least 2 in 10,000.
+    /// The two-sided p-value, `2 (1 + b) / (1 + B)` where b of B resampled differences are not on the side of
+    /// zero where most are: below 5 % if the interval excludes zero. It is at least 2 in 10,000.
     pub p: f64,
-    /// The smallest difference that would be found with a chance of 80 %; none where nothing varies.
+    /// The smallest difference that would be found with a power of 80 %; `None` if nothing varies.
     pub detectable: Option<f64>,
 }
 
-/// Draws the documents of each stratum again, with replacement, and sums their weighted means.
+/// Resamples the documents of each stratum with replacement, and sums their weighted means.
 ///
 /// Source: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap (1993), 8 and 13 (percentile intervals, stratified
 /// samples); p-values by inverting the interval, A. C. Davison and D. V. Hinkley, Bootstrap Methods and their Application (1997), 4.
@@ -115,12 +120,12 @@ pub fn bootstrap(strata: &[Stratum], seed: u64) -> Bootstrapped {
         })
         .collect();
     drawn.sort_by(f64::total_cmp);
-    // What is as good as zero counts on both sides.
+    // Sums that are zero up to rounding count on both sides.
     let zero = 1e-12;
     let not_above = drawn.iter().filter(|sum| **sum <= zero).count();
     let not_below = drawn.iter().filter(|sum| **sum >= -zero).count();
     let p = 2.0 * (1 + not_above.min(not_below)) as f64 / (1 + DRAWS) as f64;
-    // Of 9,999 draws the quantiles are the 250th from either end.
+    // Of 9,999 resamples, the quantiles are the 250th from either end.
     let at = (0.025 * (1 + DRAWS) as f64).round() as usize;
     let error = super::estimate::standard_error(&drawn).unwrap_or(0.0) * (drawn.len() as f64).sqrt();
     Bootstrapped {
@@ -182,7 +187,7 @@ mod tests {
         assert_eq!(found.p, 1.0);
     }
 
-    /// Differences where both models are alike: of right or wrong documents.
+    /// Differences of two equally good models over right or wrong documents.
     fn alike(random: &mut Random, documents: usize, discordant: f64) -> Vec<f64> {
         let of = |number: f64| match number {
             number if number < discordant / 2.0 => 1.0,

@@ -28,8 +28,8 @@ pub fn ln_gamma(x: f64) -> f64 {
 
 /// The regularised incomplete beta function, for `a` and `b` above zero and `x` between 0 and 1.
 ///
-/// Source: the continued fraction DLMF 8.17.22, evaluated from its beginning by Lentz's method, where it converges fast, and
-/// the symmetry DLMF 8.17.4 elsewhere.
+/// Source: the continued fraction DLMF 8.17.22, evaluated forward by Lentz's method, where it converges fast,
+/// and the symmetry DLMF 8.17.4 elsewhere.
 pub fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
@@ -59,7 +59,7 @@ pub fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     front / fraction
 }
 
-/// The chance of at most `count` among `trials` of chance `chance` each.
+/// The probability of at most `count` successes in `trials` trials of probability `chance` each.
 pub fn binomial_at_most(count: u64, trials: u64, chance: f64) -> f64 {
     if count >= trials {
         return 1.0;
@@ -67,7 +67,7 @@ pub fn binomial_at_most(count: u64, trials: u64, chance: f64) -> f64 {
     incomplete_beta(1.0 - chance, (trials - count) as f64, count as f64 + 1.0)
 }
 
-/// The two-sided tail of the normal distribution: the chance of being further from 0 than `z`.
+/// The two-sided tail of the normal distribution: the probability of being further from 0 than `z`.
 ///
 /// Source: the series DLMF 7.6.2 below 2, and the continued fraction DLMF 7.9.3 above.
 pub fn normal_two_sided(z: f64) -> f64 {
@@ -89,7 +89,8 @@ pub fn normal_two_sided(z: f64) -> f64 {
     (-x * x).exp() / (root_pi * tail)
 }
 
-/// The quantile of Student's distribution at `level`, between 0.5 and 1, for `freedom` degrees of freedom (which need not be whole).
+/// The quantile of Student's distribution at `level`, between 0.5 and 1, for `freedom` degrees of freedom
+/// (not necessarily an integer).
 pub fn student_quantile(level: f64, freedom: f64) -> f64 {
     let below = |t: f64| 1.0 - 0.5 * incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5);
     let mut high = 1.0;

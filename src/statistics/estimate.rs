@@ -2,12 +2,13 @@
 
 use crate::vocabulary::Estimate;
 
-/// Arithmetic mean; NaN of nothing.
+/// Arithmetic mean; NaN if there are no values.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Standard error of the mean: sample standard deviation (over n - 1) by the square root of n. `None` below two values.
+/// Standard error of the mean: sample standard deviation (over n - 1) divided by the square root of n. `None`
+/// below two values.
 ///
 /// As lm-evaluation-harness's `mean_stderr`.
 pub fn standard_error(values: &[f64]) -> Option<f64> {

@@ -1,6 +1,7 @@
-//! Several tests at once.
+//! Correction for several tests at once.
 
-/// Holm's p-values: with them, the chance of finding any difference that is not there is at most the level, over all tests together.
+/// Holm's adjusted p-values: with them, the probability of any false positive over all tests together is at
+/// most the level.
 ///
 /// Source: S. Holm, Scandinavian Journal of Statistics 6 (1979).
 pub fn holm(p: &[f64]) -> Vec<f64> {

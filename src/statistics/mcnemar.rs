@@ -1,14 +1,14 @@
-//! Two models' right and wrong answers to the same documents: an exact test, and what it could have seen.
+//! Two models' right and wrong answers to the same documents: an exact test and its power.
 
 use super::distributions::{Z_975, binomial_at_most};
 
 /// The level of all tests here.
 const LEVEL: f64 = 0.05;
-/// The power at which a difference counts as one that could have been seen.
+/// The power at which a difference counts as detectable.
 const POWER: f64 = 0.8;
 
-/// The p-value of McNemar's exact test: how likely a split of `won + lost` documents at least as uneven is, where each is as
-/// likely to be won as lost.
+/// The p-value of McNemar's exact test: the probability of a split of `won + lost` documents at least as
+/// uneven, if each is as likely to be won as lost.
 ///
 /// Source: Q. McNemar, Psychometrika 12 (1947); exact as the two-sided sign test, `scipy.stats.binomtest(won, won + lost)`.
 pub fn mcnemar(won: usize, lost: usize) -> f64 {
@@ -16,7 +16,7 @@ pub fn mcnemar(won: usize, lost: usize) -> f64 {
     if all > 1000 {
         return (2.0 * binomial_at_most(fewer as u64, all as u64, 0.5)).min(1.0);
     }
-    // Few enough to be summed without a rounding that shows, and for 2^-all to be a number.
+    // Few enough that rounding of the sum is negligible and that 2^-all does not underflow.
     let (mut term, mut sum) = (0.5f64.powi(all as i32), 0.0);
     for count in 0..=fewer {
         sum += term;
@@ -25,12 +25,15 @@ pub fn mcnemar(won: usize, lost: usize) -> f64 {
     (2.0 * sum).min(1.0)
 }
 
-/// The smallest difference of two scores that McNemar's exact test at 5 % finds with a chance of 80 %, where a share `discordant`
-/// of `documents` documents is answered rightly by one of both models alone; none where no difference is found so often.
+/// The smallest difference of two scores that McNemar's exact test at 5 % finds with a power of 80 %, if a
+/// share `discordant` of `documents` documents is answered correctly by exactly one of the models; `None` if
+/// no difference reaches that power.
 ///
-/// The power is exact, over all counts of such documents that can come up. A difference needs at least as many of them.
+/// The power is exact, over all possible counts of discordant documents. Their share is at least the
+/// difference.
 ///
-/// Source: the unconditional power of A. J. Suissa and J. J. Shuster, Biometrics 47 (1991), for the exact conditional test.
+/// Source: the unconditional power of S. Suissa and J. J. Shuster, Biometrics 47 (1991), for the exact
+/// conditional test.
 pub fn detectable(documents: usize, discordant: f64) -> Option<f64> {
     let mut power = Power { documents, critical: vec![None; documents + 1] };
     if power.of(1.0, 1.0) < POWER {
@@ -51,11 +54,11 @@ struct Power {
 }
 
 impl Power {
-    /// The chance that a difference is found.
+    /// The probability that a difference is found.
     fn of(&mut self, difference: f64, discordant: f64) -> f64 {
         let n = self.documents as f64;
         let deviation = (n * discordant * (1.0 - discordant)).sqrt();
-        // What is further off has a chance below 1e-8.
+        // Counts that are further off have a probability below 1e-8.
         let reach = 6.0 * deviation + 1.0;
         let least = (n * discordant - reach).max(0.0) as u64;
         let most = ((n * discordant + reach) as u64).min(self.documents as u64);
@@ -120,7 +123,7 @@ mod tests {
         assert_eq!(mcnemar(0, 0), 1.0);
     }
 
-    /// Documents that both models answer each by itself: how many the first alone has, and the second.
+    /// Draws documents: how many only the first model has right, and how many only the second.
     fn draw(random: &mut Random, documents: usize, won: f64, lost: f64) -> (usize, usize) {
         let (mut first, mut second) = (0, 0);
         for _ in 0..documents {

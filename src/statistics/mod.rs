@@ -1,4 +1,4 @@
-//! From values of documents to an estimate, and from two models' values to what their difference says.
+//! Estimates from the values of documents; tests and intervals of the difference of two models.
 
 mod bootstrap;
 mod distributions;

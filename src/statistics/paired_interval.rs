@@ -1,23 +1,25 @@
-//! Intervals of 95 % for a difference of two models over the same documents.
+//! 95 % confidence intervals of a difference of two models over the same documents.
 
 use super::distributions::{Z_80, Z_975, student_quantile};
 
 /// Documents of one task of a column, right or wrong by two models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RightOrWrong {
-    /// That the first alone has right.
+    /// Right by the first model only.
     pub won: usize,
-    /// That the second alone has right.
+    /// Right by the second model only.
     pub lost: usize,
-    /// All.
+    /// All documents.
     pub documents: usize,
 }
 
-/// The interval of the difference of two columns, each the unweighted mean over tasks of their shares of right documents.
+/// The interval of the difference of two columns, each the unweighted mean over tasks of the share of right
+/// documents.
 ///
-/// Of one task it is Tango's score interval. Of several it is that of a sample of equal variance: Tango's interval at the number of
-/// documents that would give the stratified variance, where documents count as their tasks weigh them. Below 30 discordant
-/// documents, too few to see a variance in, that number is Kish's, which takes all tasks for alike.
+/// For one task it is Tango's score interval. For several it is Tango's interval at an effective sample size:
+/// the number of documents that would give the stratified variance, with documents weighted as their tasks
+/// are. Below 30 discordant documents, too few to estimate a variance from, it is Kish's effective sample
+/// size, which assumes that all tasks are alike.
 ///
 /// Source: T. Tango, Statistics in Medicine 17 (1998); effective sample sizes for score intervals as E. L. Korn and
 /// B. I. Graubard, Survey Methodology 24 (1998).
@@ -45,10 +47,10 @@ pub fn right_or_wrong_interval(tasks: &[RightOrWrong]) -> [f64; 2] {
     tango(won.max(0.0), lost.max(0.0), effective)
 }
 
-/// The differences that a score test at 5 % does not contradict.
+/// The interval of differences that a score test at 5 % does not reject.
 fn tango(won: f64, lost: f64, n: f64) -> [f64; 2] {
     let score = |difference: f64| {
-        // The likeliest share of lost documents under this difference.
+        // The maximum-likelihood share of lost documents under this difference.
         let b = (2.0 * n - won + lost) * difference - won - lost;
         let c = -lost * difference * (1.0 - difference);
         let share = ((b * b - 8.0 * n * c).max(0.0).sqrt() - b) / (4.0 * n);
@@ -72,8 +74,8 @@ fn tango(won: f64, lost: f64, n: f64) -> [f64; 2] {
     [search(-1.0, 1.0), search(1.0, -1.0)]
 }
 
-/// The mean of the tasks' mean differences with its standard error and the degrees of freedom of that; none where a task
-/// has one document.
+/// The mean of the tasks' mean differences, its standard error, and the degrees of freedom of that error;
+/// `None` if a task has only one document.
 ///
 /// Source: B. L. Welch's and F. E. Satterthwaite's degrees of freedom (Biometrika 34, 1947), over means of independent samples.
 fn means(tasks: &[Vec<f64>]) -> Option<(f64, f64, f64)> {
@@ -90,16 +92,16 @@ fn means(tasks: &[Vec<f64>]) -> Option<(f64, f64, f64)> {
     Some((mean, variance.sqrt(), freedom))
 }
 
-/// Student's interval of a difference of two columns, each the unweighted mean over tasks of the mean over documents; the whole
-/// range where a task has one document.
+/// Student's interval of a difference of two columns, each the unweighted mean over tasks of the mean over
+/// documents; the whole range if a task has only one document.
 pub fn mean_interval(tasks: &[Vec<f64>]) -> [f64; 2] {
     let Some((mean, error, freedom)) = means(tasks) else { return [-1.0, 1.0] };
     let reach = error * quantile(0.975, Z_975, freedom);
     [mean - reach, mean + reach]
 }
 
-/// The smallest difference of such columns that a test at 5 % finds with a chance of 80 %, by the spread that these documents
-/// have; none where there is no spread to go by.
+/// The smallest difference of such columns that a test at 5 % finds with a power of 80 %, given the spread of
+/// these documents; `None` if there is no spread to estimate from.
 ///
 /// Source: the quantiles of level and power times the standard error, as for any test on a mean.
 pub fn detectable_mean(tasks: &[Vec<f64>]) -> Option<f64> {
@@ -146,7 +148,7 @@ mod tests {
         assert!(all[1] == 1.0 && all[0] > 0.0 && all[0] < 0.2, "{all:?}");
     }
 
-    /// The share of 95 % intervals that hold what they should, of `times`.
+    /// The share of `times` 95 % intervals that contain the true value.
     fn coverage(times: usize, mut holds: impl FnMut() -> bool) -> f64 {
         (0..times).filter(|_| holds()).count() as f64 / times as f64
     }
@@ -170,7 +172,7 @@ mod tests {
             });
             assert!((0.935..0.975).contains(&rate), "{documents}: {rate}");
         }
-        // Tasks of unequal sizes, whose documents differ unequally often, in the one direction and in the other.
+        // Tasks of unequal sizes, whose documents differ unequally often, in either direction.
         let tasks: Vec<(usize, f64, f64)> =
             (0..20).map(|i| (30 + 12 * i, 0.02 + 0.006 * i as f64, 0.09 - 0.003 * i as f64)).collect();
         let truth = tasks.iter().map(|(_, won, lost)| won - lost).sum::<f64>() / 20.0;

@@ -1,22 +1,22 @@
-//! Whether differences of documents lie as far from zero as they do by chance.
+//! A permutation test: whether the differences of documents are further from zero than chance alone explains.
 
 use rayon::prelude::*;
 
 use super::random::Random;
 
-/// Signs drawn, where not all can be tried.
+/// Number of sign assignments drawn, if not all can be tried.
 const DRAWS: u64 = 99_999;
-/// Differences of which all signs are tried: 2^16 of them.
+/// Maximum number of differences for which all sign assignments (2^16) are tried.
 const TRIED: usize = 16;
 /// Draws of one generator.
 const PART: u64 = 1_000;
 
-/// The two-sided p-value of the sign-flip test: how likely a weighted sum at least as far from zero is, where each difference could
-/// as well have had the other sign, as it could if both models were alike. `(1 + b) / (1 + B)` of B draws; of few differences all
-/// signs are tried, and the value is exact.
+/// The two-sided p-value of the sign-flip test: the probability of a weighted sum at least as far from zero,
+/// if each difference were as likely to have the other sign, as it is if both models are alike. It is `(1 +
+/// b) / (1 + B)` for B draws; for few differences all sign assignments are tried, and the value is exact.
 ///
-/// Source: R. A. Fisher, The Design of Experiments (1935), 21; the count of one for what was found, B. Phipson and G. K. Smyth,
-/// Statistical Applications in Genetics and Molecular Biology 9 (2010).
+/// Source: R. A. Fisher, The Design of Experiments (1935), 21; the count of one for the observed value, B.
+/// Phipson and G. K. Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010).
 pub fn sign_flips(differences: &[f64], seed: u64) -> f64 {
     let differences: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
     let found = differences.iter().sum::<f64>().abs();
@@ -38,7 +38,7 @@ pub fn sign_flips(differences: &[f64], seed: u64) -> f64 {
     (1 + far) as f64 / (1 + DRAWS) as f64
 }
 
-/// The sum under signs that come 64 at a time.
+/// The sum with signs flipped; `signs` gives 64 of them at a time.
 fn flipped(differences: &[f64], mut signs: impl FnMut(usize) -> u64) -> f64 {
     let mut sum = 0.0;
     for (place, block) in differences.chunks(64).enumerate() {

@@ -17,7 +17,7 @@ impl Random {
         Self { state: seed }
     }
 
-    /// The generator of part `part` of a computation: parts may be computed in any order, each on its own.
+    /// The generator of part `part` of a computation: parts may be computed in any order, independently.
     pub fn of_part(seed: u64, part: u64) -> Self {
         let mut of_seed = Self::new(seed);
         let start = of_seed.bits() ^ part.wrapping_mul(STEP);
@@ -33,13 +33,13 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Two numbers below `bound`. Each comes up as often as any other, but for one part in 2^32 / `bound`.
+    /// Two numbers below `bound`, uniform except for one part in 2^32 / `bound`.
     pub fn two_below(&mut self, bound: u32) -> [u32; 2] {
         let bits = self.bits();
         [bits >> 32, bits & 0xffff_ffff].map(|half| ((half * u64::from(bound)) >> 32) as u32)
     }
 
-    /// A number from 0 up to, and without, 1.
+    /// A number in [0, 1).
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }

@@ -1,13 +1,11 @@
-//! Two scores of which only counts are known: what can be said without documents.
+//! Two scores of which only counts are known: test and interval without documents.
 
 use super::distributions::{Z_80, Z_975, normal_two_sided};
 
 /// Right answers among documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// Right ones.
     pub right: usize,
-    /// All.
     pub documents: usize,
 }
 
@@ -17,7 +15,7 @@ impl Count {
         self.right as f64 / self.documents as f64
     }
 
-    /// Wilson's interval of 95 %.
+    /// Wilson's 95 % interval.
     ///
     /// Source: E. B. Wilson, JASA 22 (1927).
     fn interval(&self) -> [f64; 2] {
@@ -29,8 +27,8 @@ impl Count {
     }
 }
 
-/// The two-sided p-value of two shares being equal, by the score test: as if both models had answered documents of their own. Of
-/// the same documents it is larger than it would be with them.
+/// The two-sided p-value of two shares being equal, by the score test, as if the models had answered
+/// different documents. If the documents were the same, it is larger than that of a paired test.
 ///
 /// Source: Pearson's test of two proportions, without a correction; `statsmodels.stats.proportion.proportions_ztest`.
 pub fn two_shares(first: Count, second: Count) -> f64 {
@@ -40,17 +38,17 @@ pub fn two_shares(first: Count, second: Count) -> f64 {
     if variance <= 0.0 { 1.0 } else { normal_two_sided((first.share() - second.share()) / variance.sqrt()) }
 }
 
-/// The interval of 95 % of the difference of two shares.
+/// The 95 % interval of the difference of two shares.
 ///
-/// Source: R. G. Newcombe, Statistics in Medicine 17 (1998), method 10: Wilson's intervals, put together.
+/// Source: R. G. Newcombe, Statistics in Medicine 17 (1998), method 10: Wilson's intervals, combined.
 pub fn two_shares_interval(first: Count, second: Count) -> [f64; 2] {
     let (p, q) = (first.share(), second.share());
     let ([p_low, p_high], [q_low, q_high]) = (first.interval(), second.interval());
     [p - q - (p - p_low).hypot(q_high - q), p - q + (p_high - p).hypot(q - q_low)]
 }
 
-/// The smallest difference that such a test at 5 % finds with a chance of 80 %. Shares are taken with one document more, half
-/// right: none right of a few is no certainty.
+/// The smallest difference that such a test at 5 % finds with a power of 80 %. Shares are computed with one
+/// pseudo-document, half right: zero right of a few documents does not make a score certain.
 pub fn two_shares_detectable(first: Count, second: Count) -> Option<f64> {
     let variance = |count: Count| {
         let documents = count.documents as f64 + 1.0;

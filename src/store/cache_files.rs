@@ -1,4 +1,4 @@
-//! The files of the response cache: a list of them, and a bound on their size.
+//! The files of the response cache: listing them, and bounding their total size.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -10,19 +10,17 @@ use serde_json::Value;
 use super::record_file::{Order, RecordError, read_records, system_error};
 use super::response_cache::{Record, ResponseCache, folder_of};
 
-/// A model's file, as a list of the cache shows it.
+/// One model's cache file, as `assay cache` lists it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CachedModel {
-    /// The file.
     pub path: PathBuf,
-    /// Bytes of it.
+    /// Size of the file.
     pub bytes: u64,
     /// When it was last read or written.
     pub used: SystemTime,
-    /// What people called the model when it was first kept, and the model as it computes; none where the file's beginning is
-    /// damaged.
+    /// The model's name when the file was created, and its identity; `None` if the first line is damaged.
     pub model: Option<(String, Value)>,
-    /// Answers: lines after the first.
+    /// Number of answers: lines after the first.
     pub answers: usize,
 }
 
@@ -32,7 +30,7 @@ struct CachedFile {
     used: SystemTime,
 }
 
-/// The files of `cache`, the last used first.
+/// The files of `cache`, most recently used first.
 fn cached_files(cache: &Path) -> Result<Vec<CachedFile>, RecordError> {
     let folder = folder_of(cache);
     let entries = match fs::read_dir(&folder) {
@@ -53,7 +51,7 @@ fn cached_files(cache: &Path) -> Result<Vec<CachedFile>, RecordError> {
     Ok(files)
 }
 
-/// The models of `cache`, the last used first.
+/// The models of `cache`, most recently used first.
 ///
 /// # Errors
 /// The folder or a file cannot be read.
@@ -97,14 +95,14 @@ fn header_of(line: &[u8]) -> Option<(String, Value)> {
 /// What [`prune`] removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pruned {
-    /// Files.
     pub files: usize,
-    /// Bytes, of those files and of what was cut off another.
+    /// Bytes of the removed files, and bytes cut from a file that was shortened.
     pub bytes: u64,
 }
 
-/// Removes files, those first that were not used for longest, until at most `bound` bytes are left, and all that were not used
-/// since `since`. Of the last used file the newest answers stay, as many as fit.
+/// Goes from the most recently used file to the least, and removes each one that would bring the total over
+/// `bound` bytes or was not used since `since`. If the most recently used file alone exceeds `bound`, it is
+/// shortened to its newest answers that fit.
 ///
 /// # Errors
 /// A file cannot be removed.
@@ -132,7 +130,8 @@ pub fn prune(cache: &Path, bound: u64, since: Option<SystemTime>) -> Result<Prun
     Ok(pruned)
 }
 
-/// Cuts a model's file to the newest answers that fit; none where it has no beginning, or not even that fits.
+/// Shortens a model's file to its newest answers that fit, and returns the bytes cut; `None` if the first
+/// line is damaged or does not fit, or the file cannot be rewritten.
 fn cut_to(path: &Path, bound: u64) -> Option<u64> {
     let mut first = Vec::new();
     BufReader::new(File::open(path).ok()?).read_until(b'\n', &mut first).ok()?;
@@ -178,7 +177,7 @@ mod tests {
             let mut cache = open(folder.path(), identity);
             cache.add([(key(1), &scored(-1.0))]).unwrap();
             let file = File::options().append(true).open(ResponseCache::path_of(folder.path(), identity));
-            // The last is of a day that the clock has since been set back from.
+            // The last file's time is in the future, as if the clock had since been set back.
             let used = if n == 3 {
                 now + Duration::from_secs(86400)
             } else {

@@ -24,11 +24,11 @@ use crate::vocabulary::{
 /// A run's folder cannot be compared.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ComparedError {
-    /// It is no folder of a run.
+    /// It is not a run's folder.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recorded(#[from] RecordedError),
-    /// The run did not come to its end.
+    /// The run is not finished.
     #[error("{path}: the run is not finished: {how}")]
     #[diagnostic(
         code(assay::input),
@@ -37,10 +37,10 @@ pub enum ComparedError {
     Unfinished {
         /// The folder.
         path: String,
-        /// How that shows.
+        /// Why it counts as unfinished.
         how: String,
     },
-    /// A file that is not what a run writes.
+    /// A file has content that a run does not write.
     #[error("{path}:{line}: {what}")]
     #[diagnostic(
         code(assay::input),
@@ -49,20 +49,17 @@ pub enum ComparedError {
         )
     )]
     Damaged {
-        /// The file.
         path: String,
         /// From 1.
         line: usize,
         /// The fault.
         what: String,
     },
-    /// A task whose metrics no longer bind.
+    /// A task whose recorded configuration can no longer be read, or whose metrics can no longer be bound.
     #[error("{path}: task `{task}`: {what}")]
     #[diagnostic(code(assay::input), help("run.json is damaged, or of another version of assay"))]
     Task {
-        /// The file.
         path: String,
-        /// The task.
         task: String,
         /// The fault.
         what: String,
@@ -74,7 +71,7 @@ pub enum ComparedError {
 pub enum Detail {
     /// What scores need.
     Scores,
-    /// Its answers, too.
+    /// What scores need, and the answers.
     Answers,
 }
 
@@ -128,7 +125,8 @@ pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, Com
     Ok(ComparedRun { name, source, numerics, tasks, unranked: unranked(&run)?, columns: Vec::new(), notes })
 }
 
-/// Why a run is not ranked, but for columns that it does not have, and for its model, whose scores are what they are.
+/// Why a run is not ranked, leaving out two reasons: missing columns, and the built-in sample model, whose
+/// scores are still that model's scores.
 fn unranked(run: &RecordedRun) -> Result<Vec<String>, ComparedError> {
     let results = run.results()?;
     let suite = results.get("suite").unwrap_or(&Value::Null);
@@ -162,7 +160,7 @@ fn check_finished(run: &RecordedRun, source: &str) -> Result<(), ComparedError> 
     }
 }
 
-/// A task, and whether its samples are those that the record names.
+/// Reads a task, and whether its samples have the hash that the record names.
 fn read_task(
     run: &RecordedRun,
     name: &str,
@@ -228,8 +226,8 @@ fn read_task(
     Ok((compared, as_written))
 }
 
-/// What decides documents and prompts. The first documents of a task are the same whatever `--limit`, so a hash over prompts says
-/// something only beside one over as many.
+/// The facts that determine documents and prompts. `--limit` takes the first documents of a task, so two
+/// hashes over prompts are comparable only if they cover equally many documents.
 fn setup(record: &Value) -> BTreeMap<String, String> {
     let mut setup = BTreeMap::new();
     setup.insert("shots".to_string(), record["num_fewshot"].to_string());
@@ -267,7 +265,7 @@ fn read_line(line: &str, metrics: &[&str]) -> Result<ComparedDocument, serde_jso
     Ok(document)
 }
 
-/// Reads of a line what comparisons need, and passes over the responses, which are most of it.
+/// Reads only what comparisons need from a line, and skips the responses, which are most of it.
 struct Line<'a> {
     metrics: &'a [&'a str],
 }

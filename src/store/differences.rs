@@ -1,17 +1,17 @@
-//! What two records of runs do not have in common.
+//! Differences between the records of two runs.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// A value that two records do not agree on.
+/// A value that differs between two records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where it stands: keys and places, joined by points.
+    /// Its location: keys and list indices, joined by dots.
     pub path: String,
-    /// There.
+    /// In the left record, called "there" in messages.
     pub left: Option<Value>,
-    /// Here.
+    /// In the right record, called "here" in messages.
     pub right: Option<Value>,
 }
 
@@ -21,7 +21,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A value as it stands in a sentence.
+/// A value formatted for a message; long ones are truncated.
 pub fn shown(value: Option<&Value>) -> String {
     const LONGEST: usize = 80;
     let text = match value {
@@ -36,7 +36,7 @@ pub fn shown(value: Option<&Value>) -> String {
     }
 }
 
-/// All differences, in the order of the left record's keys, then those that the right one alone has.
+/// All differences, in the order of the left record's keys; keys that only the right record has come last.
 pub fn differences(left: &Value, right: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     collect("", Some(left), Some(right), &mut found);

@@ -1,4 +1,4 @@
-//! Hashes of large files, read once as long as they do not change.
+//! Hashes of large files. A file is read again only if it changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::record_file::{line_of, read_loose};
 use crate::vocabulary::Fingerprint;
 
-/// What changes with a file's content: its time of change is the system's own, which no program sets.
+/// Metadata that changes with a file's content: its change time (ctime) is set by the system and cannot be
+/// set by a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     device: u64,
@@ -23,10 +24,10 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// A file's.
+    /// The stamp of a file.
     ///
     /// # Errors
-    /// The system's.
+    /// The metadata cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         Ok(Self::from(&fs::metadata(path)?))
     }
@@ -53,12 +54,12 @@ impl Stamp {
         Self { device: 0, inode: 0, bytes: facts.len(), modified, changed }
     }
 
-    /// Whether the last change is long enough ago that another could not have the same time.
+    /// Whether the last change is old enough that a later one would have a different time.
     fn is_settled(&self, now: SystemTime) -> bool {
         const SETTLED: Duration = Duration::from_secs(2);
         let Ok(seconds) = u64::try_from(self.changed.0) else { return false };
         let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        // A time to come is of a clock that was set back: it tells nothing.
+        // A time in the future means that the clock was set back: nothing can be concluded from it.
         now.duration_since(changed).is_ok_and(|since| since >= SETTLED)
     }
 }
@@ -69,14 +70,14 @@ struct Known {
     blake3: Fingerprint,
 }
 
-/// Hashes by path, kept in a file.
+/// Hashes by path, cached in a file.
 pub struct FileHashes {
-    /// None keeps nothing.
+    /// `None` disables caching.
     file: Option<PathBuf>,
 }
 
 impl FileHashes {
-    /// Those that `cache`, a folder, keeps; none are kept without it.
+    /// The hashes cached in the folder `cache`; without a folder, nothing is cached.
     pub fn new(cache: Option<&Path>) -> Self {
         Self { file: cache.map(|cache| cache.join("file-hashes")) }
     }
@@ -115,7 +116,7 @@ impl FileHashes {
         Ok(hashes)
     }
 
-    /// What is kept. Lines that do not fit their checksum keep nothing.
+    /// The cached hashes. Lines that do not match their checksum are ignored.
     fn read(&self) -> BTreeMap<String, Known> {
         let bytes = self.file.as_ref().and_then(|file| fs::read(file).ok()).unwrap_or_default();
         let mut known = BTreeMap::new();
@@ -127,7 +128,7 @@ impl FileHashes {
         known
     }
 
-    /// Best effort: without it the files are read again.
+    /// Best effort: if it fails, the files are read again the next time.
     fn write(&self, fresh: BTreeMap<String, Known>) {
         let Some(file) = &self.file else { return };
         let mut known = self.read();
@@ -149,7 +150,7 @@ impl FileHashes {
     }
 }
 
-/// Hash of a file's content, a large block at a time on all threads.
+/// Hashes a file's content in large blocks, on all threads.
 fn hash_file(path: &Path) -> io::Result<Fingerprint> {
     const BLOCK: usize = 8 << 20;
     let mut file = File::open(path)?;

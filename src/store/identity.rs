@@ -1,6 +1,6 @@
-//! What makes a run this run, and a model this model: all that could change a result.
+//! The identity of a run and of a model: everything that could change a result.
 //!
-//! Threads, passes and memory are not among it: on the CPU answers have the same bits whatever they are.
+//! Threads, passes and memory are not part of it: on the CPU, answers have the same bits whatever they are.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::model_record::ModelRecord;
 use crate::evaluate::{Digests, FittedTask};
 use crate::vocabulary::{Fingerprint, TaskLimits};
 
-/// What all answers of a model depend on. What its engine cannot know is null.
+/// What all answers of a model depend on. Facts that its engine cannot know are null.
 pub fn model_identity(model: &ModelRecord) -> Value {
     let engine = &model.engine;
     let hashes = |weights: &Vec<(String, Fingerprint)>| -> Value {

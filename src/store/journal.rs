@@ -1,7 +1,8 @@
-//! A run's journal: what it is a run of, and every answer as it came.
+//! A run's journal: the run's identity, and every answer in order of arrival.
 //!
-//! The first record says what run this is: whatever could change a result. Whoever opens the journal must be about to do the same
-//! run; then its answers are taken as they are, and none is computed again.
+//! The first record is the run's identity: everything that could change a result. A process may continue the
+//! journal only if it is about to do the same run; then the recorded answers are reused as they are, and none
+//! is computed again.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,11 +24,11 @@ pub const JOURNAL: &str = "journal";
 /// A journal cannot be used.
 #[derive(Debug, Error, Diagnostic)]
 pub enum JournalError {
-    /// Its file.
+    /// Its file cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Record(#[from] RecordError),
-    /// It is of another run.
+    /// It belongs to another run.
     #[error("{path}: the folder holds another run: {what}")]
     #[diagnostic(
         code(assay::input),
@@ -43,41 +44,41 @@ pub enum JournalError {
     },
 }
 
-/// What a session, one process working on a run, cost up to its last record.
+/// The cost of a session (one process working on a run) up to its last record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionWork {
     /// Since the process began.
     pub seconds: f64,
-    /// Of all threads; none where the system does not say.
+    /// Of all threads; `None` if the system does not report it.
     pub cpu_seconds: Option<f64>,
-    /// The most memory that was resident, in bytes; none where the system does not say.
+    /// Peak resident memory in bytes; `None` if the system does not report it.
     pub peak_memory_bytes: Option<u64>,
     /// Requests answered by the model.
     pub requests_computed: usize,
-    /// Rows that went through the model for prompts and continuations.
+    /// Rows that went through the model for tokens of prompts and continuations.
     pub tokens_computed: usize,
     /// Rows that went through the model for generated tokens.
     pub tokens_generated: usize,
-    /// Rows that went through the model for drafted tokens; none where no drafts were known yet.
+    /// Rows that went through the model for drafted tokens; 0 in journals from before there were drafts.
     #[serde(default)]
     pub tokens_drafted: usize,
-    /// Those of them that turned out to be generated tokens.
+    /// Drafted tokens that were accepted as generated tokens.
     #[serde(default)]
     pub tokens_accepted: usize,
-    /// Passes in which they went.
+    /// Forward passes that these rows took.
     pub passes: usize,
 }
 
-/// A session as the journal has it.
+/// A session as recorded in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// When it began, where and with what: for people to read.
+    /// When it began, where and with what; only for people to read.
     pub facts: Value,
     /// What it cost.
     pub work: SessionWork,
 }
 
-/// A request by the names that a journal uses: task, `doc_id` and place among the document's requests.
+/// A request as a journal identifies it: task, `doc_id` and index among the document's requests.
 pub type RequestKey = (String, usize, usize);
 
 #[derive(Serialize, Deserialize)]
@@ -90,7 +91,7 @@ enum Record {
         doc_id: usize,
         request: usize,
         response: Response,
-        /// Whether another run's model gave it.
+        /// Whether it was computed for another run, and taken from the response cache.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cached: bool,
     },
@@ -98,23 +99,22 @@ enum Record {
     Finished {},
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub struct History {
-    /// What run it is of; none if it holds nothing.
+    /// Identity of the run; `None` if the journal is empty.
     pub identity: Option<Value>,
-    /// The answers.
     pub answers: HashMap<RequestKey, Response>,
-    /// How many of them other runs gave.
+    /// Number of answers that were computed for other runs.
     pub from_cache: usize,
-    /// The sessions, in order.
+    /// In chronological order.
     pub sessions: Vec<Session>,
-    /// Whether the run was finished, its results and samples written.
+    /// Whether the run is finished, with its results and samples written.
     pub finished: bool,
 }
 
 impl History {
-    /// Reads a journal without locking it, as one does to look at a run.
+    /// Reads a journal without locking it, to inspect a run.
     ///
     /// # Errors
     /// It cannot be read or is damaged.
@@ -139,7 +139,7 @@ impl History {
     /// Reads records without their checksums.
     ///
     /// # Errors
-    /// The place of the first that is none, from 1, and what is wrong with it.
+    /// The number, from 1, of the first invalid record, and what is wrong with it.
     pub fn from_records<'r>(records: impl IntoIterator<Item = &'r str>) -> Result<Self, (usize, String)> {
         let mut history = Self::default();
         for (place, json) in records.into_iter().enumerate() {
@@ -174,31 +174,31 @@ impl History {
     }
 }
 
-/// The journal of the run that this process is doing.
+/// The journal of the run in progress in this process.
 #[derive(Debug)]
 pub struct Journal {
     file: RecordFile,
-    /// Whether an answer is in it.
+    /// Whether it contains an answer.
     pub has_answers: bool,
 }
 
 impl Journal {
-    /// Opens or makes a journal and keeps other processes out of it.
+    /// Opens or creates a journal, and locks it against other processes.
     ///
     /// # Errors
-    /// Another process has it, or it is damaged, or the system refuses.
+    /// Another process holds the lock, the journal is damaged, or a system call fails.
     pub fn open(path: &Path) -> Result<(Self, History), RecordError> {
         let mut history = History::default();
         let file = RecordFile::open(path, Order::Chained, &mut |_, json| history.take(json))?;
         Ok((Self { file, has_answers: !history.answers.is_empty() }, history))
     }
 
-    /// Bytes of an answer cut short that were dropped.
+    /// Bytes of a truncated last record that were dropped.
     pub fn dropped(&self) -> usize {
         self.file.dropped
     }
 
-    /// Where it is.
+    /// The path of its file.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
@@ -207,14 +207,14 @@ impl Journal {
     ///
     /// # Errors
     /// It was moved or removed.
-    pub fn check_place(&self) -> Result<(), RecordError> {
-        self.file.check_place()
+    pub fn check_path(&self) -> Result<(), RecordError> {
+        self.file.check_path()
     }
 
-    /// Checks that what a journal holds is of the run `identity`, if it holds anything.
+    /// Checks that a journal is empty or belongs to the run `identity`.
     ///
     /// # Errors
-    /// It is another run's.
+    /// It belongs to another run.
     pub fn check(&self, history: &History, identity: &Value) -> Result<(), JournalError> {
         let found = history.identity.as_ref();
         match found.and_then(|found| differences(found, identity).into_iter().next()) {
@@ -226,10 +226,10 @@ impl Journal {
         }
     }
 
-    /// Begins a session of the run `identity`: a new journal becomes that run's.
+    /// Begins a session of the run `identity`; a new journal becomes that run's.
     ///
     /// # Errors
-    /// The journal is another run's, or the system refuses.
+    /// The journal belongs to another run, or a system call fails.
     pub fn begin(&mut self, history: &History, identity: &Value, facts: Value) -> Result<(), JournalError> {
         self.check(history, identity)?;
         let mut records = Vec::new();
@@ -240,10 +240,10 @@ impl Journal {
         Ok(self.file.append(&records)?)
     }
 
-    /// Keeps answers, given by the model or `cached`, and what the session cost so far.
+    /// Records answers, computed by the model or `cached`, and the session's cost so far.
     ///
     /// # Errors
-    /// The system refuses.
+    /// A system call fails.
     pub fn keep(
         &mut self,
         answers: impl IntoIterator<Item = (RequestKey, Response)>,
@@ -264,22 +264,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes what the session cost, and that all results are written.
+    /// Records the session's cost, and that all results are written.
     ///
     /// # Errors
-    /// The system refuses.
+    /// A system call fails.
     pub fn finish(&mut self, work: SessionWork) -> Result<(), RecordError> {
         self.file.append(&[json_of(&Record::Work(work)), json_of(&Record::Finished {})])
     }
 }
 
 fn json_of(record: &Record) -> String {
-    // Maps with keys of text and finite numbers: nothing that JSON cannot hold.
+    // Maps have string keys and numbers are finite: JSON can represent all of it.
     serde_json::to_string(record).unwrap_or_default()
 }
 
-/// What run the journal at `path` is of, and whether it is finished, without reading all of it; none where that cannot be told.
-pub fn glance(path: &Path) -> Option<(Value, bool)> {
+/// The identity of the run of the journal at `path`, and whether it is finished, without reading the entire
+/// file; `None` if that cannot be determined.
+pub fn peek(path: &Path) -> Option<(Value, bool)> {
     const TAIL: u64 = 64 << 10;
     let mut file = File::open(path).ok()?;
     let mut first = String::new();
@@ -327,7 +328,7 @@ mod tests {
         let answers = numbers.iter().enumerate().map(|(n, ll)| (("t\n1".to_string(), n, 0), scored(*ll)));
         journal.keep(answers, false, SessionWork { passes: 1, ..SessionWork::default() }).unwrap();
         drop(journal);
-        assert_eq!(glance(&path), Some((identity.clone(), false)));
+        assert_eq!(peek(&path), Some((identity.clone(), false)));
 
         let (mut journal, history) = Journal::open(&path).unwrap();
         for (n, ll) in numbers.iter().enumerate() {
@@ -341,7 +342,7 @@ mod tests {
         journal.begin(&history, &identity, json!({})).unwrap();
         journal.finish(SessionWork::default()).unwrap();
         drop(journal);
-        assert_eq!(glance(&path), Some((identity, true)));
+        assert_eq!(peek(&path), Some((identity, true)));
         let (mut journal, history) = Journal::open(&path).unwrap();
         assert!(history.finished);
         let error = journal.begin(&history, &json!({"weights": "abd"}), json!({})).unwrap_err();

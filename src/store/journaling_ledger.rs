@@ -1,4 +1,4 @@
-//! Answers on their way to disk: the journal first, then the cache.
+//! Writes answers to disk: first to the journal, then to the response cache.
 
 use std::sync::Arc;
 
@@ -6,35 +6,34 @@ use super::journal::{Journal, RequestKey, SessionWork};
 use super::record_file::RecordError;
 use super::response_cache::{Key, ResponseCache};
 use crate::engine::{Answer, Work};
-use crate::evaluate::{Ledger, NotKept};
+use crate::evaluate::{Ledger, NotStored};
 use crate::vocabulary::{RequestId, Response};
 
-/// The keys of all requests of a run, by task, document and request.
+/// Cache keys of all requests of a run, by task, document and request.
 pub type Keys = Vec<Vec<Vec<Key>>>;
 
-/// Keeps a run's answers.
+/// Records a run's answers.
 pub struct JournalingLedger<'a> {
-    /// The run's journal.
     pub journal: &'a mut Journal,
-    /// The answers of other runs, and how they know the requests.
+    /// The response cache, and its keys of this run's requests.
     pub cache: Option<(ResponseCache, Keys)>,
     /// The names of the tasks.
     pub tasks: Vec<Arc<str>>,
-    /// What the process took so far, without its work.
+    /// Time and memory that the process used so far, without its counts of work.
     pub usage: &'a dyn Fn() -> SessionWork,
-    /// What the session cost up to the last answer kept.
+    /// The session's cost up to the last recorded answer.
     pub work: SessionWork,
-    /// Why the cache is no longer written; a run does not end over that.
+    /// Why the cache is no longer written; this does not end the run.
     pub cache_fault: Option<RecordError>,
 }
 
 impl JournalingLedger<'_> {
-    /// How the journal knows a request.
+    /// The journal's key of a request.
     fn request_key(&self, id: RequestId) -> RequestKey {
         (self.tasks[id.task].to_string(), id.document, id.request)
     }
 
-    /// What the session cost so far.
+    /// The session's cost so far.
     pub fn session(&self, work: &Work) -> SessionWork {
         SessionWork {
             requests_computed: self.work.requests_computed,
@@ -47,10 +46,10 @@ impl JournalingLedger<'_> {
         }
     }
 
-    /// Takes answers of other runs into the journal.
+    /// Records answers of other runs in the journal.
     ///
     /// # Errors
-    /// The journal's.
+    /// The journal cannot be written.
     pub fn adopt(&mut self, answers: &[Answer]) -> Result<(), RecordError> {
         if answers.is_empty() {
             return Ok(());
@@ -63,7 +62,7 @@ impl JournalingLedger<'_> {
         answers.iter().map(|answer| (self.request_key(answer.id), answer.response.clone())).collect()
     }
 
-    /// Adds answers that other runs may use.
+    /// Adds answers to the response cache, for other runs.
     pub fn share(&mut self, answers: &[Answer]) {
         let Some((cache, keys)) = &mut self.cache else { return };
         let keyed = |answer: &'_ Answer| {
@@ -79,11 +78,11 @@ impl JournalingLedger<'_> {
 }
 
 impl Ledger for JournalingLedger<'_> {
-    fn keep(&mut self, answers: &[Answer], work: &Work) -> Result<(), NotKept> {
+    fn keep(&mut self, answers: &[Answer], work: &Work) -> Result<(), NotStored> {
         let mut session = self.session(work);
         session.requests_computed += answers.len();
         let kept = self.journal.keep(self.named(answers), false, session.clone());
-        kept.map_err(|error| NotKept::because(&error))?;
+        kept.map_err(|error| NotStored::because(&error))?;
         self.work = session;
         self.share(answers);
         Ok(())

@@ -1,4 +1,4 @@
-//! Runs on disk: writing one so that nothing is lost, and reading those of the past; answers kept across runs.
+//! Runs on disk: writing a run so that nothing is lost, reading past runs, and caching answers across runs.
 
 mod cache_files;
 mod compared_folder;
@@ -24,7 +24,7 @@ pub use compared_folder::{ComparedError, Detail, compared_folder};
 pub use differences::{Difference, differences, shown};
 pub use file_hashes::{FileHashes, Stamp};
 pub use foreign::{
-    AskedOf, ForeignError, ForeignRun, ForeignTask, compared_foreign, is_foreign, read_foreign,
+    ForeignError, ForeignRun, ForeignTask, RequestsByTask, compared_foreign, is_foreign, read_foreign,
 };
 pub use identity::{model_identity, run_identity};
 pub use journal::{History, JOURNAL, Journal, JournalError, RequestKey, Session, SessionWork};
@@ -32,7 +32,7 @@ pub use journaling_ledger::{JournalingLedger, Keys};
 pub use model_record::ModelRecord;
 pub use past::{Line, PastError, past_runs, published};
 pub use published_row::{published_run, published_spec};
-pub use recheck::{Rechecked, recheck, recheck_suite, unlike_journal};
+pub use recheck::{Rechecked, journal_differences, recheck, recheck_suite};
 pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};
 pub use response_cache::{Key, ResponseCache};

@@ -1,14 +1,14 @@
-//! A model as a run's record has it.
+//! A model as a run records it.
 
 use crate::engine::EngineIdentity;
 use crate::vocabulary::Fingerprint;
 
-/// The model of a run, as its record shows it.
+/// The model of a run, as recorded.
 #[derive(Debug, Clone)]
 pub struct ModelRecord {
-    /// Who answers.
+    /// The engine that computes the answers.
     pub engine: EngineIdentity,
-    /// Positions.
+    /// Context length in positions.
     pub max_length: usize,
     /// Tokenizer file with its hash.
     pub tokenizer: (String, Fingerprint),

@@ -1,4 +1,4 @@
-//! Lines of the leaderboard: published scores, and the runs of the past.
+//! Rows of the leaderboard: published scores and past runs.
 
 use std::path::{Path, PathBuf};
 
@@ -8,41 +8,37 @@ use thiserror::Error;
 
 use crate::builtin;
 
-/// A model's line.
+/// A model's row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// The model.
     pub model: String,
     /// Percent, by the suite's columns.
     pub scores: Vec<Option<f64>>,
-    /// Mean of the columns, for lines that are ranked.
+    /// Mean of the columns; only for rows that are ranked.
     pub average: Option<f64>,
     /// Why it is not ranked.
     pub unranked: Vec<String>,
-    /// Where it comes from: a run's folder, or what published it.
+    /// Its origin: a run's folder, or where it was published.
     pub source: String,
 }
 
-/// Lines cannot be read.
+/// Rows cannot be read.
 #[derive(Debug, Error, Diagnostic)]
 #[diagnostic(code(assay::input))]
 pub enum PastError {
-    /// A file of published scores.
+    /// The file of published scores is invalid.
     #[error("{path}:{line}: {what}")]
     #[diagnostic(help("the file has a line a model: Model, the suite's columns in percent, Source"))]
     Published {
-        /// The file.
         path: &'static str,
-        /// The line.
         line: usize,
         /// The fault.
         what: String,
     },
-    /// A run's results.
+    /// A run's results are invalid.
     #[error("{path}: no results of a run: {what}")]
     #[diagnostic(help("the file is damaged or another program's: move its folder out of `results`"))]
     Run {
-        /// The file.
         path: String,
         /// The fault.
         what: String,
@@ -51,10 +47,10 @@ pub enum PastError {
 
 const PUBLISHED: &str = "results/published.csv";
 
-/// The published scores under `columns`; averages are computed.
+/// The published scores of `columns`; averages are computed, not read.
 ///
 /// # Errors
-/// A file that does not fit the columns.
+/// The file does not match the columns.
 pub fn published(columns: &[String]) -> Result<Vec<Line>, PastError> {
     let fault = |line, what: String| PastError::Published { path: PUBLISHED, line, what };
     let bytes = builtin::read(PUBLISHED).map_err(|e| fault(1, e.to_string()))?.unwrap_or_default();

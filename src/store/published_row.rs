@@ -11,23 +11,23 @@ use crate::task::{Column, Suite, Task, TaskIndex, closest};
 use crate::vocabulary::{ColumnScore, ComparedRun};
 
 const ENDING: &str = ".csv:";
-/// The file that the binary brings.
+/// A file built into the binary.
 const PUBLISHED: &str = "results/published.csv";
-/// What a rounded score is held against in double precision.
+/// Tolerance, in percentage points, for comparing a rounded score in double precision.
 const ROUNDING: f64 = 1e-9;
 
-/// File and model of `FILE.csv:MODEL`; none where it is a path like any other.
+/// File and model of `FILE.csv:MODEL`; `None` if it is an ordinary path.
 pub fn published_spec(typed: &str) -> Option<(&str, &str)> {
     let at = typed.find(ENDING)?;
     let (file, model) = (&typed[..at + ENDING.len() - 1], &typed[at + ENDING.len()..]);
     (!model.is_empty() && !Path::new(typed).exists()).then_some((file, model))
 }
 
-/// The row of `model` in `file`, a table with a column for each of the suite's, in percent. `file` may be the name of the one that the
-/// binary brings.
+/// The row of `model` in `file`, a table with the suite's columns in percent. `file` may be the name of the
+/// one built into the binary.
 ///
 /// # Errors
-/// A file or a row that is not there, scores that are none.
+/// The file or row does not exist, or a score is not a percentage.
 pub fn published_run(
     file: &str,
     model: &str,
@@ -111,8 +111,8 @@ fn bytes_of(file: &str) -> Result<Cow<'static, [u8]>, ForeignError> {
     builtin::read(PUBLISHED).map_err(|error| unread(&error))?.ok_or_else(|| unread(&"there is no such file"))
 }
 
-/// How many documents a column is over, where manifests say so, and whether its score counts them: one task, of whose documents each
-/// is right or wrong.
+/// The number of documents of a column, if the manifests give it, and whether its score is a share of right
+/// documents: that takes a single task whose documents are each right or wrong.
 fn documents_of(
     column: &Column,
     index: &TaskIndex,
@@ -137,7 +137,8 @@ fn documents_of(
     Ok((documents, counted))
 }
 
-/// The one count of `documents` whose percentage is `score` when it is rounded to `decimals`; none where several are, or none is.
+/// The only count, out of `documents`, whose percentage rounded to `decimals` decimals is `score`; `None` if
+/// several counts match, or none does.
 fn only_count(score: f64, decimals: usize, documents: usize) -> Option<usize> {
     let half = 0.5 * 10f64.powi(-i32::try_from(decimals).ok()?) + ROUNDING;
     let of = |percent: f64| percent / 100.0 * documents as f64;
@@ -159,7 +160,7 @@ mod tests {
         }
         assert_eq!(only_count(100.0, 2, 7), Some(7));
         assert_eq!(only_count(0.0, 0, 7), Some(0));
-        // Two counts, and none.
+        // Several counts match; no count matches.
         assert_eq!(only_count(50.0, 1, 10_000), None);
         assert_eq!(only_count(50.0, 2, 7), None);
     }
@@ -170,7 +171,7 @@ mod tests {
             for count in (0..=documents).step_by(7) {
                 let shown = format!("{:.2}", 100.0 * count as f64 / documents as f64);
                 let found = only_count(shown.parse().unwrap(), 2, documents);
-                // Steps of HellaSwag's are finer than a hundredth of a percent: some scores are two counts.
+                // HellaSwag's steps are finer than 0.01 %: some scores match two counts.
                 assert!(
                     found == Some(count) || documents > 10_000 && found.is_none(),
                     "{count} of {documents}"

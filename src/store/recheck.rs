@@ -1,4 +1,4 @@
-//! A run's numbers, computed again from its samples.
+//! A run's metrics, recomputed from its samples.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,18 @@ use crate::statistics;
 use crate::task::{Suite, Task, TaskError, TaskIndex};
 use crate::vocabulary::{DocumentRequests, Outcome, Response};
 
-/// The samples of a task and what they amount to.
+/// The samples of a task, and what was recomputed from them.
 pub struct Rechecked {
-    /// The lines.
     pub samples: Vec<Sample>,
-    /// What differs, in words.
+    /// What differs, as messages.
     pub faults: Vec<String>,
     /// The task's entry in `results.json`, as it should be.
     pub results: Map<String, Value>,
-    /// Documents that are near-ties, by metric.
+    /// Number of documents that are near-ties, by metric.
     pub near_ties: BTreeMap<String, usize>,
 }
 
-/// Computes the metrics of every line of `text` again, and then those of the task.
+/// Recomputes the metrics of every line of `text`, and then those of the task.
 ///
 /// # Errors
 /// The task's metrics cannot be bound.
@@ -100,10 +99,11 @@ fn rescore(scorer: &Scorer, task: &Task, sample: &Sample) -> Result<Outcome, Str
     Ok(Outcome { doc_id, row, gold, choices, views, responses, metrics })
 }
 
-/// A suite's columns and average in percent, computed from `results`, by task; none where a task is missing.
+/// A suite's columns and average in percent, computed from `results`, which is by task; null if a task is
+/// missing.
 ///
 /// # Errors
-/// A column that names no task.
+/// A column names no task.
 pub fn recheck_suite(
     suite: &Suite,
     index: &TaskIndex,
@@ -121,8 +121,9 @@ pub fn recheck_suite(
     Ok(json!({"columns": columns, "average": average}))
 }
 
-/// The first answer of `history` that the samples of `tasks` do not have, in words, and how many there are.
-pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Option<String>) {
+/// The number of requests whose answers in `history` and in the samples of `tasks` differ, and the first one
+/// as a message.
+pub fn journal_differences(history: &History, tasks: &[TaskSamples]) -> (usize, Option<String>) {
     let mut found: BTreeMap<RequestKey, &Response> = BTreeMap::new();
     for (task, samples) in tasks {
         for sample in samples {
@@ -132,7 +133,7 @@ pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Optio
         }
     }
     let (mut count, mut first) = (0, None);
-    let mut tell = |asked: &RequestKey, what: &str| {
+    let mut report = |asked: &RequestKey, what: &str| {
         count += 1;
         let (task, doc_id, request) = asked;
         first.get_or_insert_with(|| format!("{task}, document {doc_id}, request {request}: {what}"));
@@ -140,17 +141,17 @@ pub fn unlike_journal(history: &History, tasks: &[TaskSamples]) -> (usize, Optio
     for (asked, response) in &found {
         match history.answers.get(asked) {
             Some(kept) if kept == *response => {}
-            Some(_) => tell(asked, "another answer than in the samples"),
-            None => tell(asked, "no such answer"),
+            Some(_) => report(asked, "another answer than in the samples"),
+            None => report(asked, "no such answer"),
         }
     }
-    // The journal may be ahead of the samples of a run that was cut short, but not of a finished one.
+    // The journal may be ahead of the samples of an interrupted run, but not of a finished one.
     if history.finished {
         let mut extra: Vec<&RequestKey> =
             history.answers.keys().filter(|asked| !found.contains_key(*asked)).collect();
         extra.sort();
         for asked in extra {
-            tell(asked, "not in the samples");
+            report(asked, "not in the samples");
         }
     }
     (count, first)

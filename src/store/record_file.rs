@@ -1,9 +1,10 @@
-//! A file of records that outlives the process that writes it.
+//! A file of records that stays valid when the process that writes it is killed.
 //!
-//! A record is a line: a checksum in 16 hexadecimal digits, a space, JSON without line breaks, a line feed. Since the line feed
-//! comes last, a record that a kill or a full disk cut short has none, and only the end of the file can look like that: it is
-//! dropped. Whatever else does not fit its checksum is damage. In a chain each checksum also covers the one before it, so that
-//! records can be neither left out nor put in another order.
+//! A record is one line: a checksum of 16 hexadecimal digits, a space, JSON without line breaks, and a line
+//! feed. The line feed comes last, so a record truncated by a kill or a full disk has none. Only the end of
+//! the file can look like that, and it is dropped. Any other record that does not match its checksum is
+//! damaged. In a chain, each checksum also covers the one before it, so that records can be neither removed
+//! nor reordered.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,39 +13,33 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// A file of records cannot be used.
+/// A record file cannot be used.
 #[derive(Debug, Error, Diagnostic)]
 #[diagnostic(code(assay::input))]
 pub enum RecordError {
-    /// Another process writes it.
+    /// Another process is writing it.
     #[error("{path}: another process is writing it")]
     #[diagnostic(help("wait until it is done, or name another folder with --output"))]
-    Locked {
-        /// The file.
-        path: String,
-    },
+    Locked { path: String },
     /// A record is not what was written.
     #[error("{path}:{line}:1: damaged record: {what}")]
     #[diagnostic(help(
         "the disk or another program changed the file; what it holds cannot be trusted: remove it, or name another folder with --output"
     ))]
     Damaged {
-        /// The file.
         path: String,
         /// The line, from 1.
         line: usize,
         /// Found and expected.
         what: String,
     },
-    /// The system refuses.
+    /// A system call failed.
     #[error("{path}: cannot be {done}: {source}")]
     #[diagnostic(help("check that the file may be read and written, and that the disk is not full"))]
     System {
-        /// The file.
         path: String,
-        /// What was to be done with it.
+        /// The operation that failed, as a participle.
         done: &'static str,
-        /// Why.
         source: io::Error,
     },
 }
@@ -52,7 +47,7 @@ pub enum RecordError {
 /// Hexadecimal digits of a checksum.
 pub const CHECKSUM: usize = 16;
 
-/// What the first record of a chain follows on, and every record of a file that is none.
+/// The preceding checksum for the first record of a chain, and for every loose record.
 const SEED: [u8; CHECKSUM] = [b'0'; CHECKSUM];
 
 fn checksum(before: &[u8; CHECKSUM], json: &[u8]) -> [u8; CHECKSUM] {
@@ -63,30 +58,30 @@ fn checksum(before: &[u8; CHECKSUM], json: &[u8]) -> [u8; CHECKSUM] {
     digits
 }
 
-/// Whether records follow on each other.
+/// Whether records are chained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Each checksum covers the one before.
     Chained,
-    /// Each record stands for itself, so that several processes may add to a file.
+    /// Records are independent, so that several processes may append to a file.
     Loose,
 }
 
 /// What [`read_records`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole {
-    /// Bytes of whole records: what follows is a record cut short.
+    /// Bytes of complete records; what follows is a truncated record.
     pub bytes: usize,
-    /// Whole records.
+    /// Number of complete records.
     pub records: usize,
     /// Checksum of the last.
     last: [u8; CHECKSUM],
 }
 
-/// Hands each whole record of `bytes` to `each`, with its line, in order.
+/// Calls `each` with every complete record of `bytes` and its line number, in order.
 ///
 /// # Errors
-/// The line of the first record that is damaged, or that `each` refuses, and what is wrong with it.
+/// The line of the first record that is damaged or that `each` rejects, and what is wrong with it.
 pub fn read_records<'b>(
     bytes: &'b [u8],
     order: Order,
@@ -121,22 +116,23 @@ pub fn read_records<'b>(
     Ok(whole)
 }
 
-/// A file of records that this process alone adds to, as long as it lives.
+/// A file of records, locked so that only this process appends to it.
 #[derive(Debug)]
 pub struct RecordFile {
     file: File,
     path: PathBuf,
     order: Order,
     whole: Whole,
-    /// Bytes of a record cut short that were dropped.
+    /// Bytes of a truncated record that were dropped.
     pub dropped: usize,
 }
 
 impl RecordFile {
-    /// Opens or makes the file, locks it, and hands over what it holds. A record cut short at its end is dropped.
+    /// Opens or creates the file, locks it, and passes its records to `each`. A truncated record at its end
+    /// is dropped.
     ///
     /// # Errors
-    /// Another process has it, or it is damaged, or the system refuses.
+    /// Another process holds the lock, the file is damaged, or a system call fails.
     pub fn open(
         path: &Path,
         order: Order,
@@ -154,7 +150,8 @@ impl RecordFile {
                 }
                 Err(TryLockError::Error(source)) => return Err(system("locked")(source)),
             }
-            // Who had the lock before may have removed the file: the lock on it is then worth nothing.
+            // The previous holder of the lock may have removed the file: a lock on a removed file protects
+            // nothing.
             if is_at(&file, path) {
                 break file;
             }
@@ -170,31 +167,34 @@ impl RecordFile {
         Ok(Self { file, path: path.to_path_buf(), order, whole, dropped })
     }
 
-    /// Where it is.
+    /// The path at which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Checks that the file is still where it was opened, so that no other process can have another in its place.
+    /// Checks that the file is still where it was opened, so that no other process can be writing another
+    /// file there.
     ///
     /// # Errors
     /// It was moved or removed.
-    pub fn check_place(&self) -> Result<(), RecordError> {
-        match is_at(&self.file, &self.path) {
-            true => Ok(()),
-            false => Err(system_error(&self.path, "written", io::Error::other("it was moved or removed"))),
+    pub fn check_path(&self) -> Result<(), RecordError> {
+        if is_at(&self.file, &self.path) {
+            Ok(())
+        } else {
+            Err(system_error(&self.path, "written", io::Error::other("it was moved or removed")))
         }
     }
 
-    /// Adds records, in one write, and waits until the disk has them.
+    /// Appends records in one write, and waits until they are on disk.
     ///
     /// # Errors
-    /// The system refuses; the file is then as it was before, as far as the system lets it.
+    /// A system call fails; the file is then restored to its previous state as far as possible.
     pub fn append(&mut self, records: &[String]) -> Result<(), RecordError> {
         let (text, whole) = self.lines(records);
         let added = self.file.write_all(&text).and_then(|()| self.file.sync_data());
         if let Err(source) = added {
-            // A record cut short would be dropped by the next who opens the file; whole ones of a batch that failed would count.
+            // The next open would drop a truncated record, but accept complete records of a batch that
+            // failed.
             let _ = self.file.set_len(self.whole.bytes as u64);
             let _ = self.file.seek(SeekFrom::Start(self.whole.bytes as u64));
             return Err(system_error(&self.path, "written", source));
@@ -241,8 +241,8 @@ pub fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Hands each record of `bytes`, a file of loose records, to `each`; lines that are damaged, or that `each` refuses, are given back
-/// with what is wrong with them.
+/// Calls `each` with every record of `bytes`, a file of loose records. Returns the lines that are damaged or
+/// that `each` rejects, with what is wrong with them.
 pub fn read_loose<'b>(
     bytes: &'b [u8],
     each: &mut dyn FnMut(usize, &'b str) -> Result<(), String>,
@@ -257,7 +257,7 @@ pub fn read_loose<'b>(
     faults
 }
 
-/// The line of a record that stands for itself.
+/// The line of a loose record.
 pub fn line_of(json: &str) -> Vec<u8> {
     let mut line = checksum(&SEED, json.as_bytes()).to_vec();
     line.push(b' ');
@@ -326,7 +326,7 @@ mod tests {
                 other[place] ^= 1 << bit;
                 match read(&other, Order::Chained) {
                     Err((line, _)) => assert!(line >= 1),
-                    // The last line feed is what makes the last record whole.
+                    // Without its line feed, the last record is incomplete.
                     Ok(found) => {
                         assert_eq!((place, found.as_slice()), (bytes.len() - 1, &records()[..4]));
                     }
@@ -347,7 +347,7 @@ mod tests {
         let mut swapped = lines.clone();
         swapped.swap(1, 2);
         assert_eq!(read(&swapped.concat(), Order::Chained).unwrap_err().0, 2);
-        // Loose ones may come in any order.
+        // Loose records may come in any order.
         let loose = written(Order::Loose);
         let mut lines: Vec<&[u8]> = loose.split_inclusive(|byte| *byte == b'\n').collect();
         lines.reverse();

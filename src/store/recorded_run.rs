@@ -18,24 +18,18 @@ use crate::vocabulary::TaskLimits;
 #[derive(Debug, Error, Diagnostic)]
 #[diagnostic(code(assay::input))]
 pub enum RecordedError {
-    /// A file that a run has.
+    /// A file of the run cannot be read.
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(help(
         "give the folder of a run that ended: it has run.json, results.json and samples/; where a run was cut short, the command that began it goes on"
     ))]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file that is no JSON object.
+    Unreadable { path: String, source: io::Error },
+    /// A file is not the expected JSON.
     #[error("{path}:{line}:{column}: {what}")]
     #[diagnostic(help(
         "the file is damaged; the same `assay eval` command writes it again from the run's journal"
     ))]
     Damaged {
-        /// The file.
         path: String,
         /// From 1.
         line: usize,
@@ -46,11 +40,11 @@ pub enum RecordedError {
     },
 }
 
-/// What a run's folder holds.
+/// A run, read from its folder.
 pub struct RecordedRun {
     /// The folder.
     pub path: PathBuf,
-    /// `run.json`.
+    /// The content of `run.json`.
     pub run: Map<String, Value>,
     limits: TaskLimits,
 }
@@ -59,7 +53,7 @@ impl RecordedRun {
     /// Reads `run.json` of the run in `folder`.
     ///
     /// # Errors
-    /// It is not there or damaged.
+    /// It is missing or damaged.
     pub fn open(folder: &Path) -> Result<Self, RecordedError> {
         #[derive(Deserialize)]
         struct Limited {
@@ -72,7 +66,7 @@ impl RecordedRun {
         Ok(Self { path: folder.to_path_buf(), run: parsed(&path, &bytes)?, limits: limit })
     }
 
-    /// A value of `run.json`, by its keys.
+    /// The value at a path of keys in `run.json`; null if there is none.
     pub fn get(&self, keys: &[&str]) -> &Value {
         let mut found = self.run.get(keys.first().copied().unwrap_or_default()).unwrap_or(&Value::Null);
         for key in keys.iter().skip(1) {
@@ -81,12 +75,13 @@ impl RecordedRun {
         found
     }
 
-    /// A text of `run.json`, by its keys.
+    /// The string at a path of keys in `run.json`.
     pub fn text(&self, keys: &[&str]) -> Option<&str> {
         self.get(keys).as_str()
     }
 
-    /// Whether its texts were let on past stops; runs from before that was possible do not say.
+    /// Whether its generations continued past their stops; runs from before that was possible do not record
+    /// it.
     pub fn has_views(&self) -> bool {
         self.get(&["views"]) == true
     }
@@ -105,16 +100,16 @@ impl RecordedRun {
         tasks.into_iter().flatten().map(|(name, record)| (name.as_str(), record))
     }
 
-    /// Paths with the hashes that the record has for them, in a list below `keys`.
+    /// Paths with their recorded hashes, from the list at `keys`.
     pub fn hashes(&self, keys: &[&str]) -> Vec<(&str, &str)> {
         let list = self.get(keys).as_array().into_iter().flatten();
         list.filter_map(|file| Some((file["path"].as_str()?, file["blake3"].as_str()?))).collect()
     }
 
-    /// `results.json`.
+    /// The content of `results.json`.
     ///
     /// # Errors
-    /// It is not there or damaged.
+    /// It is missing or damaged.
     pub fn results(&self) -> Result<Map<String, Value>, RecordedError> {
         object(&self.path.join("results.json"))
     }
@@ -131,7 +126,7 @@ impl RecordedRun {
     pub fn sample_files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path.join("samples")).into_iter().flatten().flatten();
         let names = entries.map(|entry| format!("samples/{}", entry.file_name().to_string_lossy()));
-        // A write that was cut short left no file of the run.
+        // A `.part` file is left by an interrupted write, and is not a file of the run.
         let names: BTreeSet<String> = names.filter(|name| !name.ends_with(".part")).collect();
         names.into_iter().collect()
     }

@@ -1,9 +1,10 @@
-//! Answers across runs: one file for each model as it computes.
+//! Answers cached across runs: one file per model identity.
 //!
-//! What an answer depends on is in two places. The file's identity covers what all its answers share: the content of the weights,
-//! the configuration, number format, device, kernels, and the code that computes. A key covers the one request: its tokens, and for
-//! a generated text all that ends it. The file's name is a hash of the identity, and its first record is the identity itself, which is
-//! compared whole: no answer can reach another model.
+//! What an answer depends on is split in two. The file's identity covers what all its answers share: the
+//! content of the weights, the configuration, number format, device, kernels, and the code that computes. A
+//! key covers one request: its tokens, and for a generation everything that ends it. The file's name is a
+//! hash of the identity, and its first record is the identity itself, which is compared in full: no answer
+//! can be used for another model.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -19,12 +20,13 @@ use super::record_file::{CHECKSUM, Order, RecordError, damaged, is_at, line_of, 
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::{Fingerprint, Response};
 
-/// Hash of all that an answer depends on beside the model.
+/// Hash of everything that an answer depends on besides the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key([u8; 16]);
 
 impl Key {
-    /// The key of a request. `end` says what else ends a generated text: tokens, and how tokens become text.
+    /// The key of a request. `end` is a hash of what else ends a generation: end-of-text tokens, and the
+    /// tokenizer that decodes it.
     pub fn of(request: &TokenRequest, end: &Fingerprint) -> Self {
         let mut hasher = blake3::Hasher::new();
         let mut tokens = |tokens: &[u32]| {
@@ -39,7 +41,8 @@ impl Key {
                 hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
             }
             hasher.update(end.to_string().as_bytes());
-            // A text that goes on past its stops is another answer. What has no such end keeps the key that it always had.
+            // A generation that continues past its stops is another answer. Requests without such stops keep
+            // the key that they always had.
             if let Some(beyond) = &until.beyond {
                 hasher.update(b"beyond");
                 for text in beyond.iter() {
@@ -75,7 +78,7 @@ pub(super) enum Record {
     Answer { key: String, response: Response },
 }
 
-/// The kept answers of one model.
+/// The cached answers of one model.
 #[derive(Debug)]
 pub struct ResponseCache {
     path: PathBuf,
@@ -84,18 +87,19 @@ pub struct ResponseCache {
     answers: HashMap<Key, Response>,
 }
 
-/// The folder of the kept answers below that of all that is cached.
+/// The folder of the answers below `cache`, the folder of everything cached.
 pub(super) fn folder_of(cache: &Path) -> PathBuf {
     cache.join("responses")
 }
 
 impl ResponseCache {
-    /// Reads what `cache`, a folder, holds for the model `identity`, which people call `name`: the answers to `wanted`, and no
-    /// others, since a file may hold many times as many. Gives back the lines that are damaged, with what is wrong with them; the
-    /// others stand for themselves, and the file is written again without the damaged ones.
+    /// Reads the answers of the model `identity`, displayed as `name`, from the folder `cache`: those to
+    /// `wanted` only, since a file may hold many times as many. Returns the lines that are damaged, with what
+    /// is wrong with them. Records are independent, so the others are used, and the file is rewritten without
+    /// the damaged ones.
     ///
     /// # Errors
-    /// The file cannot be read, or is of another model.
+    /// The file cannot be read, or belongs to another model.
     pub fn open(
         cache: &Path,
         name: &str,
@@ -114,7 +118,7 @@ impl ResponseCache {
             let mut line = Vec::new();
             let read = file.read_until(b'\n', &mut line);
             read.map_err(|source| system_error(&opened.path, "read", source))?;
-            // A last line without its end was cut short, and is written over by who adds to the file.
+            // A last line without a line feed is truncated; the next append overwrites it.
             if line.last() != Some(&b'\n') {
                 break;
             }
@@ -126,7 +130,8 @@ impl ResponseCache {
                 faults.push((number, what));
             }
         }
-        // The time of the last use, by which old files go first; if it cannot be set the file only goes earlier.
+        // The time of the last use: pruning removes the oldest files first. If it cannot be set, the file is
+        // only removed earlier.
         let _ = file.get_ref().set_modified(SystemTime::now());
         if !faults.is_empty() {
             opened.rewrite(u64::MAX).map_err(|source| system_error(&opened.path, "written", source))?;
@@ -134,9 +139,9 @@ impl ResponseCache {
         Ok((opened, faults))
     }
 
-    /// Takes a line, if it is wanted.
+    /// Adds the answer of a line if it is wanted; checks the model in the first line.
     fn take(&mut self, number: usize, line: &[u8], wanted: &HashSet<Key>) -> Result<(), String> {
-        // Most lines are of other requests: their checksums matter to those who want them.
+        // Most lines belong to other requests; their checksums are checked when those are wanted.
         if number > 1 && key_of_line(line).is_some_and(|key| !wanted.contains(&key)) {
             return Ok(());
         }
@@ -156,7 +161,7 @@ impl ResponseCache {
         read_records(line, Order::Loose, &mut taken).map(|_| ()).map_err(|(_, what)| what)
     }
 
-    /// The file at `path`, of which nothing is read.
+    /// The file at `path`, without reading it.
     pub(super) fn unread(path: &Path, name: String, identity: Value) -> Self {
         Self { path: path.to_path_buf(), name, identity, answers: HashMap::new() }
     }
@@ -176,10 +181,11 @@ impl ResponseCache {
         folder_of(cache).join(format!("{}.answers", &name[..32]))
     }
 
-    /// Moves a damaged file out of the way, and begins anew.
+    /// Moves a damaged file out of the way, and starts with an empty cache.
     pub fn set_aside(cache: &Path, name: &str, identity: &Value) -> Self {
         let empty = Self::empty(cache, name, identity);
-        // If even that fails, what is added joins the damaged file, and the next who reads it is told.
+        // If the rename fails, answers are appended to the damaged file, and the damage is reported at the
+        // next read.
         let _ = fs::rename(&empty.path, empty.path.with_extension("damaged"));
         empty
     }
@@ -192,7 +198,7 @@ impl ResponseCache {
     /// Adds answers. Other processes may add to the same file.
     ///
     /// # Errors
-    /// The system refuses.
+    /// A system call fails.
     pub fn add<'a>(
         &mut self,
         answers: impl IntoIterator<Item = (Key, &'a Response)>,
@@ -218,16 +224,17 @@ impl ResponseCache {
         let length = file.seek(SeekFrom::End(0))?;
         let whole = end_of_last_line(&mut file, length)?;
         if whole < length {
-            // A process that was killed left a record cut short.
+            // A process that was killed left a truncated record.
             file.set_len(whole)?;
         }
         let mut added = if whole == 0 { self.header() } else { Vec::new() };
         added.extend(text);
-        // The lock goes with the file.
+        // The lock is released when the file is closed.
         file.write_all(&added)
     }
 
-    /// The file, opened or made, and locked; another process may have put a smaller one in its place meanwhile.
+    /// Opens or creates the file, and locks it. Repeated if another process replaced the file by a smaller
+    /// one meanwhile.
     fn lock(&self) -> std::io::Result<File> {
         loop {
             let file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
@@ -238,14 +245,15 @@ impl ResponseCache {
         }
     }
 
-    /// Writes the file again with the newest whole records that fit into `bound` bytes; how many bytes went.
+    /// Rewrites the file with the newest intact records that fit into `bound` bytes, and returns the bytes
+    /// removed.
     pub(super) fn rewrite(&self, bound: u64) -> std::io::Result<u64> {
         let mut file = self.lock()?;
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut bytes)?;
         let header = self.header();
-        let room = bound.saturating_sub(header.len() as u64);
+        let space = bound.saturating_sub(header.len() as u64);
         let mut kept = Vec::new();
         let mut size = 0;
         for line in bytes.split_inclusive(|byte| *byte == b'\n').skip(1).collect::<Vec<_>>().into_iter().rev()
@@ -255,7 +263,7 @@ impl ResponseCache {
                 continue;
             }
             size += line.len() as u64;
-            if size > room {
+            if size > space {
                 break;
             }
             kept.push(line);
@@ -270,7 +278,7 @@ impl ResponseCache {
     }
 }
 
-/// The key of a record's line, without reading the record.
+/// The key of a record's line, without parsing the record.
 fn key_of_line(line: &[u8]) -> Option<Key> {
     let digits = line.get(CHECKSUM + 1..)?.strip_prefix(b"{\"answer\":{\"key\":\"")?.get(..32)?;
     Key::read(std::str::from_utf8(digits).ok()?)
@@ -280,7 +288,7 @@ fn line(record: &Record) -> Vec<u8> {
     line_of(&serde_json::to_string(record).unwrap_or_default())
 }
 
-/// Where the last whole line ends.
+/// The offset at which the last complete line ends.
 fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
     const STEP: u64 = 4096;
     let mut end = length;
@@ -333,7 +341,7 @@ pub(super) mod tests {
     fn answers_are_found_by_the_same_model_alone() {
         let cache = tempfile::tempdir().unwrap();
         let mut models = Vec::new();
-        // All that a model is made of, each changed once.
+        // All parts of a model's identity, each changed once.
         let facts = ["weights", "config", "dtype", "device", "kernels", "numerics"];
         for changed in [None].into_iter().chain(facts.map(Some)) {
             let value = |name: &str| if Some(name) == changed { "other" } else { "usual" };
@@ -349,7 +357,7 @@ pub(super) mod tests {
             assert_eq!(cache.find(&key(7)), Some(&scored(-(n as f64))));
             assert_eq!(cache.find(&key(8)), None);
         }
-        // A file under another model's name is of no use to it.
+        // A file under another model's file name is rejected.
         let path = |n: usize| ResponseCache::path_of(cache.path(), &models[n]);
         fs::copy(path(0), path(1)).unwrap();
         let error = ResponseCache::open(cache.path(), "m", &models[1], &all()).unwrap_err();
@@ -359,7 +367,7 @@ pub(super) mod tests {
     #[test]
     fn keys_tell_apart_all_that_a_text_depends_on() {
         let text = |context: &[u32], until: &[&str], max_new_tokens: usize, end: &[u8]| {
-            // What stands behind a bar is read beyond it.
+            // Stops after a bar are those of `beyond`.
             let mut halves = until.split(|stop| *stop == "|").map(|half| half.iter().map(|s| s.to_string()));
             let mut until = Stops::from(halves.next().into_iter().flatten().collect::<Vec<String>>());
             until.beyond = halves.next().map(|half| half.collect());
@@ -404,7 +412,8 @@ pub(super) mod tests {
             let cache = open(folder.path(), &identity);
             assert_eq!(cache.find(&key(2)), Some(&scored(-2.0)), "cut at {cut}");
         }
-        // Each record stands for itself: one that is damaged takes no other with it, and is gone after it was told.
+        // Records are independent: a damaged one does not affect the others, and is removed once it was
+        // reported.
         fs::write(&path, &whole).unwrap();
         open(folder.path(), &identity).add([(key(2), &scored(-2.0))]).unwrap();
         let mut other = fs::read(&path).unwrap();
@@ -415,7 +424,7 @@ pub(super) mod tests {
         assert_eq!((cache.find(&key(1)), cache.find(&key(2))), (None, Some(&scored(-2.0))));
         let cache = open(folder.path(), &identity);
         assert_eq!((cache.find(&key(1)), cache.find(&key(2))), (None, Some(&scored(-2.0))));
-        // A damaged beginning says nothing about whose the answers are.
+        // With a damaged first line, it is unknown which model the answers belong to.
         let mut other = fs::read(&path).unwrap();
         other[40] ^= 1;
         fs::write(&path, &other).unwrap();

@@ -8,16 +8,16 @@ use miette::Diagnostic;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::journal::{History, JOURNAL, Journal, glance};
+use super::journal::{History, JOURNAL, Journal, peek};
 use super::record_file::RecordError;
 use super::run_json::{RunRecord, results_json, run_json, seal_of};
 use super::samples::{sample_line, samples_file};
 use crate::vocabulary::Fingerprint;
 
-/// A run's folder cannot be made or written.
+/// A run's folder cannot be created or written.
 #[derive(Debug, Error, Diagnostic)]
 pub enum StoreError {
-    /// The folder is in use.
+    /// The folder holds another run.
     #[error("{path}: the folder holds another run ({found})")]
     #[diagnostic(code(assay::input), help("name another folder with --output, or remove this one"))]
     Occupied {
@@ -26,11 +26,11 @@ pub enum StoreError {
         /// What was found there.
         found: String,
     },
-    /// The run's journal.
+    /// The run's journal cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] RecordError),
-    /// The system refuses.
+    /// A system call failed.
     #[error("{path}: cannot be written: {source}")]
     #[diagnostic(
         code(assay::input),
@@ -39,31 +39,31 @@ pub enum StoreError {
     Unwritable {
         /// The file or folder.
         path: String,
-        /// Why.
         source: io::Error,
     },
 }
 
-/// A folder that one run writes to, and no other process.
+/// The folder of a run, to which no other process writes.
 pub struct RunFolder {
     path: PathBuf,
-    /// The run's journal.
     pub journal: Journal,
-    /// Whether the journal was made by this process.
+    /// Whether the journal was created by this process.
     begun: bool,
-    /// Folders made for this run, the innermost first, to be removed again if nothing comes of it.
+    /// Folders created for this run, innermost first; they are removed again if the run gets no answer.
     made: Vec<PathBuf>,
 }
 
-/// Files that only a run leaves.
+/// Files that only a run writes.
 const FILES: [&str; 3] = ["results.json", "run.json", "samples"];
 
 impl RunFolder {
-    /// Opens a folder: one that is new or holds no run, or that of a run which this may turn out to be. The journal is locked and
-    /// read at once, so that a run of hours does not find out at its end that it cannot write.
+    /// Opens a folder that is new, holds no run, or holds a run that may turn out to be this one. The journal
+    /// is locked and read immediately, so that a run of hours does not find out at its end that it cannot
+    /// write.
     ///
     /// # Errors
-    /// The folder holds a run without a journal, or its journal is damaged or written by another process, or the system refuses.
+    /// The folder holds a run without a journal, its journal is damaged or written by another process, or a
+    /// system call fails.
     pub fn open(path: &Path) -> Result<(Self, History), StoreError> {
         let made = missing(path);
         fs::create_dir_all(path).map_err(|source| unwritable(path, source))?;
@@ -78,7 +78,8 @@ impl RunFolder {
             return Err(occupied(found));
         }
         let (journal, history) = Journal::open(&journal)?;
-        // Without a whole record nothing says that the results beside the journal are this run's to replace.
+        // Without a complete record, nothing shows that the results beside the journal are this run's and may
+        // be replaced.
         if history.identity.is_none()
             && let Some(found) = found
         {
@@ -99,7 +100,7 @@ impl RunFolder {
         fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
         let mut path = parent.join(stem);
         for number in 2.. {
-            // Who makes the folder has it, also of two that begin in one second.
+            // The process that creates the folder owns it, also if two runs begin in the same second.
             match fs::create_dir(&path) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -120,7 +121,7 @@ impl RunFolder {
             .flatten()
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| glance(&path.join(JOURNAL)) == Some((identity.clone(), false)))
+            .filter(|path| peek(&path.join(JOURNAL)) == Some((identity.clone(), false)))
             .collect();
         candidates.sort();
         let mut busy = Vec::new();
@@ -128,25 +129,27 @@ impl RunFolder {
             match Self::open(&path) {
                 Ok((folder, history)) if !history.finished => return (Some((folder, history)), busy),
                 Err(StoreError::Journal(RecordError::Locked { .. })) => busy.push(path),
-                // A damaged one is told by who names it; it must not keep a run from beginning.
+                // A damaged one is reported when the user names it; it must not prevent a new run.
                 _ => {}
             }
         }
         (None, busy)
     }
 
-    /// Removes what processes left below `parent` that were killed before they had written what run theirs is.
+    /// Removes folders below `parent` left by processes that were killed before they had recorded their run's
+    /// identity.
     pub fn sweep(parent: &Path) {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let path = entry.path();
-            // One that was just made may be about to be locked.
+            // A folder that was just created may be about to be locked.
             let settled = || {
                 let made = entry.metadata().and_then(|facts| facts.modified()).ok();
                 made.and_then(|made| made.elapsed().ok()).is_some_and(|since| since.as_secs() > 60)
             };
             let alone = || fs::read_dir(&path).is_ok_and(|entries| entries.count() == 1);
-            if settled() && path.join(JOURNAL).exists() && alone() && glance(&path.join(JOURNAL)).is_none() {
-                // Who is about to write it has its lock; a damaged one is an error here, and stays.
+            if settled() && path.join(JOURNAL).exists() && alone() && peek(&path.join(JOURNAL)).is_none() {
+                // A process that is about to write it holds its lock; a damaged one is an error here, and
+                // stays.
                 if let Ok((mut folder, History { identity: None, .. })) = Self::open(&path) {
                     (folder.begun, folder.made) = (true, vec![path]);
                     folder.close();
@@ -155,7 +158,7 @@ impl RunFolder {
         }
     }
 
-    /// Checks that folders can be made below `parent`.
+    /// Checks that folders can be created below `parent`.
     ///
     /// # Errors
     /// They cannot.
@@ -168,21 +171,21 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes what was made for this run, if no answer came of it.
+    /// Removes what was created for this run, if it got no answer.
     pub fn close(self) {
-        if self.begun && !self.journal.has_answers && self.journal.check_place().is_ok() {
-            // What cannot be removed stays, and is no harm.
+        if self.begun && !self.journal.has_answers && self.journal.check_path().is_ok() {
+            // What cannot be removed stays, which is harmless.
             let _ = fs::remove_file(self.path.join(JOURNAL));
             remove_empty(&self.made);
         }
     }
 
-    /// Whether the run's files are there, and what `run.json` says of them.
+    /// Whether the run's files exist as `run.json` records them, and `run.json` matches its seal.
     pub fn is_written(&self) -> bool {
         let read = |name: &str| fs::read(self.path.join(name)).ok();
         let Some(run) = read("run.json").and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
@@ -198,15 +201,15 @@ impl RunFolder {
             })
     }
 
-    /// Writes a run: `samples/<task>.jsonl` with a line a document, then `results.json`, then `run.json`, which names the others
-    /// with their hashes. Each file is written whole or not at all; one that cannot be written does not keep the others from being
-    /// so, but for `run.json`, which stands for all of them.
+    /// Writes a run: `samples/<task>.jsonl` with one line per document, then `results.json`, then `run.json`,
+    /// which lists the others with their hashes. Each file is written entirely or not at all. If one cannot
+    /// be written, the others still are, except `run.json`, which vouches for all of them.
     ///
     /// # Errors
     /// The first file that cannot be written.
     pub fn write_run(&self, record: &mut RunRecord<'_>) -> Result<(), StoreError> {
-        self.journal.check_place()?;
-        // That of an earlier session would not fit the files of this one.
+        self.journal.check_path()?;
+        // The one of an earlier session would not match the files of this one.
         match fs::remove_file(self.path.join("run.json")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(unwritable(&self.path.join("run.json"), error));
@@ -252,7 +255,7 @@ impl RunFolder {
             file.sync_all()
         });
         if let Err(error) = written.and_then(|()| fs::rename(&partial, &path)) {
-            // On a full disk it takes the room that the journal needs.
+            // On a full disk it would take the space that the journal needs.
             let _ = fs::remove_file(&partial);
             return Err(error);
         }
@@ -271,13 +274,13 @@ fn unwritable(path: &Path, source: io::Error) -> StoreError {
     StoreError::Unwritable { path: path.display().to_string(), source }
 }
 
-/// Those of `path` and the folders above it that are not there, the innermost first.
+/// Those of `path` and the folders above it that do not exist, innermost first.
 fn missing(path: &Path) -> Vec<PathBuf> {
     let missing = path.ancestors().filter(|p| !p.as_os_str().is_empty()).take_while(|p| !p.exists());
     missing.map(Path::to_path_buf).collect()
 }
 
-/// Removes folders, the innermost first, up to one that holds something.
+/// Removes folders, innermost first, up to one that is not empty.
 fn remove_empty(folders: &[PathBuf]) {
     for folder in folders {
         if fs::remove_dir(folder).is_err() {
@@ -286,7 +289,7 @@ fn remove_empty(folders: &[PathBuf]) {
     }
 }
 
-/// Has the disk take note of new names in a folder; a file system that cannot do that on demand does it in time.
+/// Syncs new names in a folder to disk; a file system that cannot do so on demand does it eventually.
 fn sync_folder(path: &Path) {
     let _ = fs::File::open(path).and_then(|folder| folder.sync_all());
 }

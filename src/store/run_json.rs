@@ -1,4 +1,4 @@
-//! The shapes of a run's JSON files.
+//! The formats of a run's JSON files.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,33 +15,30 @@ use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, 
 pub struct RunRecord<'a> {
     /// The command line.
     pub arguments: Vec<String>,
-    /// The model.
     pub model: ModelRecord,
-    /// The tasks.
     pub tasks: &'a [TaskRecord],
-    /// What was asked of them, by name; tasks that no document was finished of may be among them.
+    /// Digests of the tasks' prompts and tokens, by task name; may include tasks without a finished document.
     pub digests: &'a [(Arc<str>, Digests)],
-    /// The suite's line.
+    /// The suite's scores.
     pub suite: Option<SuiteRecord>,
     /// `--limit`.
     pub limits: TaskLimits,
     /// `--num-fewshot`.
     pub num_fewshot: Option<usize>,
-    /// Whether texts were let on past stops, for the tasks' other views of them.
+    /// Whether generations continued past their stops, for the tasks' other views of them.
     pub views: bool,
-    /// Folders of the user's own that were read: of datasets, and of task files.
+    /// The user's folder of datasets, if one was given.
     pub datasets: Option<String>,
-    /// See `datasets`.
+    /// The user's folders of task files.
     pub include: Vec<String>,
     /// See [`run_identity`](super::identity::run_identity).
     pub identity: &'a Value,
-    /// Threads.
     pub threads: usize,
     /// When this session began.
     pub started: SystemTime,
     /// Named spans of time of this session.
     pub spans: Vec<(&'static str, Duration)>,
-    /// The sessions before.
+    /// Earlier sessions of the run.
     pub earlier: &'a [Session],
     /// What this session cost.
     pub session: SessionWork,
@@ -49,9 +46,8 @@ pub struct RunRecord<'a> {
     pub answered: Answers,
     /// Counts of work of this session, by name.
     pub work: Vec<(&'static str, usize)>,
-    /// What was to be computed when this session began, in tokens.
+    /// Tokens that were left to compute when this session began.
     pub tokens_planned: usize,
-    /// Whether it was stopped.
     pub interrupted: bool,
     /// The error that ended it.
     pub failed: Option<String>,
@@ -66,13 +62,13 @@ pub struct Answers {
     pub requests: usize,
     /// Answered by the model for this run, in all sessions.
     pub computed: usize,
-    /// Answered by the model for other runs, and found again in any session.
+    /// Answered by the model for other runs, and taken from the response cache in any session.
     pub from_cache: usize,
-    /// Those of both that were in the journal when this session began.
+    /// Those of both kinds that were in the journal when this session began.
     pub kept_before: usize,
 }
 
-/// `results.json`: lm-evaluation-harness's shape, and the suite.
+/// `results.json`: lm-evaluation-harness's format, plus the suite.
 pub fn results_json(run: &RunRecord<'_>) -> Value {
     let (mut results, mut versions, mut shots, mut samples) =
         (Map::new(), Map::new(), Map::new(), Map::new());
@@ -110,7 +106,8 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
     })
 }
 
-/// 0.4 writes a chain's name behind the metric, and a mark before it.
+/// The key for `mark` of a metric. lm-evaluation-harness 0.4 appends the filter chain's name to the metric's,
+/// and puts a mark before it: `metric_mark,chain`.
 pub fn marked(name: &str, mark: &str) -> String {
     match name.split_once(',') {
         Some((metric, chain)) => format!("{metric}_{mark},{chain}"),
@@ -135,7 +132,7 @@ fn suite_json(suite: &SuiteRecord) -> Value {
     })
 }
 
-/// What `run.json` says of a split.
+/// The entry of a split in `run.json`.
 pub fn split_json(split: &SplitRecord) -> Value {
     let mut record = json!({
         "id": split.id,
@@ -203,14 +200,14 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
     record
 }
 
-/// Hash over all of `run.json` but the seal itself: whoever edits the file by hand breaks it.
+/// Hash over all of `run.json` except the seal itself: editing the file by hand breaks it.
 pub fn seal_of(fields: &Map<String, Value>) -> Fingerprint {
     let mut fields = fields.clone();
     fields.shift_remove("seal");
     Fingerprint::of(Value::Object(fields).to_string().as_bytes())
 }
 
-/// A time as text; one before 1970, of a clock that is wrong, is shown as 1970's beginning.
+/// A time as RFC 3339 text; one before 1970, from a wrong clock, is shown as the start of 1970.
 pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
@@ -244,7 +241,7 @@ fn task_json(task: &TaskRecord, run: &RunRecord<'_>) -> Value {
     record
 }
 
-/// Time, memory and work: of the run, of this session, and of those before.
+/// Time, memory and work of the run: of this session and of earlier ones.
 fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
     let seconds: Map<String, Value> =
         run.spans.iter().map(|(name, span)| (name.to_string(), span.as_secs_f64().into())).collect();
@@ -255,7 +252,7 @@ fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
         cost.insert(name.to_string(), (*count).into());
     }
     let before = |count: fn(&SessionWork) -> usize| run.earlier.iter().map(|s| count(&s.work)).sum::<usize>();
-    // A session that was killed computed what it computed, not what it had planned.
+    // An earlier session counts with what it computed, not with what it had planned: it may have been killed.
     let computed_before = before(|work| work.tokens_computed);
     cost.insert("tokens_planned".into(), (computed_before + run.tokens_planned).into());
     for (name, of) in [
@@ -269,7 +266,7 @@ fn cost_json(run: &RunRecord<'_>) -> Map<String, Value> {
     }
     let count = |name: &str| cost.get(name).and_then(Value::as_u64).unwrap_or(0);
     let generated = count("tokens_generated");
-    // In each pass a text is fed the last token written, and its draft.
+    // In each pass a sequence is fed the last generated token and its draft.
     let steps = generated - count("tokens_accepted").min(generated);
     let per_step = (steps > 0).then(|| generated as f64 / steps as f64);
     cost.insert("tokens_per_step".into(), json!(per_step));

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use crate::vocabulary::{Fingerprint, Gold, Outcome, Response, View};
 
-/// Bytes of a task's name in the name of its file.
+/// Maximum length of a task's name in its file name, in bytes.
 const LONGEST_NAME: usize = 200;
 
-/// A task's file of samples, in a run's folder. Characters that no file's name may have, and their mark, are written as `%` and
-/// two hexadecimal digits; a very long name is cut, and ends with a hash of the whole.
+/// A task's samples file in a run's folder. Characters that file names must not contain, and `%` itself, are
+/// written as `%` and two hexadecimal digits; a very long name is truncated, and ends with a hash of the full
+/// name.
 pub fn samples_file(task: &str) -> PathBuf {
     let mut name = String::new();
     for character in task.chars() {
@@ -21,7 +22,7 @@ pub fn samples_file(task: &str) -> PathBuf {
             _ => name.push(character),
         }
     }
-    // Systems allow some 255 bytes.
+    // File systems allow about 255 bytes.
     if name.len() > LONGEST_NAME {
         let end = (0..=LONGEST_NAME).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
         let hash = Fingerprint::of(name.as_bytes()).to_string();
@@ -30,7 +31,8 @@ pub fn samples_file(task: &str) -> PathBuf {
     Path::new("samples").join(name + ".jsonl")
 }
 
-/// A document's line. Metrics stand under their own names, beside what they were computed from and how narrowly they were decided.
+/// A document's line: metrics under their own names, what they were computed from, and how narrowly they were
+/// decided.
 pub fn sample_line(outcome: &Outcome) -> Value {
     let mut line = Map::new();
     line.insert("doc_id".into(), outcome.doc_id.into());
@@ -39,7 +41,7 @@ pub fn sample_line(outcome: &Outcome) -> Value {
     if !outcome.choices.is_empty() {
         line.insert("choices".into(), json!(outcome.choices));
     }
-    // Most metrics look at all choices, and hold to be right what the document does.
+    // Most metrics use all choices and the document's own gold answer; only other views are written.
     let whole = View { choices: 0..outcome.choices.len(), gold: outcome.gold.clone() };
     if outcome.views.iter().any(|view| *view != whole) {
         let view =
@@ -66,7 +68,7 @@ pub fn sample_line(outcome: &Outcome) -> Value {
 /// A task and the lines of its file.
 pub type TaskSamples = (Arc<str>, Vec<Sample>);
 
-/// What a line says beside its metrics.
+/// The content of a line besides its metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// See [`Outcome::doc_id`].
@@ -81,7 +83,7 @@ pub struct Sample {
     pub views: Vec<View>,
     /// See [`Outcome::responses`].
     pub responses: Vec<Response>,
-    /// The line as it stands.
+    /// The entire line.
     pub line: Value,
 }
 

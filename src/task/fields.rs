@@ -1,4 +1,4 @@
-//! Reading a mapping key by key, so that what nobody asked for is an error.
+//! Reads a mapping key by key, so that an unknown key is an error.
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -7,74 +7,45 @@ use super::template::{Template, TemplateError, closest};
 use super::yaml::YamlError;
 use super::yaml_value::{Key, Node, Place, Yaml};
 
-/// A task file that is YAML but no task.
+/// A file that is valid YAML but not a valid task, suite or manifest.
 #[derive(Debug, Error, Diagnostic)]
 pub enum SchemaError {
-    /// See [`YamlError`].
     #[error(transparent)]
     #[diagnostic(transparent)]
     Yaml(#[from] YamlError),
-    /// See [`TemplateError`].
     #[error(transparent)]
     #[diagnostic(transparent)]
     Template(#[from] TemplateError),
-    /// A key that no task has.
     #[error("{place}: unknown key `{name}` in {what}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
     UnknownKey {
-        /// Where the key stands.
         place: Place,
-        /// The key.
         name: String,
-        /// The mapping it stands in.
+        /// The mapping that contains it, in words.
         what: &'static str,
-        /// What was probably meant.
         hint: String,
     },
     /// A value of the wrong kind.
     #[error("{place}: `{key}` is {found}, expected {expected}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
-    WrongValue {
-        /// Where the value stands.
-        place: Place,
-        /// Its key.
-        key: String,
-        /// What stands there.
-        found: String,
-        /// What could stand there.
-        expected: String,
-        /// What to do.
-        hint: String,
-    },
-    /// A key that must be there.
+    WrongValue { place: Place, key: String, found: String, expected: String, hint: String },
     #[error("{place}: {what} has no `{key}`")]
     #[diagnostic(code(assay::input), help("add `{key}: {example}`"))]
     MissingKey {
-        /// Where the mapping stands.
+        /// Where the mapping begins.
         place: Place,
-        /// What the mapping is.
         what: &'static str,
-        /// The key.
         key: &'static str,
-        /// A value that it may have.
+        /// An example of its value.
         example: &'static str,
     },
-    /// Something of lm-evaluation-harness that `assay` does not do.
+    /// A feature of lm-evaluation-harness that `assay` does not support.
     #[error("{place}: `{key}` is not supported: {why}")]
     #[diagnostic(code(assay::input), help("{hint}"))]
-    Unsupported {
-        /// Where it stands.
-        place: Place,
-        /// The key.
-        key: String,
-        /// Why not.
-        why: &'static str,
-        /// What to do instead.
-        hint: &'static str,
-    },
+    Unsupported { place: Place, key: String, why: &'static str, hint: &'static str },
 }
 
-/// A mapping whose keys are taken one after the other.
+/// A mapping whose keys are taken one at a time.
 pub struct Fields {
     what: &'static str,
     place: Place,
@@ -110,19 +81,19 @@ impl Fields {
         (node.yaml != Yaml::Null).then_some(node)
     }
 
-    /// The value of `key` where null says something else than nothing: an inner `None` is a null.
+    /// The value of `key` where null differs from a missing key: an inner `None` is a null.
     pub fn take_or_null(&mut self, key: &'static str) -> Option<Option<Node>> {
         self.known.push(key);
         let at = self.entries.iter().position(|(k, _)| k.name == key)?;
         Some(Some(self.entries.remove(at).1).filter(|node| node.yaml != Yaml::Null))
     }
 
-    /// A key that is understood and needs nothing done.
+    /// Accepts a key that has no effect.
     pub fn ignore(&mut self, key: &'static str) {
         self.take(key);
     }
 
-    /// A key that must not be there, whatever its value but null or false.
+    /// Rejects a key, unless its value is null or false.
     pub fn refuse(
         &mut self,
         key: &'static str,
@@ -142,7 +113,7 @@ impl Fields {
         self.take(key).map(|node| text_of(&node, key)).transpose()
     }
 
-    /// Text that must be there.
+    /// Required text.
     pub fn required_text(&mut self, key: &'static str, example: &'static str) -> Result<String, SchemaError> {
         let missing = SchemaError::MissingKey { place: self.place.clone(), what: self.what, key, example };
         self.text(key)?.ok_or(missing)
@@ -183,12 +154,12 @@ impl Fields {
         self.take(key).map(|node| template_of(&node, key)).transpose()
     }
 
-    /// The rest of the mapping, for keys that are data.
+    /// The remaining entries, for mappings whose keys are data.
     pub fn rest(&mut self) -> Vec<(Key, Node)> {
         std::mem::take(&mut self.entries)
     }
 
-    /// An error for the first key that nobody took.
+    /// Returns an error for the first unknown key.
     pub fn finish(self) -> Result<(), SchemaError> {
         let Some((key, _)) = self.entries.into_iter().find(|(k, _)| !self.known.contains(&k.name.as_str()))
         else {

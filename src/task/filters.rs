@@ -1,4 +1,4 @@
-//! Jinja2's filters that the engine lacks or has otherwise, and the harness's own.
+//! Jinja2's filters that minijinja lacks or implements differently, and the harness's own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +13,8 @@ use super::size_limits::{MAX_RENDERED, allow, charge_pattern, charge_printed};
 use crate::python::regex::PythonRegex;
 use crate::python::text;
 
-/// Adds filters that take lists for texts, and print them without a limit, behind a look at how much that would be.
+/// Adds filters that accept lists as texts and print them without a limit; fuel for the printed size is
+/// charged first.
 macro_rules! guard {
     ($environment:ident, $($name:literal => $filter:expr),+ $(,)?) => {$(
         $environment.add_filter(concat!("_plain_", $name), $filter);
@@ -27,7 +28,7 @@ macro_rules! guard {
     )+};
 }
 
-/// Adds them all.
+/// Adds all filters.
 pub fn add(environment: &mut Environment<'static>) {
     use minijinja::filters as engine;
     guard!(
@@ -58,7 +59,7 @@ pub fn add(environment: &mut Environment<'static>) {
     for name in ["e", "escape", "forceescape"] {
         environment.add_filter(name, escape);
     }
-    // The engine's own do something else than Jinja2's: no filter is better than a wrong one.
+    // minijinja's own differ from Jinja2's: no filter is better than a wrong one.
     for name in ["pprint", "attr"] {
         environment.remove_filter(name);
     }
@@ -88,12 +89,13 @@ fn failed(what: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, what)
 }
 
-/// Patterns that a thread keeps compiled. A task has a few; those that a template makes of a row's values are no reason to
-/// keep them all.
-const KEPT_PATTERNS: usize = 64;
+/// Maximum compiled patterns cached per thread. A task has a few; patterns that a template builds from a
+/// row's values must not fill memory.
+const MAX_CACHED_PATTERNS: usize = 64;
 
 thread_local! {
-    /// Compiling a pattern takes far longer than searching a row with it, and every row of a split has the same ones.
+    /// Compiling a pattern takes far longer than searching a row with it, and every row of a split uses the
+    /// same ones.
     static COMPILED: RefCell<HashMap<String, Rc<PythonRegex>>> = RefCell::default();
 }
 
@@ -105,7 +107,7 @@ fn compile(pattern: &str) -> Result<Rc<PythonRegex>, Error> {
         let regex = PythonRegex::new(pattern)
             .map_err(|e| failed(format!("bad regular expression `{pattern}`: {e}")))?;
         let regex = Rc::new(regex);
-        if compiled.len() >= KEPT_PATTERNS {
+        if compiled.len() >= MAX_CACHED_PATTERNS {
             compiled.clear();
         }
         compiled.insert(pattern.to_string(), regex.clone());
@@ -138,7 +140,7 @@ fn regex_search(state: &State, value: &str, pattern: &str) -> Result<Option<Stri
     compile(pattern)?.search(value).map_err(failed)
 }
 
-/// A text that is no number gives the default, and white space around one does not matter.
+/// Text that is not a number gives the default; white space around a number is ignored.
 fn number(
     value: &Value,
     default: Option<Value>,
@@ -176,7 +178,7 @@ fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -
     })
 }
 
-/// `sort(reverse, case_sensitive, attribute)`: the engine takes them by name only.
+/// `sort(reverse, case_sensitive, attribute)`: minijinja takes them by name only.
 fn sort(state: &State, value: Value, positional: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     let mut named: Vec<(String, Value)> =
         ["reverse", "case_sensitive", "attribute"].map(String::from).into_iter().zip(positional.0).collect();

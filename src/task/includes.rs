@@ -1,4 +1,4 @@
-//! Files below a folder, the files that they include, and the tasks that one file stands for.
+//! Task files below a folder, the files that they include, and the tasks that one file expands to.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn read_source(path: &Path, included: bool) -> Result<String, TaskError> {
     String::from_utf8(bytes).map_err(|_| TaskError::NotText { path: shown })
 }
 
-/// The file's mapping over those it includes; all sources are appended to `sources`.
+/// The file's mapping merged over those it includes; the text of every file read is appended to `sources`.
 pub fn read_with_includes(
     path: &Path,
     included: bool,
@@ -74,7 +74,7 @@ pub fn read_with_includes(
             base => base?,
         };
         if let Yaml::Map(entries) = base.yaml {
-            // A later include wins over an earlier one.
+            // A later include overrides an earlier one.
             inherited.retain(|(key, _)| !entries.iter().any(|(k, _)| k.name == key.name));
             inherited.extend(entries);
         }
@@ -96,10 +96,10 @@ pub fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
     }
 }
 
-/// Values of `for_each` and the mapping that they fill.
+/// A combination of `for_each` values, and the mapping filled with it.
 type Expanded = (Map<String, Value>, Node);
 
-/// Tasks that one file may stand for, and values in all of them.
+/// Maximum tasks that one file may expand to, and maximum values in all of them.
 const MAX_TASKS: usize = 10_000;
 const MAX_VALUES: usize = 4_000_000;
 

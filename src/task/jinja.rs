@@ -1,4 +1,4 @@
-//! The template engine, made to do as Jinja2 does.
+//! The template engine minijinja, configured to behave as Jinja2.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use super::python_print::python_str;
 use super::size_limits::FUEL;
 use super::{filters, percent};
 
-/// The environment that every template begins with.
+/// The environment that every template starts from.
 pub fn base_environment() -> &'static Environment<'static> {
     static BASE: OnceLock<Environment<'static>> = OnceLock::new();
     BASE.get_or_init(|| {
@@ -32,7 +32,7 @@ pub fn base_environment() -> &'static Environment<'static> {
             let separator = separator.unwrap_or_else(|| ", ".to_string());
             Value::from_object(Joiner { separator, used: AtomicBool::new(false) })
         });
-        // Whatever has a length and can be indexed, which in Python texts and dicts do.
+        // In Python a sequence is anything with a length that can be indexed: strings and dicts too.
         environment.add_test("sequence", |value: &Value| {
             matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
         });
@@ -40,7 +40,7 @@ pub fn base_environment() -> &'static Environment<'static> {
     })
 }
 
-/// Jinja2's `joiner`: nothing at the first call, the separator at every other.
+/// Jinja2's `joiner`: empty on the first call, the separator on every later one.
 #[derive(Debug)]
 struct Joiner {
     separator: String,
@@ -59,7 +59,7 @@ impl Object for Joiner {
 }
 
 fn print_as_python(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
-    // Only the missing `else` of an inline `if` comes here undefined; Jinja2 prints nothing for it.
+    // Only an inline `if` without `else` can be undefined here; Jinja2 prints nothing for it.
     if value.is_undefined() {
         return Ok(());
     }

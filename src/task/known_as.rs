@@ -1,4 +1,4 @@
-//! What other harnesses call a task and its metrics, so that their results can be read.
+//! Names that other harnesses use for a task and its metrics, so that their results can be read.
 
 use serde_json::{Map, Value};
 
@@ -8,8 +8,8 @@ use super::template::{Columns, Template};
 use super::yaml_value::{Node, Yaml};
 
 impl Task {
-    /// What a task `name` of another harness is here, `until` being its stops: the metrics, as they call them and as we do. None where
-    /// it is another task.
+    /// Metric names, theirs and ours, if another harness's task `name` with the stops `until` is this task.
+    /// `None` if it is another task.
     pub fn metrics_known_as(&self, name: &str, until: Option<&[String]>) -> Option<Vec<(String, String)>> {
         let fits = |known: &&KnownAs| {
             let stops = known.until.as_deref();
@@ -22,7 +22,7 @@ impl Task {
         same.then(|| self.metrics.iter().map(|metric| (metric.name.clone(), metric.name.clone())).collect())
     }
 
-    /// Whether another harness has it under this name, with whatever stops.
+    /// Whether another harness uses `name` for this task, whatever its stops.
     pub fn is_known_as(&self, name: &str) -> bool {
         *self.name == *name || self.known_as.iter().any(|known| known.task == name)
     }
@@ -33,7 +33,7 @@ impl Task {
 /// # Errors
 /// Unknown keys, values of the wrong kind.
 pub fn read_known_as(node: Node, constants: &Map<String, Value>) -> Result<Vec<KnownAs>, SchemaError> {
-    // The task that a run's record keeps comes without its constants, and is not looked for by other names.
+    // A task read from a run's record has no constants, and is not looked up by other names.
     let columns = (!constants.is_empty()).then(|| Columns::new(constants.clone()));
     let mut all = Vec::new();
     for node in list_of(node, "known_as")? {

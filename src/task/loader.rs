@@ -1,4 +1,4 @@
-//! Finding task files, following their includes, and choosing tasks by name.
+//! Finds task files, follows their includes, and selects tasks by name.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ struct Declaration {
     fingerprint: Fingerprint,
     tags: Vec<String>,
     included: bool,
-    /// Whether the working folder's files stand in the place of the binary's own.
+    /// Whether the working folder's files replace the built-in ones.
     own: bool,
 }
 
@@ -38,13 +38,13 @@ struct Member {
 
 type Overrides = Vec<(Key, Node)>;
 
-/// `over`, and what of `base` it does not have.
+/// `over`, and the entries of `base` whose keys it lacks.
 fn merged(over: &[(Key, Node)], base: &[(Key, Node)]) -> Overrides {
     let other = base.iter().filter(|(key, _)| !over.iter().any(|(k, _)| k.name == key.name));
     over.iter().chain(other).cloned().collect()
 }
 
-/// The keys that a group has for itself; it hands all others on to its tasks.
+/// The keys that a group keeps for itself; it passes all others on to its tasks.
 const GROUP_KEYS: [&str; 8] =
     ["group", "group_alias", "task", "tag", "include", "aggregate_metric_list", "metadata", "task_list"];
 
@@ -54,27 +54,28 @@ pub struct TaskIndex {
     order: Vec<String>,
     groups: BTreeMap<String, Vec<Member>>,
     suites: Vec<Suite>,
-    /// Whether the working folder has files in the place of the binary's own.
+    /// Whether any of the working folder's files replaces a built-in one.
     has_own_files: bool,
 }
 
-/// Tasks that were chosen.
+/// The selected tasks.
 #[derive(Debug)]
 pub struct Selection {
-    /// Each task once, in the order asked for.
+    /// Each task once, in the requested order.
     pub tasks: Vec<Task>,
-    /// The suites that all of the chosen tasks were chosen by.
+    /// The suite, if its name was the only one requested.
     pub suite: Option<Suite>,
 }
 
-/// Each of its folders holds a suite's files.
+/// The built-in task files; each subfolder holds those of a suite.
 const BUILTIN: &str = "tasks";
 
 impl TaskIndex {
-    /// Reads the built-in task files and those below `include`, which win over built-in ones of the same name.
+    /// Reads the built-in task files and those below `include`, whose tasks override built-in ones of the
+    /// same name.
     ///
     /// # Errors
-    /// A folder or file that cannot be read or is no YAML; a name declared twice.
+    /// A folder or file that cannot be read or is not YAML; a name declared twice.
     pub fn load(include: &[PathBuf]) -> Result<Self, TaskError> {
         let built_in = builtin::folders(BUILTIN).into_iter().flat_map(|folder| builtin::list(&folder));
         let built_in: Vec<String> = built_in.filter(|path| is_yaml(Path::new(path))).collect();
@@ -94,10 +95,10 @@ impl TaskIndex {
         Ok(index)
     }
 
-    /// What one task file alone declares; `path` is for messages.
+    /// The tasks that a single file declares; `path` is for messages.
     ///
     /// # Errors
-    /// As [`load`](Self::load); an `include` too, as nothing is read.
+    /// As [`load`](Self::load); also an `include`, as no file is read.
     pub fn of_source(source: &str, path: &Path) -> Result<Self, TaskError> {
         let mut index = Self::empty();
         let node = parse(source, Arc::from(path)).map_err(SchemaError::from)?;
@@ -118,13 +119,10 @@ impl TaskIndex {
     fn add(&mut self, path: &Path, included: bool) -> Result<(), TaskError> {
         let mut sources = Vec::new();
         let node = read_with_includes(path, included, &mut sources, &mut Vec::new())?;
-        // What a file includes is not known by name here: any file that is not the binary's own counts.
+        // The names of included files are not known here, so any replaced built-in file counts.
         let includes = get(&node, "include").is_some();
         let own = !included
-            && match includes {
-                true => self.has_own_files,
-                false => builtin::is_replaced(&path.to_string_lossy()),
-            };
+            && if includes { self.has_own_files } else { builtin::is_replaced(&path.to_string_lossy()) };
         self.declare(node, &sources, included, own)
     }
 
@@ -169,14 +167,14 @@ impl TaskIndex {
         Ok(())
     }
 
-    /// The group at `node`, and those that stand in its list with lists of their own.
+    /// Adds the group at `node`, and those in its list that have lists of their own.
     fn add_group(&mut self, group: String, node: &Node) -> Result<(), TaskError> {
         let (Yaml::Map(entries), Some(Yaml::List(items))) = (&node.yaml, get(node, "task").map(|t| &t.yaml))
         else {
             return Err(wrong(node, "group", "a mapping with a list of tasks").into());
         };
-        let handed_on = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
-        let own: Overrides = entries.iter().filter(handed_on).cloned().collect();
+        let inherited = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
+        let own: Overrides = entries.iter().filter(inherited).cloned().collect();
         let mut members = Vec::new();
         for item in items {
             members.push(match (get(item, "group"), get(item, "task")) {
@@ -192,7 +190,7 @@ impl TaskIndex {
         Ok(())
     }
 
-    /// All names that can be asked for: suites and their aliases, groups and tags, tasks.
+    /// All names that can be selected: suites and their aliases, groups and tags, tasks.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for suite in &self.suites {
@@ -268,7 +266,8 @@ impl TaskIndex {
         Ok(self.chosen(name, &[], depth)?.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// See [`members`](Self::members), with what the groups on the way set in each task: an outer group wins.
+    /// As [`members`](Self::members), with the keys that the enclosing groups set in each task; an outer
+    /// group overrides an inner one.
     fn chosen(
         &self,
         name: &str,
@@ -313,13 +312,14 @@ impl TaskIndex {
             *entries = merged(overrides, entries);
             fingerprint = Fingerprint::of(format!("{fingerprint} {}", node.to_json()).as_bytes());
         }
-        // A group of one's own that sets keys of a built-in task makes another task of it.
+        // A group that sets keys in a built-in task makes it a different task.
         let included = included || own || !overrides.is_empty();
         Ok(Task { included, ..read_task(node, constants, fingerprint)? })
     }
 }
 
-/// A member of a group that sets `own` in all of them: a name, or a mapping that names one and sets keys in it.
+/// Reads a member of a group that sets `own` in all of its members. A member is a name, or a mapping that
+/// names a task or group and sets keys in it.
 fn read_member(member: &Node, own: &[(Key, Node)]) -> Result<Member, SchemaError> {
     match &member.yaml {
         Yaml::Text(name) => Ok(Member { name: name.clone(), overrides: own.to_vec() }),

@@ -1,12 +1,14 @@
 //! How deep a template may nest.
 //!
-//! The engine limits brackets and blocks, but not what its parser does in a loop: `a.b.b.b`, `a + a + a` and `{% elif %}` become
-//! trees as deep as they are long, and the walk over them, or their end, overflows the stack.
+//! minijinja limits how deep brackets and blocks nest, but not what its parser handles in a loop: `a.b.b.b`,
+//! `a + a + a` and `{% elif %}` become trees as deep as they are long, and walking or dropping them overflows
+//! the stack.
 
-/// Operators in one pair of `{{ }}` or `{% %}`, and branches in one template. Prompts have some tens.
-const MOST: usize = 1000;
+/// Maximum operators in one pair of `{{ }}` or `{% %}`, and maximum branches in one template. Prompts have a
+/// few dozen.
+const MAX_OPERATORS: usize = 1000;
 
-/// What nests too deep in `source`, and the line on which it does.
+/// The line on which `source` nests too deep, and a description; `None` if it does not.
 pub fn too_deep(source: &str) -> Option<(usize, String)> {
     let bytes = source.as_bytes();
     let (mut at, mut branches) = (0, 0);
@@ -19,7 +21,7 @@ pub fn too_deep(source: &str) -> Option<(usize, String)> {
         let (mut operators, mut word) = (0, at);
         while at < bytes.len() && !matches!(&bytes[at..bytes.len().min(at + 2)], b"}}" | b"%}") {
             match bytes[at] {
-                // A quote that is never closed ends nothing.
+                // An unclosed quote skips nothing; it counts as an operator.
                 quote @ (b'\'' | b'"') => match text_length(&bytes[at..], quote) {
                     Some(length) => at += length - 1,
                     None => operators += 1,
@@ -41,17 +43,20 @@ pub fn too_deep(source: &str) -> Option<(usize, String)> {
                 }
             }
             at += 1;
-            if operators > MOST || branches > MOST {
+            if operators > MAX_OPERATORS || branches > MAX_OPERATORS {
                 let line =
                     source.as_bytes()[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
-                return Some((line, format!("more than {MOST} operators or branches in one expression")));
+                return Some((
+                    line,
+                    format!("more than {MAX_OPERATORS} operators or branches in one expression"),
+                ));
             }
         }
     }
     None
 }
 
-/// Bytes of the text literal at the beginning, quotes included.
+/// Length in bytes of the string literal at the start of `bytes`, quotes included.
 fn text_length(bytes: &[u8], quote: u8) -> Option<usize> {
     let mut at = 1;
     while at < bytes.len() {

@@ -1,7 +1,8 @@
-//! Python's `'..' % values`, which the engine does not know.
+//! Python's `'..' % values`, which minijinja lacks.
 //!
-//! The engine's `%` is for numbers only and cannot be taught, so a literal text followed by `%` is rewritten before the template
-//! is compiled: `'%s of %s' % (a, b)` becomes the same text with a filter, to which the operand is the argument.
+//! minijinja's `%` is for numbers only and cannot be overloaded, so a string literal followed by `%` is
+//! rewritten before the template is compiled: `'%s of %s' % (a, b)` becomes the same literal with a filter
+//! that takes the operand as its argument.
 
 use std::borrow::Cow;
 
@@ -28,7 +29,7 @@ pub fn apply(state: &mut State, format: &Value, operand: &Value) -> Result<Value
     state.apply_filter("format", &arguments)
 }
 
-/// `source` with every such `%` made a filter.
+/// `source` with every such `%` replaced by the filter.
 pub fn rewrite(source: &str) -> Cow<'_, str> {
     let bytes = source.as_bytes();
     let mut out = String::new();
@@ -91,7 +92,7 @@ fn find(source: &str, from: usize, what: &str) -> usize {
     source[from + 2..].find(what).map_or(source.len(), |at| from + 2 + at + what.len())
 }
 
-/// Behind the text literal that begins at `at`.
+/// The index after the string literal that begins at `at`.
 fn text_end(bytes: &[u8], at: usize) -> usize {
     let mut end = at + 1;
     while end < bytes.len() && bytes[end] != bytes[at] {
@@ -100,7 +101,7 @@ fn text_end(bytes: &[u8], at: usize) -> usize {
     (end + 1).min(bytes.len())
 }
 
-/// Behind the brackets that open at `at`.
+/// The index after the closing bracket that matches the one at `at`.
 fn bracket_end(bytes: &[u8], mut at: usize) -> usize {
     let mut depth = 0;
     while at < bytes.len() {
@@ -128,7 +129,7 @@ fn skip(bytes: &[u8], mut at: usize, accept: fn(&u8) -> bool) -> usize {
     at
 }
 
-/// Behind the operand that begins at `at`: one value with its attributes, items, calls and filters.
+/// The index after the operand that begins at `at`: one value with its attributes, items, calls and filters.
 fn operand_end(bytes: &[u8], at: usize) -> usize {
     let space = |at| skip(bytes, at, u8::is_ascii_whitespace);
     let word = |at| skip(bytes, at, |b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'.' || *b >= 0x80);

@@ -1,4 +1,5 @@
-//! Python's methods on texts and lists, where the engine's compatibility layer lacks them or sees them otherwise.
+//! Python's methods on strings and lists that minijinja's compatibility layer lacks or implements
+//! differently.
 
 use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -7,7 +8,7 @@ use super::python_print::shown;
 use super::size_limits::{MAX_RENDERED, allow, charge, printed_size, too_long};
 use crate::python::text;
 
-/// The engine calls this for every method that a value does not have itself.
+/// minijinja calls this for every method that a value does not have itself.
 pub fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let own = match value.as_str() {
         Some(receiver) => {
@@ -46,7 +47,7 @@ fn list_method(value: &Value, method: &str, args: &[Value]) -> Result<Option<Val
     }
 }
 
-/// That a method whose result may be far longer than its text does not make too long a one.
+/// Checks, for methods whose result may be far longer than their input, that it is not too long.
 fn check_growth(receiver: &str, method: &str, args: &[Value]) -> Result<(), Error> {
     allow(receiver.len())?;
     match method {
@@ -88,7 +89,7 @@ fn check_growth(receiver: &str, method: &str, args: &[Value]) -> Result<(), Erro
             for argument in args {
                 let width = argument.as_usize().unwrap_or(0);
                 let printed = fields.saturating_mul(printed_size(argument)?);
-                // A number may be a width itself, `{:{}}`.
+                // A number may itself be a width: `{:{}}`.
                 let nested = if receiver.contains(":{") { width.saturating_mul(fields) } else { 0 };
                 widths = widths.saturating_add(printed).saturating_add(nested);
             }
@@ -199,9 +200,12 @@ fn text_method(state: &State, receiver: &str, method: &str, args: &[Value]) -> R
             (receiver.chars().any(is_cased) && title(receiver) == receiver).into()
         }
         "swapcase" if args.is_empty() => {
-            let swap = |c: char| match c.is_uppercase() {
-                true => c.to_lowercase().collect::<String>(),
-                false => c.to_uppercase().collect(),
+            let swap = |c: char| {
+                if c.is_uppercase() {
+                    c.to_lowercase().collect::<String>()
+                } else {
+                    c.to_uppercase().collect()
+                }
             };
             receiver.chars().map(swap).collect::<String>().into()
         }
@@ -222,7 +226,7 @@ fn all(receiver: &str, accept: fn(char) -> bool) -> bool {
     !receiver.is_empty() && receiver.chars().all(accept)
 }
 
-/// `receiver[start:end]` and the characters before it; nothing where it begins behind the end.
+/// `receiver[start:end]` and the number of characters before it; `None` if it begins after its end.
 fn window(receiver: &str, start: Option<i64>, end: Option<i64>) -> Option<(usize, &str)> {
     let length = receiver.chars().count() as i64;
     let clamp = |at: i64| if at < 0 { (length + at).max(0) } else { at };
@@ -294,7 +298,7 @@ fn padding(receiver: &str, width: usize, fill: char) -> Result<String, Error> {
     Ok(fill.to_string().repeat(count))
 }
 
-/// `str.center`: the odd blank stands left where the width is odd.
+/// `str.center`: an odd padding character goes left if the width is odd.
 pub fn centered(receiver: &str, width: usize, fill: char) -> Result<String, Error> {
     let pad = padding(receiver, width, fill)?;
     let count = width.saturating_sub(receiver.chars().count());
@@ -308,7 +312,7 @@ fn is_cased(c: char) -> bool {
     c.is_lowercase() || c.is_uppercase()
 }
 
-/// `str.title`: upper case after anything that has no case, an apostrophe too.
+/// `str.title`: upper case after any character without case, an apostrophe too.
 fn title(receiver: &str) -> String {
     let mut out = String::with_capacity(receiver.len());
     let mut inside = false;

@@ -39,7 +39,7 @@ pub fn read_steps(node: Node) -> Result<Vec<Declared>, SchemaError> {
 pub fn read_metrics(fields: &mut Fields, output: OutputType) -> Result<Vec<MetricConfig>, SchemaError> {
     let place = fields.place().clone();
     let Some(node) = fields.take("metric_list") else {
-        // 0.4's defaults by output type.
+        // lm-evaluation-harness 0.4's defaults by output type.
         let names: &[&str] = match output {
             OutputType::MultipleChoice => &["acc", "acc_norm"],
             OutputType::Loglikelihood => &["perplexity", "acc"],
@@ -67,7 +67,7 @@ pub fn read_metric(mut entry: Fields) -> Result<MetricConfig, SchemaError> {
     let choices = entry.template("choices")?;
     let gold = entry.template("gold")?;
     let name = entry.text("name")?;
-    // Of groups; some files have it here too, where it says nothing.
+    // A key of groups; some files have it here too, where it has no effect.
     entry.ignore("weight_by_size");
     entry.refuse("hf_evaluate", "metrics are assay's own", "use one of `assay`'s metrics")?;
     let metric = read_declared(entry, "metric")?;

@@ -1,4 +1,4 @@
-//! Reading a task from its file's mapping, key by key.
+//! Reads a task from its file's mapping, key by key.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,8 +129,8 @@ pub fn read_task(
     Ok(task)
 }
 
-/// The task of which a run's record, at `path`, keeps `config`: good for its metrics; its templates may lack the constants that they
-/// were written with.
+/// The task whose `config` a run's record, at `path`, holds. Use it for its metrics only: its templates may
+/// lack the constants that they need.
 ///
 /// # Errors
 /// As [`read_task`].
@@ -141,7 +141,7 @@ pub fn task_of_config(config: &Value, path: &Path) -> Result<Task, SchemaError> 
     read_task(node, Map::new(), Fingerprint::of(text.as_bytes()))
 }
 
-/// What the output type cannot do without.
+/// Checks that the keys that the output type requires are present.
 fn check_targets(task: &Task) -> Result<(), SchemaError> {
     let missing = |key, example| SchemaError::MissingKey {
         place: task.place.clone(),
@@ -170,7 +170,8 @@ fn read_dataset(fields: &mut Fields) -> Result<DatasetRef, SchemaError> {
         let mut kwargs = Fields::new(node, "dataset_kwargs")?;
         kwargs.ignore("trust_remote_code");
         if let Some(node) = kwargs.take("data_files") {
-            // Beside the task file where it is there, as the working folder otherwise: the hub's loaders know only the latter.
+            // Relative to the task file if it exists there, otherwise to the working folder, as the hub's
+            // loaders have it.
             let locate = |file: String| {
                 let beside = base.join(&file);
                 if beside.exists() { beside } else { PathBuf::from(file) }
@@ -270,7 +271,7 @@ fn read_rendering(fields: &mut Fields, parent: Option<&Rendering>) -> Result<Ren
     })
 }
 
-/// The shots, and the split that they come from: `declared`, unless `fewshot_config` says otherwise.
+/// The shots, and the split that they come from: `declared`, unless `fewshot_config` sets another.
 fn read_fewshot(
     fields: &mut Fields,
     rendering: &Rendering,
@@ -294,7 +295,7 @@ fn read_fewshot(
                 _ => return Err(wrong(&node, "sampler", "default or first_n")),
             };
         }
-        // A null takes away what the task itself declares.
+        // A null removes what the task itself declares.
         if let Some(node) = config.take_or_null("split") {
             split = node.map(|node| text_of(&node, "split")).transpose()?;
         }
@@ -327,7 +328,7 @@ fn read_generation(fields: &mut Fields, rendering: &Rendering) -> Result<Generat
     if let Some(until) = kwargs.texts("until")? {
         generation.until = until;
     }
-    // The names of other programs come last: the first that is there counts.
+    // Other programs' names for the key come last; the first key present counts.
     let mut counts = Vec::new();
     for key in ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"] {
         counts.extend(kwargs.count(key)?);
@@ -344,7 +345,7 @@ fn read_generation(fields: &mut Fields, rendering: &Rendering) -> Result<Generat
             return Err(SchemaError::Unsupported { place: node.place, key, why: greedy, hint });
         }
     };
-    // Without sampling the temperature does not matter.
+    // Without sampling the temperature has no effect.
     if let Some(node) = kwargs.take("temperature")
         && sampled.is_none()
         && !matches!(node.yaml, Yaml::Int(0))

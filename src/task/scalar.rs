@@ -50,7 +50,7 @@ fn resolve_float(text: &str) -> Option<f64> {
         ".nan" | ".NaN" | ".NAN" => return Some(f64::NAN),
         _ => {}
     }
-    // PyYAML wants a point, and a sign in the exponent.
+    // PyYAML requires a decimal point, and a sign in the exponent.
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((m, e)) => (m, Some(e)),
         None => (unsigned, None),

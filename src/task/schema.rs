@@ -12,14 +12,14 @@ use super::template::Template;
 use super::yaml_value::{Node, Place};
 use crate::vocabulary::Fingerprint;
 
-/// What a task asks for.
+/// What a task requests from the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputType {
     /// The loglikelihood of every choice.
     MultipleChoice,
     /// The loglikelihood of the target.
     Loglikelihood,
-    /// Greedy text.
+    /// Text generated greedily.
     GenerateUntil,
 }
 
@@ -30,33 +30,33 @@ pub struct DatasetRef {
     pub path: String,
     /// The hub's configuration.
     pub config: Option<String>,
-    /// Files a split, for the generic loaders.
+    /// Files per split, for the generic loaders.
     pub data_files: Vec<(String, Vec<PathBuf>)>,
 }
 
 /// Names of the splits.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Splits {
-    /// Shots come from here where nothing else is said.
+    /// Source of the shots unless `fewshot` is set.
     pub training: Option<String>,
     /// Evaluated where there is no test split.
     pub validation: Option<String>,
     /// Evaluated.
     pub test: Option<String>,
-    /// Shots come from here.
+    /// Source of the shots.
     pub fewshot: Option<String>,
 }
 
 /// How shots are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampler {
-    /// `random.sample` anew for each document.
+    /// A new `random.sample` for each document.
     Random,
     /// The first rows, for every document.
     FirstN,
 }
 
-/// How choices are found.
+/// Where a document's choices come from.
 #[derive(Debug, Clone)]
 pub enum Choices {
     /// The same for every document.
@@ -65,7 +65,7 @@ pub enum Choices {
     Template(Template),
 }
 
-/// How what is right is found.
+/// Where a document's right answer comes from.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// A column's name or a template.
@@ -74,14 +74,13 @@ pub enum Target {
     Fixed(Vec<String>),
 }
 
-/// How a document becomes text; shots may have their own.
+/// How a document is rendered as text; shots may have a rendering of their own.
 #[derive(Debug, Clone)]
 pub struct Rendering {
     /// The question.
     pub doc_to_text: Template,
     /// The answer: a choice's index, a text, or a list.
     pub doc_to_target: Option<Target>,
-    /// The choices.
     pub doc_to_choice: Option<Choices>,
     /// Between question and answer.
     pub target_delimiter: String,
@@ -92,66 +91,61 @@ pub struct Rendering {
 /// Few-shot examples.
 #[derive(Debug, Clone)]
 pub struct Fewshot {
-    /// How many, unless the command line says otherwise. A declared 0 stays 0; none declared is 0 too, and can be overridden.
+    /// Number of shots, unless overridden by the command line. A declared 0 stays 0; undeclared means 0 too,
+    /// but can be overridden.
     pub count: Option<usize>,
-    /// How they are chosen.
     pub sampler: Sampler,
-    /// How they are written.
     pub rendering: Rendering,
     /// Text that their answers begin with.
     pub gen_prefix: Option<Template>,
-    /// Examples that stand in the task file itself.
+    /// Shots given in the task file itself.
     pub samples: Option<Vec<Map<String, Value>>>,
 }
 
-/// Stop strings and length of a generation.
+/// Stop strings and maximum length of a generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generation {
     /// The text ends before the first of these.
     pub until: Vec<String>,
-    /// Where given, the model writes on to the first of these, and what it wrote is read beyond `until` too.
+    /// If given, generation continues to the first of these, and metrics read the text beyond `until` too.
     pub beyond: Option<Vec<String>>,
-    /// At most this many tokens.
     pub max_new_tokens: usize,
 }
 
-/// The generator that orders documents and draws shots.
+/// The random generator that orders documents and draws shots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RandomOrder {
-    /// Seed of one `random.Random` a task. 0.4 seeds with 1234.
+    /// Seed of the task's one `random.Random`. lm-evaluation-harness 0.4 seeds with 1234.
     pub seed: u64,
     /// Whether the evaluation split is shuffled first, as harnesses before 0.4 did.
     pub shuffle_documents: bool,
 }
 
-/// A step or metric by name, with its arguments, as declared.
+/// A filter step or metric by name, with its arguments, as declared.
 #[derive(Debug, Clone)]
 pub struct Declared {
     /// The registered name.
     pub function: String,
-    /// Where it stands.
     pub place: Place,
-    /// Its arguments.
     pub arguments: Vec<(String, Node)>,
 }
 
 /// A named chain of filters over a response.
 #[derive(Debug, Clone)]
 pub struct FilterChain {
-    /// The chain's name, which marks its metrics where a task has several chains.
+    /// The chain's name, which is added to its metrics' names if a task has several chains.
     pub name: String,
-    /// The steps.
     pub steps: Vec<Declared>,
 }
 
-/// What of a generated text a metric reads.
+/// The part of a generated text that a metric reads.
 #[derive(Debug, Clone)]
 pub enum Reads {
-    /// Up to its first stop, by the task's filters.
+    /// The text up to its first stop, through the task's filters.
     UpToStop,
-    /// Beyond it, by the task's filters.
+    /// The text beyond that stop too, through the task's filters.
     Beyond,
-    /// Beyond it, by filters of the metric's own.
+    /// The text beyond that stop too, through the metric's own filters.
     BeyondBy(FilterChain),
 }
 
@@ -162,35 +156,34 @@ pub struct MetricConfig {
     pub metric: Declared,
     /// The name it is reported under.
     pub name: String,
-    /// How documents become one value; the metric's own way where missing.
+    /// How the documents' values are aggregated; the metric's default if missing.
     pub aggregation: Option<String>,
-    /// Whether more is better, where the file says so.
+    /// Whether higher is better, if the file declares it.
     pub higher_is_better: Option<bool>,
-    /// `[from, to]`: the choices that this metric sees; all where missing.
+    /// `[from, to]`: the choices that this metric sees; all if missing.
     pub choices: Option<Template>,
-    /// What is right for this metric; the document's gold where missing.
+    /// The right answer for this metric; the document's gold if missing.
     pub gold: Option<Template>,
-    /// What of a generated text it reads.
     pub reads: Reads,
 }
 
-/// A name under which a task's results may come.
+/// A name that another harness uses for a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnownAs {
-    /// The task.
+    /// The task's name there.
     pub task: String,
-    /// Metrics: their name, with their chain of filters behind a comma where there is one, and ours.
+    /// Metric names, theirs and ours. Theirs ends with a comma and the filter chain, if there is one.
     pub metrics: Vec<(String, String)>,
-    /// The stops that generated texts must have had there; any where missing.
+    /// The stops that generation must have used there; any if missing.
     pub until: Option<Vec<String>>,
 }
 
 /// What a task file's `views` declares.
 #[derive(Debug, Clone)]
 pub struct Views {
-    /// Those of the task's stops that a text still ends at.
+    /// Those of the task's stops at which a text still ends.
     pub until: Vec<String>,
-    /// What reads the whole text.
+    /// The metrics that read the whole text.
     pub metrics: Vec<MetricConfig>,
 }
 
@@ -205,39 +198,32 @@ pub struct Task {
     pub included: bool,
     /// Groups that it belongs to.
     pub tags: Vec<String>,
-    /// Its rows.
     pub dataset: DatasetRef,
-    /// Its splits.
     pub splits: Splits,
-    /// What it asks.
     pub output_type: OutputType,
     /// Columns that are the same for every row (`for_each`).
     pub constants: Map<String, Value>,
-    /// Before the shots.
+    /// Text before the shots.
     pub description: Option<Template>,
-    /// How the document is written.
     pub rendering: Rendering,
-    /// What is right, where it is not the target that shots show.
+    /// The right answer, if it is not the target that shots show.
     pub doc_to_gold: Option<Template>,
     /// Text that the answer begins with.
     pub gen_prefix: Option<Template>,
-    /// Its shots.
     pub fewshot: Fewshot,
-    /// Order and draws.
     pub random: RandomOrder,
-    /// For generation.
     pub generation: Generation,
     /// Filters over responses.
     pub filters: Vec<FilterChain>,
     /// Metrics, in order; those of the output type where none are declared.
     pub metrics: Vec<MetricConfig>,
-    /// What else its texts can be read for; taken out by [`Task::with_views`].
+    /// Further readings of its texts; [`Task::with_views`] moves them into the task.
     pub views: Option<Views>,
-    /// What other harnesses call it, where that is not its own name.
+    /// Other harnesses' names for it, if they differ from its own.
     pub known_as: Vec<KnownAs>,
     /// `metadata.version`.
     pub version: Value,
-    /// Hash over the file and all it includes.
+    /// Hash over the file, all it includes, and the keys that a group overrides.
     pub fingerprint: Fingerprint,
     /// The file as data, for the run's record.
     pub config: Value,

@@ -1,47 +1,50 @@
-//! How much a template may do and write.
+//! Limits on what a template may compute and print.
 //!
-//! The engine charges fuel for its own steps and for every byte of a result, but sees the result of a method or filter of ours
-//! only when it is there; so those that make more text than they were given ask here first.
+//! minijinja charges fuel for its own steps and for every byte of a result, but sees the result of one of our
+//! methods or filters only once it exists. So those that can produce more text than they are given check here
+//! first.
 
 use std::io;
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// Steps after which a template is held to be endless; 64 bytes of text count as one. A prompt takes some hundreds.
+/// Steps after which a template is considered endless; 64 bytes of text count as one. A prompt takes a few
+/// hundred.
 pub const FUEL: u64 = 1_000_000;
 
-/// Bytes that one rendered text may have: more than any model's context holds.
+/// Maximum bytes of one rendered text: more than any model's context holds.
 pub const MAX_RENDERED: usize = 16 << 20;
 
-/// Steps that a regular expression counts as: it may try about as many ways before it gives up.
+/// Steps charged for a regular expression search. A search is expensive: it gives up only after 1,000,000
+/// backtracks, fancy-regex's default limit.
 const PATTERN_COST: u64 = 1000;
 
-/// Values inside values that are printed.
+/// Maximum nesting depth of a printed value.
 const MAX_DEPTH: usize = 32;
 
-/// The error of a text or list that is not made.
+/// The error for a text or list that would be too long.
 pub fn too_long() -> Error {
     let what = format!("a text or list would be longer than {MAX_RENDERED} bytes");
     Error::new(ErrorKind::InvalidOperation, what)
 }
 
-/// That a text of `bytes` may be made.
+/// Checks that a text of `bytes` bytes is not too long.
 pub fn allow(bytes: usize) -> Result<(), Error> {
     if bytes <= MAX_RENDERED { Ok(()) } else { Err(too_long()) }
 }
 
-/// Charges for reading `bytes` of a text.
+/// Charges fuel for reading `bytes` bytes of text.
 pub fn charge(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel(bytes as u64 / 64)
 }
 
-/// Charges for a search with a regular expression.
+/// Charges fuel for a regular expression search.
 pub fn charge_pattern(state: &State) -> Result<(), Error> {
     state.consume_fuel(PATTERN_COST)
 }
 
-/// About the bytes of `value` when it is printed; an error where they are too many.
+/// Approximate bytes of `value` when printed; an error if they are too many.
 pub fn printed_size(value: &Value) -> Result<usize, Error> {
     fn add(value: &Value, depth: usize, size: &mut usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
@@ -70,7 +73,7 @@ pub fn printed_size(value: &Value) -> Result<usize, Error> {
     Ok(size)
 }
 
-/// Charges for printing `value` where it is more than a text or a number.
+/// Charges fuel for printing `value` if it is a list or a mapping.
 pub fn charge_printed(state: &State, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => charge(state, printed_size(value)?),
@@ -78,16 +81,16 @@ pub fn charge_printed(state: &State, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// What is rendered, up to [`MAX_RENDERED`].
+/// Rendered output, up to [`MAX_RENDERED`] bytes.
 #[derive(Default)]
 pub struct Rendered {
     bytes: Vec<u8>,
-    /// Whether there was more.
+    /// Whether the output exceeded the limit.
     pub full: bool,
 }
 
 impl Rendered {
-    /// The text; the engine writes whole characters.
+    /// The text. It is valid UTF-8, as minijinja writes whole characters.
     pub fn into_text(self) -> String {
         String::from_utf8(self.bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }

@@ -6,9 +6,9 @@ use super::yaml_value::{Node, Place, Yaml};
 /// A column of a suite's table: the unweighted mean of one metric over some tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// As the table's head shows it.
+    /// As the table's heading shows it.
     pub name: String,
-    /// A task's name, or a tag that several tasks bear.
+    /// A task's name, or a tag that several tasks share.
     pub tasks: String,
     /// The metric's reported name.
     pub metric: String,
@@ -19,11 +19,10 @@ pub struct Column {
 /// A named table over several tasks. Its average is the unweighted mean of its columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
-    /// Its name.
     pub name: String,
     /// Other names that `--tasks` takes.
     pub aliases: Vec<String>,
-    /// As people call it.
+    /// The name shown above the table.
     pub title: String,
     /// The columns, in order.
     pub columns: Vec<Column>,

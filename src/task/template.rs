@@ -19,32 +19,28 @@ use super::size_limits::{FUEL, MAX_RENDERED, Rendered};
 use super::yaml_value::Place;
 use crate::vocabulary::Row;
 
-/// A template that does not compile, or that a document's columns do not fill.
+/// A template that does not compile, or cannot be rendered with a document's columns.
 #[derive(Debug, Error, Diagnostic)]
 #[diagnostic(code(assay::input))]
 pub enum TemplateError {
-    /// The source is no template.
+    /// The source is not a valid template.
     #[error("{place}: bad template: {what}")]
     #[diagnostic(help(
         "templates are Jinja as in lm-evaluation-harness: `{{{{column}}}}`, `{{% if .. %}}`, filters and Python's string methods"
     ))]
     Syntax {
-        /// Where the template, or its faulty line, stands.
+        /// Position of the template, or of its faulty line.
         place: Place,
-        /// The fault.
         what: String,
     },
     /// A column that the document does not have.
     #[error("{place}: unknown column `{name}` in the template; the columns are {columns}")]
     #[diagnostic(help("{hint}"))]
     UnknownColumn {
-        /// Where the template stands.
         place: Place,
-        /// The name used.
         name: String,
-        /// The names there are.
+        /// The columns that the document has.
         columns: String,
-        /// What to do.
         hint: String,
     },
     /// Any other failure to render.
@@ -52,12 +48,7 @@ pub enum TemplateError {
     #[diagnostic(help(
         "the template compiles, but not on this document: look at the row's values with `assay tasks NAME`"
     ))]
-    Render {
-        /// Where the template stands.
-        place: Place,
-        /// The fault.
-        what: String,
-    },
+    Render { place: Place, what: String },
 }
 
 /// A document's columns as templates see them.
@@ -68,7 +59,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Takes a row; the conversion happens once, however many templates read it.
+    /// Converts a row once, however many templates read it.
     pub fn new(row: Row) -> Self {
         let value = Value::from(Serde(&row));
         Self { row: Arc::new(row), value }
@@ -104,13 +95,13 @@ impl PartialEq for Template {
 const NAME: &str = "template";
 
 impl Template {
-    /// Compiles `source`, which stands at `place` (on the line after it when it is a block scalar).
+    /// Compiles `source`, which begins at `place` (on the line after it if it is a block scalar).
     ///
     /// # Errors
     /// [`TemplateError::Syntax`].
     pub fn new(source: &str, place: &Place, block: bool) -> Result<Self, TemplateError> {
         let mut environment = base_environment().clone();
-        // Jinja2 has line feeds only, wherever a template comes from.
+        // Jinja2 turns all line breaks of a template into line feeds.
         let normal = source.replace("\r\n", "\n").replace('\r', "\n");
         if let Some((line, what)) = too_deep(&normal) {
             let place = if block { line_below(place, line) } else { place.clone() };
@@ -127,17 +118,17 @@ impl Template {
         &self.source
     }
 
-    /// Where it stands.
+    /// Its position.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// The template filled with `columns`.
+    /// The template rendered with `columns`.
     ///
     /// # Errors
     /// A column that is not there, or any failure of a filter or method.
     pub fn render(&self, columns: &Columns) -> Result<String, TemplateError> {
-        // Text without braces is its own rendering: most delimiters and descriptions.
+        // Text without braces renders as itself: most delimiters and descriptions.
         if !self.source.contains(['{', '\r']) {
             return Ok(self.source.to_string());
         }
@@ -153,7 +144,8 @@ impl Template {
         }
     }
 
-    /// The column of that name where there is one, as it stands in the row; otherwise the rendered text.
+    /// If the source is a column's name, that column's value as it is in the row; otherwise the rendered
+    /// text.
     ///
     /// lm-evaluation-harness: `doc[field] if field in features else apply_template(field, doc)`.
     pub fn value(&self, columns: &Columns) -> Result<Json, TemplateError> {
@@ -165,7 +157,7 @@ impl Template {
 
     fn failure(&self, error: &Error, columns: &Columns) -> TemplateError {
         let place = line_of(&self.place, self.block, error);
-        // A method or an operator on what is not there is told as a fault of its own.
+        // minijinja reports a method or an operator on an undefined value as another kind of error.
         let undefined = error.kind() == ErrorKind::UndefinedError || one_line(error).contains("undefined");
         if undefined && let Ok(template) = self.environment.get_template(NAME) {
             let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
@@ -197,7 +189,7 @@ pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .map(|(_, candidate)| candidate)
 }
 
-/// A line of the block scalar whose `|` stands at `place`.
+/// Position of a line of the block scalar whose `|` is at `place`.
 fn line_below(place: &Place, line: usize) -> Place {
     Place { line: place.line + line, column: 1, ..place.clone() }
 }

@@ -1,4 +1,4 @@
-//! Other views of a task's generated texts: what they say beyond the stops that the task cuts them at.
+//! Views: readings of a task's generated texts beyond the stops at which the task truncates them.
 
 use super::fields::{Fields, SchemaError, list_of, wrong};
 use super::read_metrics::{read_metric, read_steps};
@@ -7,7 +7,8 @@ use super::yaml_value::{Node, Place, Yaml};
 use crate::vocabulary::PassedStops;
 
 impl Task {
-    /// The task with its texts let on past their stops, and read both ways; as it is where its file declares no `views`.
+    /// The task with its generations continued past their stops and read both ways; unchanged if its file
+    /// declares no `views`.
     #[must_use]
     pub fn with_views(mut self) -> Self {
         if let Some(views) = self.views.take() {
@@ -17,7 +18,7 @@ impl Task {
         self
     }
 
-    /// The stops that texts are let on past, and what reads them.
+    /// The stops past which generation continues, and the metrics that read the text up to and beyond them.
     pub fn passed(&self) -> Option<PassedStops> {
         let beyond = self.generation.beyond.as_ref()?;
         let stops = self.generation.until.iter().filter(|stop| !beyond.contains(stop)).cloned().collect();
@@ -34,7 +35,7 @@ impl Task {
 /// Reads `views` of a task that stops at `until` and has `metrics`.
 ///
 /// # Errors
-/// Stops that are none of the task's, metrics that nothing tells apart from the task's own.
+/// Stops that the task does not have, metrics with the name of another metric of the task.
 pub fn read_views(node: Node, until: &[String], metrics: &[MetricConfig]) -> Result<Views, SchemaError> {
     let mut fields = Fields::new(node, "views")?;
     let place: Place = fields.place().clone();
@@ -47,7 +48,7 @@ pub fn read_views(node: Node, until: &[String], metrics: &[MetricConfig]) -> Res
         }
         _ => vec![super::fields::text_of(&stops, "until")?],
     };
-    // A text that ended earlier beyond its stops than before them would be none.
+    // Only a proper subset of the task's stops lets a text continue past the others.
     if !kept.iter().all(|stop| until.contains(stop)) || kept.len() >= until.len() {
         return Err(wrong(&stops, "until", "some of the stops in `generation_kwargs.until`"));
     }

@@ -1,4 +1,4 @@
-//! YAML as PyYAML reads it, with the place of every value.
+//! YAML as PyYAML reads it, with the position of every value.
 //!
 //! Task files are written for PyYAML, so plain scalars follow YAML 1.1 as its safe loader resolves them: `yes` is a boolean,
 //! `010` is eight, `1e5` is a string.
@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::scalar::resolve;
 use super::yaml_value::{Key, Node, Place, Yaml};
 
-/// A file that is no YAML, or uses what task files do not.
+/// A file that is not YAML, or uses YAML features that task files do not.
 #[derive(Debug, Error, Diagnostic)]
 #[error("{place}: {what}")]
 #[diagnostic(
@@ -29,21 +29,21 @@ pub struct YamlError {
     what: String,
 }
 
-/// Bytes of a file: far more than any task file has.
+/// Maximum bytes of a file: far more than any task file has.
 const MAX_BYTES: usize = 8 << 20;
 
-/// Anchors and aliases repeat a value; more of all than this is an attack or an accident. 32 bytes of a repeated text count as
-/// a value.
+/// Maximum values of a file, those repeated by anchors and aliases included; more is an attack or an
+/// accident. 32 bytes of a repeated text count as a value.
 const MAX_NODES: usize = 1_000_000;
 const MAX_DEPTH: usize = 64;
 
-/// Lines that one file may have deepened; see [`deepened`].
-const MAX_DEEPENED: usize = 1000;
+/// Maximum lines of a file that may be indented further; see [`reindented`].
+const MAX_REINDENTED: usize = 1000;
 
 /// Reads one YAML document.
 ///
 /// # Errors
-/// Bad syntax, unknown tags, keys that are no text, more than one document.
+/// Bad syntax, unknown tags, keys that are not text, whole numbers or booleans, more than one document.
 pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
     if source.len() > MAX_BYTES {
         let place = Place { path, line: 1, column: 1 };
@@ -52,39 +52,40 @@ pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
     }
     let mut shifts = HashMap::new();
     let mut fault = match parse_strictly(source, path.clone(), &shifts) {
-        Err(fault) if fault.what.starts_with(SHALLOW) => fault,
+        Err(fault) if fault.what.starts_with(UNDER_INDENTED) => fault,
         result => return result,
     };
-    // A line feed is what every line break of YAML means, and the only one that is looked for below.
+    // Every line break of YAML means a line feed, the only one that is searched for below.
     let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
-    while shifts.len() < MAX_DEEPENED && text.len() <= MAX_BYTES {
-        let Some(deeper) = deepened(&text, &fault, &mut shifts) else { break };
+    while shifts.len() < MAX_REINDENTED && text.len() <= MAX_BYTES {
+        let Some(deeper) = reindented(&text, &fault, &mut shifts) else { break };
         text = deeper;
         match parse_strictly(&text, path.clone(), &shifts) {
-            Err(next) if next.what.starts_with(SHALLOW) => fault = next,
+            Err(next) if next.what.starts_with(UNDER_INDENTED) => fault = next,
             result => return result,
         }
     }
     Err(fault)
 }
 
-/// The parser's complaint about a line inside quotes or brackets that stands left of the mapping around it.
-const SHALLOW: &str = "invalid indentation";
+/// The parser's error for a line inside quotes or brackets that is indented less than the mapping around it.
+const UNDER_INDENTED: &str = "invalid indentation";
 
-/// `text` with the shallow lines of the fault moved to the right.
+/// `text` with the lines that caused the fault indented further.
 ///
-/// PyYAML does not care how far lines inside quotes or brackets are indented, and the blanks mean nothing there; the parser
-/// wants them beyond the mapping that holds them. `shifts` keeps what was added to each line, so that places stay true.
-fn deepened(text: &str, fault: &YamlError, shifts: &mut HashMap<usize, usize>) -> Option<String> {
+/// PyYAML ignores how far lines inside quotes or brackets are indented, and the blanks have no meaning there;
+/// the parser requires more indentation than that of the mapping around them. `shifts` records the blanks
+/// added to each line, so that positions stay correct.
+fn reindented(text: &str, fault: &YamlError, shifts: &mut HashMap<usize, usize>) -> Option<String> {
     let (line, column) = (fault.place.line, fault.place.column);
     let first = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
     let rest = text.get(first..)?;
-    let indent = if fault.what == SHALLOW { 64 } else { column };
+    let indent = if fault.what == UNDER_INDENTED { 64 } else { column };
     let blanks = " ".repeat(indent);
     let mut out = text[..first].to_string();
     let opening = column - 1 + shifts.get(&line).copied().unwrap_or(0);
     let mut deepen = |line: usize| shifts.insert(line, indent).is_none();
-    if fault.what == SHALLOW || !fault.what.ends_with("quoted scalar") {
+    if fault.what == UNDER_INDENTED || !fault.what.ends_with("quoted scalar") {
         deepen(line).then_some(())?;
         return Some(out + &blanks + rest);
     }
@@ -143,7 +144,7 @@ fn parse_strictly(source: &str, path: Arc<Path>, shifts: &HashMap<usize, usize>)
 
 struct Builder<'a> {
     path: Arc<Path>,
-    /// Each with its size and the levels below it.
+    /// By id: the value, its size and the number of levels below it.
     anchors: HashMap<usize, (Rc<Node>, usize, usize)>,
     nodes: usize,
     shifts: &'a HashMap<usize, usize>,
@@ -223,7 +224,7 @@ impl Builder<'_> {
         Ok(node)
     }
 
-    /// Counts values, of which the deepest lies at `depth`, before they are made.
+    /// Counts values, the deepest of them at `depth`, before they are built.
     fn count(&mut self, values: usize, depth: usize, span: Span) -> Result<(), YamlError> {
         self.nodes = self.nodes.saturating_add(values);
         if depth <= MAX_DEPTH && self.nodes <= MAX_NODES {

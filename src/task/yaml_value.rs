@@ -1,17 +1,17 @@
-//! YAML as data, with the place where each value stands.
+//! YAML as data, with the position of each value.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where something stands in a file.
+/// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The file, as it was named.
+    /// The file's path as given.
     pub path: Arc<Path>,
-    /// From 1.
+    /// 1-based.
     pub line: usize,
-    /// From 1, in characters.
+    /// 1-based, in characters.
     pub column: usize,
 }
 
@@ -28,11 +28,8 @@ pub enum Yaml {
     Null,
     /// `true`, `yes`, `on` and their opposites.
     Bool(bool),
-    /// A whole number.
     Int(i64),
-    /// A number with a point.
     Float(f64),
-    /// Text.
     Text(String),
     /// A sequence.
     List(Vec<Node>),
@@ -58,28 +55,26 @@ impl Yaml {
     }
 }
 
-/// A mapping's key and where it stands.
+/// A mapping's key and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Key {
-    /// The key's text.
     pub name: String,
-    /// Where it stands.
     pub place: Place,
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// The value.
     pub yaml: Yaml,
-    /// Where its first character stands.
+    /// Position of its first character.
     pub place: Place,
     /// Whether it is a block scalar (`|` or `>`), whose text begins on the next line.
     pub block: bool,
 }
 
 impl Node {
-    /// The value as JSON, for records and for data given in a task file. A function becomes its name.
+    /// The value as JSON, for records and for data given in a task file. A function becomes the text
+    /// `!function NAME`.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;
         match &self.yaml {

@@ -1,47 +1,51 @@
-//! Where a text may be cut so that its parts have, one after the other, the tokens that they have together.
+//! Where a text may be cut so that its parts, encoded one by one, have the tokens of the entire text.
 //!
-//! A cut stands before a space or a line feed that comes after something else than white space. Between two cuts there is
-//! hardly more than a word, and words recur: encoded once, they need not be encoded again.
+//! A cut is before a space or a line feed that follows a character other than white space. A part between two
+//! cuts is little more than a word, and words recur: each needs to be encoded only once.
 
 use serde_json::Value;
 
 use crate::python::text::is_space;
 
-/// Stands before a part that is encoded by itself, since tokenizers may put a mark before the first word of all.
+/// Prepended to a part that is encoded separately, since tokenizers may put a mark before the first word of a
+/// text.
 pub const BEFORE: &str = "a";
 
-/// How Llama 3's tokenizer.json divides a text in words.
+/// How Llama 3's tokenizer.json splits a text into words.
 pub const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// How Qwen2's does.
+/// How Qwen2's tokenizer.json splits a text into words.
 pub const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Where the texts of a tokenizer may be cut.
+/// Where a tokenizer's texts may be cut.
 ///
-/// Tokenizers that allow it are recognised by their own description; for any other there is no cut, and everything is encoded
-/// whole:
-/// * byte-level BPE whose words are GPT-2's (digits set apart or not): a word holds white space at its beginning or is white
-///   space altogether, and no rule looks back, so a cut is where a word begins whatever stands before or after;
-/// * byte-level BPE whose words are Llama 3's or Qwen2's: the same, but for line feeds, which their words may end with;
-/// * BPE over the whole text (SentencePiece's kind): no merge crosses a line feed that the vocabulary has only by itself, or as
-///   a byte, nor the mark of a space that the vocabulary has at the beginning of pieces alone.
+/// Tokenizers that allow cuts are recognised by their `tokenizer.json`; for any other there is no cut, and
+/// texts are encoded in one piece:
+/// * byte-level BPE whose words are GPT-2's (digits split off or not): a word has white space only at its
+///   beginning or is white space only, and no rule looks back, so a word begins at a cut whatever is before
+///   and after it;
+/// * byte-level BPE whose words are Llama 3's or Qwen2's: the same, except for line feeds, with which their
+///   words may end;
+/// * BPE over the entire text (as in SentencePiece): no merge crosses a line feed that the vocabulary has
+///   only as a piece of its own or as a byte, nor the mark of a space that the vocabulary has only at the
+///   beginning of pieces.
 ///
-/// Tokens that are found in the raw text lie across no cut, but change what is beside them: a part that holds one has no tokens
-/// of its own, see [`holds_added`](Self::holds_added).
+/// Added tokens, which are matched in the raw text, span no cut, but they change the tokens beside them: a
+/// part with one cannot be encoded separately, see [`holds_added`](Self::holds_added).
 pub struct Cuts {
     /// Before spaces.
     spaces: bool,
     /// Before line feeds.
     line_feeds: bool,
-    /// What a space becomes. Behind one that stands in the text itself, a space joins it.
+    /// What a space becomes. No cut follows a mark in the text itself, since a space merges with it.
     mark: Option<char>,
-    /// Tokens that are found in the raw text.
+    /// Added tokens, which are matched in the raw text.
     added: Vec<String>,
-    /// The bytes that those begin with.
+    /// The first bytes of the added tokens.
     begin_added: Vec<u8>,
 }
 
 impl Cuts {
-    /// What a tokenizer's description, its `tokenizer.json`, allows.
+    /// The cuts that a tokenizer's description, its `tokenizer.json`, allows.
     pub fn of(description: &Value) -> Option<Self> {
         let model = &description["model"];
         let unset = |key: &str| model[key].as_str().is_none_or(str::is_empty);
@@ -54,9 +58,9 @@ impl Cuts {
         let normalizer = &description["normalizer"];
         match words(&description["pre_tokenizer"])? {
             Words::Gpt2 if normalizer.is_null() => (cuts.spaces, cuts.line_feeds) = (true, true),
-            // A space and what is beside it are composed to nothing else.
+            // NFC composes a space with none of its neighbours.
             Words::Later if normalizer.is_null() || normalizer["type"] == "NFC" => cuts.spaces = true,
-            // A text that is a piece would be one token, a part of it perhaps not.
+            // With `ignore_merges` a text that is a piece would be one token, but a part of it perhaps not.
             Words::None { space } if model["ignore_merges"] != true => {
                 let space = match space {
                     Some(space) if normalizer.is_null() => space.to_string(),
@@ -84,7 +88,7 @@ impl Cuts {
             {
                 return None;
             }
-            // One with such a character may lie across a cut.
+            // A token with such a character may span a cut.
             self.spaces &= !content.contains(' ');
             self.line_feeds &= !content.contains('\n');
             self.added.push(content.to_string());
@@ -95,7 +99,7 @@ impl Cuts {
         Some(())
     }
 
-    /// Whether one of the tokens that are found in the raw text may be in this one.
+    /// Whether `text` contains an added token.
     pub fn holds_added(&self, text: &str) -> bool {
         text.bytes().any(|byte| self.begin_added.contains(&byte))
             && self.added.iter().any(|content| text.contains(content.as_str()))
@@ -114,12 +118,12 @@ impl Cuts {
         }
     }
 
-    /// The last place at which `text` may be cut.
+    /// Byte offset of the last cut in `text`.
     pub fn last(&self, text: &str) -> Option<usize> {
         (1..text.len()).rev().find(|&at| self.is_cut(text, at))
     }
 
-    /// `text` from cut to cut: all but the first part begin with a space or a line feed.
+    /// The parts of `text` between cuts: all but the first begin with a space or a line feed.
     pub fn parts<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
         let mut from = Some(0);
         std::iter::from_fn(move || {
@@ -131,9 +135,9 @@ impl Cuts {
     }
 }
 
-/// How a text is divided in words before it is merged.
+/// How a text is split into words before merges.
 enum Words<'d> {
-    /// Not at all, or before spaces; with what a space becomes where that is said here.
+    /// Not at all, or before spaces; with what a space becomes if the pre-tokenizer defines that.
     None { space: Option<&'d str> },
     /// As GPT-2 does.
     Gpt2,
@@ -142,7 +146,7 @@ enum Words<'d> {
 }
 
 fn words(pre_tokenizer: &Value) -> Option<Words<'_>> {
-    // A prefix space would come before every part that a token in the raw text, or a digit, sets apart.
+    // A prefix space would be put before every part that an added token or a digit splits off.
     let byte_level = |step: &Value| step["type"] == "ByteLevel" && step["add_prefix_space"] == false;
     let gpt2 = |step: &Value| byte_level(step) && step["use_regex"] == true;
     let later = |step: &Value| {
@@ -154,7 +158,7 @@ fn words(pre_tokenizer: &Value) -> Option<Words<'_>> {
     };
     match pre_tokenizer["type"].as_str() {
         None => pre_tokenizer.is_null().then_some(Words::None { space: None }),
-        // What it puts before a text comes before the first part alone.
+        // What it prepends comes before the first part only.
         Some("Metaspace") => Some(Words::None { space: Some(pre_tokenizer["replacement"].as_str()?) }),
         Some("ByteLevel") => gpt2(pre_tokenizer).then_some(Words::Gpt2),
         Some("Sequence") => match pre_tokenizer["pretokenizers"].as_array()?.as_slice() {
@@ -168,7 +172,7 @@ fn words(pre_tokenizer: &Value) -> Option<Words<'_>> {
     }
 }
 
-/// What a normaliser makes of a space, if it changes nothing else behind the beginning of a text.
+/// What a normaliser replaces a space with, if it changes nothing else after the beginning of a text.
 fn space_becomes(normalizer: &Value) -> Option<String> {
     let steps = match normalizer["type"].as_str() {
         None if normalizer.is_null() => &[][..],
@@ -193,7 +197,8 @@ fn one_char(text: &str) -> Option<char> {
     chars.next().filter(|_| chars.next().is_none())
 }
 
-/// Whether `mark` is a piece, and is in others at their beginning only: then nothing before it is merged with it.
+/// Whether `mark` is a piece, and is in others only at their beginning: then nothing before it is merged with
+/// it.
 fn begins_pieces(model: &Value, mark: char) -> bool {
     let Some(vocabulary) = model["vocab"].as_object() else { return false };
     vocabulary.contains_key(mark.encode_utf8(&mut [0; 4]))

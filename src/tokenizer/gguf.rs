@@ -1,8 +1,8 @@
 //! The tokenizer inside a GGUF file.
 //!
-//! A GGUF file holds a vocabulary and names its rules; the rules themselves are llama.cpp's (`src/llama-vocab.cpp`).
-//! They are rebuilt here for the kinds whose ids come out as those of the model's own `tokenizer.json`. Other kinds are
-//! an error: nearly right ids give scores that are simply wrong.
+//! A GGUF file has a vocabulary and names its rules; the rules themselves are llama.cpp's
+//! (`src/llama-vocab.cpp`). They are rebuilt here for the kinds that give the same ids as the model's own
+//! `tokenizer.json`. Other kinds are an error: nearly right ids give scores that are simply wrong.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -28,20 +28,18 @@ pub enum GgufTokenizerError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Metadata(#[from] GgufError),
-    /// Rules that aren't known to the id.
+    /// Rules that are not known to give the exact ids.
     #[error("{}: `{key}` is {found}, expected {expected}", path.display())]
     #[diagnostic(
         code(assay::input),
         help("pass the model's own tokenizer.json with --tokenizer; assay does not guess at token ids")
     )]
     UnknownRules {
-        /// The file.
         path: PathBuf,
-        /// The key.
         key: &'static str,
-        /// What stands there.
+        /// The key's value.
         found: String,
-        /// What is known.
+        /// The known values.
         expected: &'static str,
     },
     /// A vocabulary that contradicts itself.
@@ -51,7 +49,6 @@ pub enum GgufTokenizerError {
         help("pass the model's own tokenizer.json with --tokenizer, or fetch the file again")
     )]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What was found and what was expected.
         what: String,
@@ -60,7 +57,7 @@ pub enum GgufTokenizerError {
 
 /// The tokenizer of the GGUF file at `path`.
 ///
-/// It adds no special tokens of its own when it encodes; those that stand in the text are recognised.
+/// It adds no special tokens when it encodes; those in the text are recognised.
 ///
 /// # Errors
 /// [`GgufTokenizerError`], where the file has no tokenizer, one of unknown rules, or a damaged one.
@@ -89,7 +86,7 @@ pub fn from_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, GgufTokenizer
     };
     let added = |special: bool| {
         pieces.of(if special { &[Kind::Control, Kind::Unknown] } else { &[Kind::UserDefined] }).map(
-            // Both are found in the raw text, before it is normalised.
+            // Both are matched in the raw text, before it is normalised.
             move |(_, piece)| AddedToken::from(piece, special).normalized(false),
         )
     };
@@ -103,7 +100,7 @@ fn damaged(metadata: &GgufMetadata, what: String) -> GgufTokenizerError {
     GgufTokenizerError::Damaged { path: metadata.path().to_owned(), what }
 }
 
-/// `tokenizer.ggml.token_type`, by the numbers of `llama_token_type` in `llama.h`.
+/// `tokenizer.ggml.token_type`, with the values of `llama_token_type` in `llama.h`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
@@ -161,17 +158,18 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// Byte-level BPE: the merges are in the file, the rule that divides a text in words goes by a name.
+/// Byte-level BPE: the merges are in the file, the rule that splits a text into words is given by name.
 fn byte_level(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, GgufTokenizerError> {
     const PRE: &str = "tokenizer.ggml.pre";
     const MERGES: &str = "tokenizer.ggml.merges";
     let words = match metadata.string(PRE)? {
-        // As transformers converts a GGUF file, and so as the tokenizer.json that comes of it. llama.cpp's own rule for
-        // `smollm` sets digits apart first: no piece holds two, so it shows only where several blanks precede a digit.
+        // As transformers converts a GGUF file, and so as in the resulting tokenizer.json. llama.cpp's own
+        // rule for `smollm` splits off digits first: no piece has two, so it differs only where several
+        // blanks precede a digit.
         Some("gpt-2" | "smollm") => Words::Gpt2,
         Some("llama-bpe" | "llama3" | "llama-v3") => Words::Llama3,
         Some("qwen2") => Words::Qwen2,
-        // `default` is what converters wrote for models that they didn't know.
+        // `default` is what converters wrote for models that they did not know.
         _ => {
             return Err(GgufTokenizerError::UnknownRules {
                 path: metadata.path().to_owned(),
@@ -191,7 +189,7 @@ fn byte_level(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, Ggu
         .collect::<Result<_, _>>()?;
     let bpe = BPE::builder()
         .vocab_and_merges(pieces.vocab(), merges)
-        // Llama 3's tokenizer.json takes a word that is a piece as it is.
+        // Llama 3's tokenizer.json encodes a word that is a piece as that piece.
         .ignore_merges(words == Words::Llama3)
         .build()
         .map_err(|error| damaged(metadata, error.to_string()))?;
@@ -201,7 +199,7 @@ fn byte_level(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, Ggu
     Ok(tokenizer)
 }
 
-/// How a text is divided in words, within which BPE merges.
+/// How a text is split into words, within which BPE merges.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Words {
     Gpt2,
@@ -229,7 +227,7 @@ impl Words {
     }
 }
 
-/// SentencePiece BPE with bytes for what the vocabulary lacks, built as transformers' `LlamaConverter` builds it.
+/// SentencePiece BPE with byte fallback, built as transformers' `LlamaConverter` builds it.
 fn sentence_piece(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, GgufTokenizerError> {
     const SCORES: &str = "tokenizer.ggml.scores";
     const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
@@ -264,7 +262,7 @@ fn sentence_piece(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer,
     Ok(tokenizer)
 }
 
-/// Longer pieces are in no vocabulary; trying all their divisions would take forever.
+/// In characters. No vocabulary has longer pieces; trying all their splits would take forever.
 const MAX_PIECE: usize = 1024;
 
 /// All ways to make a piece of two others, best score first: `generate_merges` of transformers'
@@ -296,7 +294,7 @@ fn merges_by_score(
             }
         }
     }
-    // Stable, so that ids decide last.
+    // Stable, so that ids break the remaining ties.
     merges.sort_by(|a, b| {
         let lengths = |m: &Merge| (m.left_length, m.right_length);
         b.score.total_cmp(&a.score).then_with(|| lengths(b).cmp(&lengths(a)))

@@ -10,49 +10,37 @@ use super::barrier::{BEFORE, Cuts};
 use super::word_cache::IdleWordCaches;
 use crate::vocabulary::Fingerprint;
 
-/// A tokenizer cannot be had or cannot encode.
+/// A tokenizer cannot be loaded, or cannot encode or decode.
 #[derive(Debug, Error, Diagnostic)]
 #[diagnostic(code(assay::input))]
 pub enum TokenizerError {
-    /// No file.
+    /// A file that cannot be read.
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(help("give a tokenizer.json with --tokenizer FILE"))]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file that is no tokenizer.
+    Unreadable { path: String, source: std::io::Error },
+    /// A file that is not a tokenizer.
     #[error("{path}: no tokenizer: {what}")]
     #[diagnostic(help(
         "a tokenizer is the `tokenizer.json` that Hugging Face's fast tokenizers write; slow ones must be converted first"
     ))]
-    Corrupt {
-        /// The file.
-        path: String,
-        /// The fault.
-        what: String,
-    },
-    /// A text that the tokenizer refuses.
+    Corrupt { path: String, what: String },
+    /// A text that the tokenizer rejects.
     #[error("the tokenizer cannot encode a text of {bytes} bytes: {what}")]
     #[diagnostic(help("the tokenizer may be damaged: compare it with the model's own"))]
     Encode {
         /// Length of the text.
         bytes: usize,
-        /// The fault.
         what: String,
     },
     /// A token that the vocabulary does not have.
     #[error("the tokenizer cannot decode {tokens} tokens: {what}")]
     #[diagnostic(help("the tokenizer may not be this model's: compare their vocabulary sizes"))]
     Decode {
-        /// Tokens.
+        /// Number of tokens.
         tokens: usize,
-        /// The fault.
         what: String,
     },
-    /// An empty context, and nothing to put in its place.
+    /// An empty context, and no end-of-text token to replace it.
     #[error("a context is empty, and {path} does not say which token ends a text")]
     #[diagnostic(help(
         "put the model's tokenizer_config.json beside the tokenizer: its `eos_token` stands for an empty context"
@@ -66,15 +54,14 @@ pub enum TokenizerError {
 /// A tokenizer and where it came from.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// Its file.
     pub path: PathBuf,
     /// Hash of its file.
     pub fingerprint: Fingerprint,
-    /// The token that ends a text, if the files say it.
+    /// The token that ends a text, if the files name one.
     pub end_of_text: Option<u32>,
-    /// Where its texts may be cut.
+    /// `None` if texts are encoded in one piece.
     pub(super) cuts: Option<Cuts>,
-    /// Tokens of what stands before a part that is encoded by itself.
+    /// Number of tokens of [`BEFORE`].
     pub(super) tokens_before: usize,
     pub(super) idle_words: IdleWordCaches,
 }
@@ -83,7 +70,7 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`, and the end-of-text token from the `tokenizer_config.json` beside it.
     ///
     /// # Errors
-    /// A file that is missing or is no tokenizer.
+    /// A file that is missing or is not a tokenizer.
     pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
         let shown = path.display().to_string();
         let bytes = std::fs::read(path)
@@ -92,7 +79,7 @@ impl Tokenizer {
             path: shown,
             what: what.replace('\n', " ").to_lowercase(),
         };
-        // `from_bytes` is generic: it would be compiled once more here, with all that it deserialises.
+        // `from_bytes` is generic: it would be compiled again here, with everything that it deserialises.
         let inner = match std::str::from_utf8(&bytes) {
             Ok(text) => text.parse::<tokenizers::Tokenizer>().map_err(|error| corrupt(error.to_string()))?,
             Err(error) => return Err(corrupt(error.to_string())),
@@ -104,7 +91,7 @@ impl Tokenizer {
 
     /// Wraps a tokenizer that was made elsewhere, from a GGUF file's metadata for instance.
     pub fn new(mut inner: tokenizers::Tokenizer, path: PathBuf, fingerprint: Fingerprint) -> Self {
-        // A file may carry the settings of some past use; scoring never cuts or pads.
+        // A file may have settings of an earlier use; scoring never truncates or pads.
         let _ = inner.with_truncation(None);
         inner.with_padding(None);
         let description = inner.to_string(false).ok().and_then(|text| serde_json::from_str(&text).ok());
@@ -136,7 +123,7 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Tokens of `text`, without special ones around it.
+    /// Tokens of `text`, without added special ones.
     ///
     /// # Errors
     /// The tokenizer's own.
@@ -148,7 +135,8 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Whether requests are encoded part by part; if not, everything is encoded whole, to the same tokens.
+    /// Whether requests are encoded part by part; if not, each text is encoded in one piece, to the same
+    /// tokens.
     pub fn encodes_parts(&self) -> bool {
         self.cuts.is_some()
     }
@@ -163,7 +151,7 @@ impl Tokenizer {
             .map_err(|e| TokenizerError::Decode { tokens: tokens.len(), what: e.to_string() })
     }
 
-    /// Largest token id and one: what an embedding must have.
+    /// Largest token id plus one: the rows that an embedding must have.
     pub fn vocabulary_size(&self) -> usize {
         let largest = self.inner.get_vocab(true).into_values().max();
         largest.map_or(0, |id| id as usize + 1)

@@ -1,4 +1,4 @@
-//! Requests as the model is fed them.
+//! Requests in tokens.
 
 use std::sync::Arc;
 
@@ -12,22 +12,14 @@ use crate::vocabulary::{DocumentRequests, Request, Stops};
 /// A request in tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TokenRequest {
-    /// Score `continuation` after `context`. Neither is empty.
+    /// Score `continuation` after `context`, which is not empty. An empty continuation is an error later.
     Loglikelihood {
         /// Shared by the requests that have the same context.
         context: Arc<[u32]>,
-        /// What is scored.
         continuation: Vec<u32>,
     },
     /// Continue `context` greedily.
-    GenerateUntil {
-        /// What the model reads.
-        context: Arc<[u32]>,
-        /// Stop strings.
-        until: Stops,
-        /// Length.
-        max_new_tokens: usize,
-    },
+    GenerateUntil { context: Arc<[u32]>, until: Stops, max_new_tokens: usize },
 }
 
 impl TokenRequest {
@@ -40,7 +32,7 @@ impl TokenRequest {
         }
     }
 
-    /// Tokens that may be written; none for a loglikelihood.
+    /// Maximum number of generated tokens; 0 for a loglikelihood.
     pub fn max_new_tokens(&self) -> usize {
         match self {
             TokenRequest::Loglikelihood { .. } => 0,
@@ -48,7 +40,7 @@ impl TokenRequest {
         }
     }
 
-    /// The continuation's tokens; none for a generation.
+    /// The continuation's tokens; empty for a generation.
     pub fn continuation(&self) -> &[u32] {
         match self {
             TokenRequest::Loglikelihood { continuation, .. } => continuation,
@@ -59,8 +51,9 @@ impl TokenRequest {
 
 /// Encodes all requests of each document, in parallel over documents.
 ///
-/// As in the leaderboard's harness: white space at the end of a context moves to the continuation; the continuation's tokens
-/// are those of both together, less as many as the context alone has; an empty context is the end-of-text token.
+/// As in the leaderboard's harness: trailing white space of a context moves to the continuation; the
+/// continuation's tokens are those of both joined, without as many as the context alone has; an empty context
+/// becomes the end-of-text token.
 ///
 /// # Errors
 /// The tokenizer's.
@@ -71,16 +64,16 @@ pub fn encode_requests(
     let encode = |document: &DocumentRequests| {
         encode_document(&mut WordEncoder::new(tokenizer), tokenizer, &document.requests)
     };
-    // Collected first: of several faults the first document's is told.
+    // Collected first, so that the first document's error is reported.
     let encoded: Vec<Result<_, _>> = documents.par_iter().map(encode).collect();
     encoded.into_iter().collect()
 }
 
-/// A context that was encoded.
+/// An encoded context.
 struct Encoded<'a> {
     context: &'a Arc<str>,
     tokens: Arc<[u32]>,
-    /// Where its last part begins, and how many tokens that part has.
+    /// Byte offset of its last part, and the number of tokens of that part.
     tail: Option<(usize, usize)>,
 }
 
@@ -102,7 +95,7 @@ impl<'a> Encoded<'a> {
         Ok(Self { context, tokens: or_end_of_text(tokens, tokenizer)?, tail })
     }
 
-    /// What the tokens of context and continuation have beyond those of the context.
+    /// The tokens of context and continuation joined, after those of the context.
     fn continuation(
         &self,
         words: &mut WordEncoder<'_>,
@@ -114,7 +107,8 @@ impl<'a> Encoded<'a> {
                 return Ok(tokens[known.min(tokens.len())..].to_vec());
             }
         }
-        // A context of white space alone is empty once it has moved: then nothing stands before the continuation.
+        // A context of white space only is empty once that has moved: then nothing is before the
+        // continuation.
         let known = if text::rstrip(self.context).is_empty() { 0 } else { self.tokens.len() };
         let tokens = words.encode(&format!("{}{continuation}", self.context))?;
         Ok(tokens[known.min(tokens.len())..].to_vec())
@@ -151,7 +145,7 @@ fn encode_document(
     Ok(encoded)
 }
 
-/// A context's tokens; the end of text stands for an empty one.
+/// A context's tokens; the end-of-text token for an empty one.
 fn or_end_of_text(tokens: Vec<u32>, tokenizer: &Tokenizer) -> Result<Arc<[u32]>, TokenizerError> {
     if tokens.is_empty() {
         let end = tokenizer

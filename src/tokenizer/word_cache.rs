@@ -1,26 +1,26 @@
-//! Parts of texts and their tokens, kept so that each distinct part is encoded once.
+//! Parts of texts and their tokens, cached so that each distinct part is encoded once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Parts that are kept at once, by each thread: some ten megabytes.
-pub const KEPT: usize = 1 << 17;
-/// Longer parts hardly recur.
-pub const LONGEST: usize = 64;
+/// Maximum number of parts cached by each thread: some ten megabytes.
+pub const MAX_PARTS: usize = 1 << 17;
+/// Maximum bytes of a cached part: longer ones hardly recur.
+pub const MAX_PART_BYTES: usize = 64;
 
 /// Parts and their tokens.
 #[derive(Default)]
 pub struct WordCache {
-    /// From where to where in `tokens`.
+    /// The range of each part in `tokens`.
     pub known: HashMap<Box<str>, (u32, u32)>,
     pub tokens: Vec<u32>,
 }
 
 impl WordCache {
-    /// Keeps a part.
+    /// Caches a part.
     pub fn add(&mut self, part: &str, tokens: &[u32]) {
-        // Forgetting everything now and then costs less than knowing what is old; common words are soon back.
-        if self.known.len() >= KEPT {
+        // Clearing everything now and then costs less than tracking what is old; common words soon return.
+        if self.known.len() >= MAX_PARTS {
             self.known.clear();
             self.tokens.clear();
         }
@@ -31,17 +31,17 @@ impl WordCache {
     }
 }
 
-/// What the threads that encode with a tokenizer have learnt, for those that come after them.
+/// Caches of finished encoders, for the encoders that come after them.
 #[derive(Default)]
 pub struct IdleWordCaches(Mutex<Vec<WordCache>>);
 
 impl IdleWordCaches {
-    /// What a thread learnt before, or nothing.
+    /// The cache of a finished encoder, or an empty one.
     pub fn take(&self) -> WordCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps what a thread learnt.
+    /// Stores the cache of a finished encoder.
     pub fn put(&self, words: WordCache) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(words);
     }

@@ -1,13 +1,13 @@
-//! Texts encoded part by part, and each distinct part once.
+//! Encodes texts part by part, and each distinct part once.
 //!
-//! A benchmark's prompts repeat their shots, and all texts repeat their words. Parts between two cuts have the same tokens
-//! wherever they stand, so those are kept; see [`Cuts`](super::barrier::Cuts).
+//! A benchmark's prompts repeat their shots, and all texts repeat their words. Parts between two cuts have
+//! the same tokens wherever they occur, so these are cached; see [`Cuts`](super::barrier::Cuts).
 
 use super::barrier::{BEFORE, Cuts};
 use super::load::{Tokenizer, TokenizerError};
-use super::word_cache::{LONGEST, WordCache};
+use super::word_cache::{MAX_PART_BYTES, WordCache};
 
-/// Encodes texts with what was learnt before.
+/// Encodes texts with a cache of parts.
 pub struct WordEncoder<'t> {
     tokenizer: &'t Tokenizer,
     words: WordCache,
@@ -27,7 +27,7 @@ impl<'t> WordEncoder<'t> {
         }
     }
 
-    /// The same, part by part; `None` where it must be encoded whole.
+    /// The same, part by part; `None` if the text must be encoded in one piece.
     pub fn encode_parts(&mut self, text: &str) -> Result<Option<Vec<u32>>, TokenizerError> {
         let Some(cuts) = &self.tokenizer.cuts else { return Ok(None) };
         let mut parts = cuts.parts(text);
@@ -40,14 +40,15 @@ impl<'t> WordEncoder<'t> {
         Ok(self.append(cuts, parts, &mut tokens)?.then_some(tokens))
     }
 
-    /// Tokens of a text that begins at a cut, as they are behind what was cut off; `None` where that matters.
+    /// Tokens of a text that begins at a cut, as they follow the text before the cut; `None` if that affects
+    /// them.
     pub fn encode_tail(&mut self, tail: &str) -> Result<Option<Vec<u32>>, TokenizerError> {
         let Some(cuts) = &self.tokenizer.cuts else { return Ok(None) };
         let mut tokens = Vec::new();
         Ok(self.append(cuts, cuts.parts(tail), &mut tokens)?.then_some(tokens))
     }
 
-    /// Appends the tokens of parts that each begin at a cut; not where one holds a token that is found in the raw text.
+    /// Appends the tokens of parts that each begin at a cut; returns `false` if one has an added token.
     fn append<'p>(
         &mut self,
         cuts: &Cuts,
@@ -65,7 +66,7 @@ impl<'t> WordEncoder<'t> {
             let with_before = self.tokenizer.encode(&format!("{BEFORE}{part}"))?;
             let own = &with_before[self.tokenizer.tokens_before.min(with_before.len())..];
             tokens.extend_from_slice(own);
-            if part.len() <= LONGEST {
+            if part.len() <= MAX_PART_BYTES {
                 self.words.add(part, own);
             }
         }
@@ -82,7 +83,7 @@ impl Drop for WordEncoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::word_cache::KEPT;
+    use crate::tokenizer::word_cache::MAX_PARTS;
     use std::path::Path;
 
     fn sample_tokenizer() -> Tokenizer {
@@ -96,9 +97,9 @@ mod tests {
         let mut encoder = WordEncoder::new(&tokenizer);
         let text = "Question: why?\nAnswer: because";
         let expected = tokenizer.encode(text).unwrap();
-        for n in 0..2 * KEPT as u32 + 3 {
+        for n in 0..2 * MAX_PARTS as u32 + 3 {
             encoder.words.add(&format!(" {n}"), &[n]);
-            assert!(encoder.words.known.len() <= KEPT && encoder.words.tokens.len() < 2 * KEPT);
+            assert!(encoder.words.known.len() <= MAX_PARTS && encoder.words.tokens.len() < 2 * MAX_PARTS);
             if n % 10_007 == 0 {
                 assert_eq!(encoder.encode(text).unwrap(), expected);
             }

@@ -1,4 +1,5 @@
-//! A run as comparisons see it, whoever made it: run folders, files of other harnesses and published scores are read into this.
+//! A run as comparisons see it, from any source: run folders, files of other harnesses and published scores
+//! are read into this.
 
 use std::collections::BTreeMap;
 
@@ -10,38 +11,39 @@ use super::run_record::PassedStops;
 /// A model's scores, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ComparedRun {
-    /// What tables call it: the model's name.
+    /// The model's name, as tables show it.
     pub name: String,
     /// Where it was read from, as the user gave it: a folder, a file, or a row of a table.
     pub source: String,
-    /// What all answers were computed with, by name, such as `dtype`. Runs that differ in a fact that both have are not compared;
-    /// what is not known is left out.
+    /// Facts about the computation of all answers, by name, such as `dtype`. Runs that differ in a fact that
+    /// both have are not compared; unknown facts are left out.
     pub numerics: BTreeMap<String, String>,
     /// Tasks whose documents are known.
     pub tasks: Vec<ComparedTask>,
-    /// Why its scores cannot stand beside published ones, such as a limit or other shots; empty where they can.
+    /// Why its scores cannot be compared with published ones, such as a limit or other shots; empty if they
+    /// can.
     pub unranked: Vec<String>,
     /// Scores of suite columns of which no document is known.
     pub columns: Vec<ColumnScore>,
-    /// What whoever reads a comparison has to know about this run, a sentence each, in lower case.
+    /// What readers of a comparison must know about this run, one sentence each, in lower case.
     pub notes: Vec<String>,
 }
 
 /// A task with its documents.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ComparedTask {
-    /// Its name, as task files have it.
+    /// Its name in task files.
     pub task: String,
-    /// What decides documents and prompts, by name, such as `shots` or the hash of a split's rows. As with
-    /// [`ComparedRun::numerics`], facts that both runs have must agree.
+    /// Facts that determine documents and prompts, by name, such as `shots` or the hash of a split's rows. As
+    /// with [`ComparedRun::numerics`], facts that both runs have must agree.
     pub setup: BTreeMap<String, String>,
-    /// Documents of the whole split; none where that is not known.
+    /// Documents of the whole split; `None` if unknown.
     pub available: Option<usize>,
     /// Its metrics, in the task's order.
     pub metrics: Vec<ComparedMetric>,
-    /// What its texts were read for beyond their stops, where they were let on.
+    /// The stops that its generations continued past, if they did.
     pub passed: Option<PassedStops>,
-    /// Its documents, by rising `doc_id`.
+    /// Its documents, by ascending `doc_id`.
     pub documents: Vec<ComparedDocument>,
 }
 
@@ -57,25 +59,24 @@ pub struct ComparedMetric {
 /// A document.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ComparedDocument {
-    /// Position among the task's documents, after any shuffle. Documents of two runs are the same by their rows where both know
-    /// them, and by this otherwise.
+    /// Position among the task's documents, after any shuffle. Documents of two runs are matched by `row` if
+    /// both know it, and by this otherwise.
     pub doc_id: usize,
     /// Position in the split's file.
     pub row: Option<usize>,
-    /// What the model read before it answered, where the run kept it.
+    /// What the model read before it answered, if the run stored it.
     pub prompt: Option<String>,
     /// Hash of the prompt; two runs that both know it must agree.
     pub prompt_hash: Option<Fingerprint>,
-    /// What was right.
     pub gold: Option<Gold>,
-    /// The choices; empty where there are none, or none are known.
+    /// Empty if there are none, or none are known.
     pub choices: Vec<String>,
     /// A value for each of the task's metrics, in their order.
     pub values: Vec<f64>,
-    /// How narrowly each metric was decided, in their order; empty where nothing is known.
+    /// How narrowly each metric was decided, in their order; empty if nothing is known.
     pub decisions: Vec<Option<Decision>>,
-    /// What the model answered as each metric sees it, in their order: the text of a choice, or what was read out of a generated
-    /// text; empty where nothing is known.
+    /// The model's answer by each metric, in their order: the text of a choice, or what was extracted from a
+    /// generated text; empty if nothing is known.
     pub answers: Vec<Option<String>>,
 }
 
@@ -86,9 +87,9 @@ pub struct ColumnScore {
     pub column: String,
     /// The score, as a fraction.
     pub score: f64,
-    /// How many documents it is over, where that is known.
+    /// Number of documents, if known.
     pub documents: Option<usize>,
-    /// How many of them were right, where the score leaves one count only.
+    /// Number of right ones, if the score allows only one count.
     pub correct: Option<usize>,
 }
 
@@ -100,7 +101,7 @@ impl ComparedRun {
 }
 
 impl ComparedTask {
-    /// The place of a metric among the task's.
+    /// The index of a metric among the task's.
     pub fn metric(&self, name: &str) -> Option<usize> {
         self.metrics.iter().position(|metric| metric.name == name)
     }

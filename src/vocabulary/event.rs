@@ -1,27 +1,20 @@
-//! What happens during an evaluation, as it happens: reporters read this and nothing else.
+//! The events of an evaluation, as they happen: reporters read these and nothing else.
 
 use std::sync::Arc;
 
 use super::estimate::Estimate;
 use super::outcome::Outcome;
 
-/// Something that happened.
+/// An event of an evaluation.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// A task's requests go to the model.
-    TaskStarted {
-        /// The task.
-        task: &'a Arc<str>,
-        /// Documents.
-        documents: usize,
-    },
+    TaskStarted { task: &'a Arc<str>, documents: usize },
     /// A document has all its responses and its metrics.
     DocumentFinished {
-        /// The task.
         task: &'a Arc<str>,
-        /// What became of it.
         outcome: &'a Outcome,
-        /// Requests answered with it.
+        /// Its number of requests.
         requests: usize,
         /// Each metric's mean over the task's documents so far.
         running: &'a [(String, f64)],
@@ -31,14 +24,13 @@ pub enum Event<'a> {
         /// Tokens computed so far in this family of tasks.
         tokens: usize,
     },
-    /// The device had no memory for a pass; it is computed in parts, and the passes to come are smaller.
+    /// The device ran out of memory for a pass; it is computed in parts, and later passes are smaller.
     PassesNarrowed {
-        /// Rows of a pass, at most.
+        /// Maximum rows of a pass.
         rows_per_pass: usize,
     },
     /// All documents of a task are finished.
     TaskFinished {
-        /// The task.
         task: &'a Arc<str>,
         /// Each metric over all of them.
         estimates: &'a [(String, Estimate)],

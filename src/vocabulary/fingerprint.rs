@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A BLAKE3 hash in hexadecimal, by which runs say what they read.
+/// A BLAKE3 hash in hexadecimal, with which runs record what they read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -15,7 +15,7 @@ impl Fingerprint {
         Self(blake3::hash(bytes).to_hex().to_string())
     }
 
-    /// The hash that 64 hexadecimal digits write; `None` where these are none.
+    /// Parses 64 hexadecimal digits in lower case; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let digits =
             text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -28,7 +28,7 @@ impl Fingerprint {
 pub struct Fingerprinter(blake3::Hasher);
 
 impl Fingerprinter {
-    /// Takes a part and marks its end.
+    /// Adds a part, with its length before it.
     pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);

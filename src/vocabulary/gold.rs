@@ -1,14 +1,14 @@
-//! What is right.
+//! Gold answers.
 
 use serde::{Deserialize, Serialize};
 
-/// What a task holds to be the right answer.
+/// What a task declares to be right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Gold {
-    /// The position of the right choice.
+    /// The index of the right choice.
     Index(usize),
-    /// For each choice whether it is right (1) or not (0); or the positions of several right choices.
+    /// For each choice whether it is right (1) or not (0); or the indices of several right choices.
     Labels(Vec<i64>),
     /// The right text.
     Answer(String),

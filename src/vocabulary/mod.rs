@@ -1,4 +1,4 @@
-//! The words that every room speaks: plain data, no I/O, nothing of ours imported.
+//! The types that all rooms share: plain data, no I/O, no import of another room.
 
 mod compared_run;
 mod document;

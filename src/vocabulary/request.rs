@@ -1,11 +1,11 @@
-//! What a task asks of a model.
+//! The requests of a task to a model.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::gold::Gold;
 
-/// One question to a language model. Contexts are shared: the choices of a document continue the same one.
+/// One request to a language model. Contexts are shared: the choices of a document continue the same one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// The log-probability of `continuation` after `context`.
@@ -14,11 +14,11 @@ pub enum Request {
     GenerateUntil { context: Arc<str>, until: Stops, max_new_tokens: usize },
 }
 
-/// Before what a generated text is cut: the first of these strings.
+/// Stop strings: a generated text is cut before the first of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stops {
     until: Arc<[String]>,
-    /// Where given, the model writes on past `until` and up to the first of these, and both texts are kept.
+    /// If given, the generation continues past `until` up to the first of these, and both texts are stored.
     pub beyond: Option<Arc<[String]>>,
 }
 
@@ -37,7 +37,7 @@ impl Deref for Stops {
 }
 
 impl Request {
-    /// The text that the model reads before it scores or writes anything.
+    /// The text that the model reads before it scores or generates anything.
     pub fn context(&self) -> &str {
         match self {
             Request::Loglikelihood { context, .. } | Request::GenerateUntil { context, .. } => context,
@@ -48,26 +48,23 @@ impl Request {
 /// All requests of one document, in the order in which its metrics read the responses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentRequests {
-    /// The task's name.
     pub task: Arc<str>,
     /// See [`Document::doc_id`](super::Document::doc_id).
     pub doc_id: usize,
     /// See [`Document::row`](super::Document::row).
     pub row: usize,
-    /// What the task holds to be right.
     pub gold: Gold,
-    /// The requests themselves.
     pub requests: Vec<Request>,
     /// Choices as the task names them, without the delimiter before them; empty for generation.
     pub choices: Vec<String>,
-    /// What each of the task's metrics looks at, in their order.
+    /// What each of the task's metrics reads, in their order.
     pub views: Vec<View>,
 }
 
-/// The part of a document that one metric sees.
+/// The part of a document that one metric reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// The choices, and their requests, by position.
+    /// The choices, and their requests, by index.
     pub choices: Range<usize>,
     /// What is right among them.
     pub gold: Gold,

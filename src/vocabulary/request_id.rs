@@ -1,12 +1,13 @@
-//! Which request of a run.
+//! Identifies a request of a run.
 
-/// A request by its place in a run. It is a request's one name: engines answer by it, and answers are kept under it.
+/// A request by its position in a run. It is a request's only id: engines report answers with it, and answers
+/// are stored under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId {
-    /// Among the run's tasks.
+    /// Index among the run's tasks.
     pub task: usize,
-    /// Among the task's documents: its `doc_id`.
+    /// Index among the task's documents: its `doc_id`.
     pub document: usize,
-    /// Among the document's requests.
+    /// Index among the document's requests.
     pub request: usize,
 }

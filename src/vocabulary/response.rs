@@ -12,13 +12,15 @@ pub enum Response {
         loglikelihood: f64,
         /// Whether every token of the continuation was the model's first choice.
         is_greedy: bool,
-        /// Tokens of the continuation.
+        /// Number of tokens of the continuation.
         num_tokens: usize,
-        /// An estimate of what rounding to the model's number format moved `loglikelihood` by, in nats: the sum of half a unit in
-        /// the last place of each token's own logit. The rounding of the other logits, in the normaliser, is left out.
+        /// Estimated error of `loglikelihood` from rounding to the model's number format, in nats: the sum of
+        /// half a unit in the last place of each token's own logit. The rounding of the other logits, in the
+        /// normaliser, is left out.
         #[serde(default)]
         rounding: f64,
-        /// Whether a token and the likeliest other one are closer than their roundings where `is_greedy` hangs on it.
+        /// Whether a token on which `is_greedy` depends is closer to the likeliest other one than their
+        /// rounding errors.
         #[serde(default)]
         greedy_near_tie: bool,
     },
@@ -26,23 +28,25 @@ pub enum Response {
     Generation {
         /// The text, cut before the first stop string.
         text: String,
-        /// Tokens that the model wrote, a stop string's among them.
+        /// Number of generated tokens, including those of a stop string.
         num_tokens: usize,
-        /// Those of them that could have been others before the logits were rounded to the model's number format.
+        /// Those of them that could have been others before the logits were rounded to the model's number
+        /// format.
         #[serde(default)]
         near_ties: usize,
-        /// The same text as it went on, where the request asked for that; what stands above is as if it had not.
+        /// The same text continued past its stops, if the request wants that; the fields above are as if it
+        /// had not been.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beyond: Option<Written>,
     },
 }
 
-/// A text that a model wrote.
+/// A generated text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Written {
     /// Cut before the first stop string.
     pub text: String,
-    /// Tokens that the model wrote, a stop string's among them.
+    /// Number of generated tokens, including those of a stop string.
     pub num_tokens: usize,
     /// See [`Response::Generation`].
     pub near_ties: usize,

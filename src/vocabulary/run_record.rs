@@ -1,4 +1,4 @@
-//! What a run found, as reports and run folders need it.
+//! The results of a run, as reports and run folders need them.
 
 use std::sync::Arc;
 
@@ -9,54 +9,52 @@ use super::estimate::Estimate;
 use super::fingerprint::Fingerprint;
 use super::outcome::Outcome;
 
-/// Why a run of the model in the binary is not ranked.
+/// Why a run of the built-in sample model is not ranked.
 pub const SAMPLE_MODEL: &str = "built-in sample model";
 
 /// A task's part of a run.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
-    /// The task.
     pub task: Arc<str>,
-    /// The first tag that its file bears.
+    /// The first tag of its file.
     pub tag: Option<String>,
     /// Whether its file is a user's own, perhaps in place of a built-in one.
     pub included: bool,
     /// `metadata.version` of its file.
     pub version: Value,
-    /// Its file as data.
+    /// Its parsed file.
     pub config: Value,
-    /// Shots a document.
+    /// Shots per document.
     pub num_fewshot: usize,
     /// Shots that its file declares.
     pub declared_fewshot: usize,
     /// Documents of the whole split.
     pub available: usize,
-    /// Documents asked for.
+    /// Documents to evaluate, after any limit.
     pub asked: usize,
-    /// What became of the finished ones, in doc_id order.
+    /// The outcomes of the finished documents, in doc_id order.
     pub outcomes: Vec<Outcome>,
     /// Each metric over the finished documents.
     pub estimates: Vec<(String, Estimate)>,
-    /// What its texts were read for beyond their stops, where they were let on.
+    /// The stops that its generations continued past, if they did.
     pub passed: Option<PassedStops>,
     /// Whether the rows are built-in samples.
     pub sample: bool,
-    /// Requests cut to the model's context.
+    /// Requests truncated to the model's context.
     pub truncated: Vec<Truncation>,
     /// Hash of the task file and what it includes.
     pub file: Fingerprint,
-    /// The splits it was made of.
+    /// The splits from which its rows were read.
     pub splits: Vec<SplitRecord>,
 }
 
-/// Stops that generated texts were let on past.
+/// Stops that generations continued past.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassedStops {
-    /// The stops.
     pub stops: Vec<String>,
     /// The metric that reads a text up to them.
     pub up_to: String,
-    /// The metrics that read it beyond them, and whether they do it in the same way.
+    /// The metrics that read it beyond them, and whether they use the task's filters rather than their own.
     pub beyond: Vec<(String, bool)>,
 }
 
@@ -67,13 +65,12 @@ pub struct SplitRecord {
     pub id: String,
     /// The configuration, where it has one.
     pub config: Option<String>,
-    /// The split.
     pub split: String,
-    /// Rows read.
+    /// Number of rows read.
     pub rows: usize,
     /// Hash of the files' bytes.
     pub files: Fingerprint,
-    /// Hash over the rows, whatever files they came in.
+    /// Hash over the rows, independent of the file format.
     pub content: Fingerprint,
     /// What the dataset's manifest says of it.
     pub pin: Pin,
@@ -82,32 +79,31 @@ pub struct SplitRecord {
 /// What a dataset's manifest says of rows that were read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pin {
-    /// They are those of the hub.
+    /// The rows are the hub's.
     Same,
-    /// They are what a manifest of the user's own says, in the place of one that this program brings.
+    /// The rows match a manifest of the user's own, which replaces a built-in one.
     Own,
-    /// They are others.
+    /// The rows differ from the hub's.
     Changed {
-        /// The hash of those of the hub.
+        /// Hash of the hub's rows.
         expected: Fingerprint,
-        /// How many those are.
+        /// Number of the hub's rows.
         rows: usize,
     },
     /// The manifest has no hash.
     Unpinned {
-        /// Why not.
         reason: String,
-        /// How many rows the hub has.
+        /// Number of the hub's rows.
         rows: usize,
     },
-    /// There is no manifest for them.
+    /// There is no manifest for the rows.
     Unknown,
-    /// They are the built-in samples.
+    /// The rows are the built-in samples.
     Sample,
 }
 
 impl Pin {
-    /// One word.
+    /// The variant as one word.
     pub fn word(&self) -> &'static str {
         match self {
             Pin::Same => "same",
@@ -123,13 +119,11 @@ impl Pin {
 /// A request that is longer than the model's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Truncation {
-    /// The document.
     pub doc_id: usize,
-    /// Its row.
     pub row: usize,
-    /// Which of its requests.
+    /// Index among the document's requests.
     pub request: usize,
-    /// Tokens cut from the left.
+    /// Tokens truncated on the left.
     pub cut_tokens: usize,
 }
 
@@ -154,17 +148,16 @@ impl TaskRecord {
     }
 }
 
-/// A suite's line of a table. Scores are percent, unrounded.
+/// A suite's row of a table. Scores are percent, unrounded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SuiteRecord {
-    /// The suite's name.
     pub suite: String,
-    /// As people call it.
+    /// Its display name.
     pub title: String,
-    /// Column name and score; none where a task of the column is missing.
+    /// Column name and score; `None` if a task of the column is missing.
     pub columns: Vec<(String, Option<f64>)>,
-    /// Mean of the columns; none where one is missing.
+    /// Mean of the columns; `None` if one is missing.
     pub average: Option<f64>,
-    /// Why it cannot stand among ranked models; empty where it can.
+    /// Why it cannot be ranked; empty if it can.
     pub unranked: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! How many documents of each task are asked.
+//! How many documents of each task are evaluated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,22 +7,23 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What `--limit` says of the chosen tasks. It is written as null, a number, or an object with the numbers of the limited tasks.
+/// `--limit` for the chosen tasks. It is written as null, a number, or an object with the numbers of the
+/// limited tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum TaskLimits {
     /// All documents.
     #[default]
     Whole,
-    /// As many of each task.
+    /// The same number of each task.
     Each(usize),
-    /// As many of these tasks, and all documents of the others.
+    /// A number for each of these tasks, and all documents of the others.
     ByTask(BTreeMap<String, usize>),
 }
 
 impl TaskLimits {
-    /// The limits of tasks, by name. What makes no difference is not told apart: tasks that all have the same limit are limited
-    /// as by one number, so that runs with equal limits are equal however these were typed.
+    /// The limits of tasks, by name, in canonical form: the same limit for all tasks becomes one number, so
+    /// that runs with equal limits are equal however these were typed.
     pub fn of_tasks<'a>(tasks: impl IntoIterator<Item = (&'a str, Option<usize>)>) -> Self {
         let tasks: BTreeMap<&str, Option<usize>> = tasks.into_iter().collect();
         let first = tasks.values().next().copied().flatten();
@@ -36,7 +37,7 @@ impl TaskLimits {
         }
     }
 
-    /// That of a task.
+    /// The limit of a task.
     pub fn of(&self, task: &str) -> Option<usize> {
         match self {
             Self::Whole => None,
@@ -57,7 +58,7 @@ impl From<Option<usize>> for TaskLimits {
     }
 }
 
-/// A derived one would not say where what is wrong stands.
+/// A derived implementation would not report where the error is.
 impl<'de> Deserialize<'de> for TaskLimits {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(AsWritten)
@@ -87,7 +88,7 @@ impl<'de> Visitor<'de> for AsWritten {
     }
 }
 
-/// In a few words: a suite may have limits for dozens of tasks.
+/// Short: a suite may have limits for dozens of tasks.
 impl fmt::Display for TaskLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,9 +97,10 @@ impl fmt::Display for TaskLimits {
             Self::ByTask(limits) => {
                 let bound = |limit: Option<&usize>| limit.copied().unwrap_or_default();
                 let (least, most) = (bound(limits.values().min()), bound(limits.values().max()));
-                match least == most {
-                    true => write!(f, "limit {most} in some tasks"),
-                    false => write!(f, "limits by task ({least} to {most})"),
+                if least == most {
+                    write!(f, "limit {most} in some tasks")
+                } else {
+                    write!(f, "limits by task ({least} to {most})")
                 }
             }
         }

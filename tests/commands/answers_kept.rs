@@ -1,4 +1,4 @@
-//! Answers that are computed once: in a run's folder and across runs.
+//! Answers are computed once: within a run's folder and across runs.
 
 use serde_json::Value;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn a_complete_run_is_not_written_again() {
         stderr(&again)
     );
     assert_eq!((std::fs::read(out.join("run.json")).unwrap(), results(&out)), (run, written.clone()));
-    // What somebody removed or changed is written again, and what the run cost is not forgotten over that.
+    // Removed or changed files are written again, and the record keeps what the run cost.
     let cost = |run: &Value| {
         [&run["tokens_computed"], &run["passes"], &run["answers"]["computed"]].map(Value::clone)
     };
@@ -95,7 +95,7 @@ fn a_task_more_and_a_higher_limit_compute_only_what_is_new() {
     assert_eq!(count(folder, "alone", "from_cache"), 0);
     assert_eq!(results(&folder.join("more")), results(&folder.join("alone")));
 
-    // Another number format is another model.
+    // A different number format is a different model.
     let other = ["--tasks", "winogrande", "--limit", "2", "--dtype", "bf16", "--output", "other"];
     eval(folder, &other);
     assert_eq!(count(folder, "other", "from_cache"), 0);
@@ -113,7 +113,7 @@ fn two_models_of_one_shape_share_no_answer() {
     }
     let job = ["--tasks", "arc_challenge", "--limit", "2", "--model", "model", "--output"];
     eval(folder, &[&job[..], &["one"]].concat());
-    // The same file with one weight changed, and the times it had.
+    // The same file with one weight changed and its modification time restored.
     let weights = model.join("model.safetensors");
     let time = std::fs::metadata(&weights).unwrap().modified().unwrap();
     let mut bytes = std::fs::read(&weights).unwrap();
@@ -123,7 +123,7 @@ fn two_models_of_one_shape_share_no_answer() {
     std::fs::File::options().append(true).open(&weights).unwrap().set_modified(time).unwrap();
     eval(folder, &[&job[..], &["two"]].concat());
     assert_eq!(count(folder, "two", "from_cache"), 0);
-    // A key of the configuration that the weights do not show.
+    // A key of the configuration that does not affect the weights file.
     let config = model.join("config.json");
     let mut other: Value = serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
     other["rms_norm_eps"] = 0.01.into();
@@ -143,7 +143,7 @@ fn damage_to_the_cache_is_told_and_computed_again() {
     eval(folder, &[&job[..], &["one"]].concat());
     let file = std::fs::read_dir(folder.join("cache/responses")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&file).unwrap();
-    // Within an answer: one whose key is damaged is nobody's, and is not told of.
+    // The damage is within an answer: an entry with a damaged key belongs to no request, and is not reported.
     let third: usize = bytes.split_inclusive(|byte| *byte == b'\n').take(3).map(<[u8]>::len).sum();
     bytes[third - 20] ^= 4;
     std::fs::write(&file, &bytes).unwrap();
@@ -169,7 +169,7 @@ fn the_cache_holds_an_answer_once() {
     let job = ["--tasks", "winogrande", "--limit", "2", "--output", "out"];
     eval(folder, &job);
     let first = lines();
-    // Shown again, written again, and done again elsewhere.
+    // The run is shown again, written again, and repeated in another folder.
     eval(folder, &job);
     std::fs::remove_file(folder.join("out/results.json")).unwrap();
     eval(folder, &job);
@@ -184,7 +184,7 @@ fn what_other_runs_answered_stays_known_as_theirs() {
     eval(folder, &["--tasks", "winogrande", "--limit", "2", "--output", "first"]);
     let job = ["--tasks", "winogrande", "--limit", "4", "--output", "second"];
     eval(folder, &job);
-    // As after a kill between the last answer and the results.
+    // The state after a kill between the last answer and the results.
     let journal = folder.join("second/journal");
     let text = std::fs::read_to_string(&journal).unwrap();
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains("{\"finished\"")).collect();

@@ -1,4 +1,4 @@
-//! Whatever is wrong with the input: one line that says what, a hint, the right exit code, no panic.
+//! Any bad input gives one line that names the fault, a hint, the right exit code and no panic.
 
 use std::path::Path;
 use std::process::Output;
@@ -172,7 +172,7 @@ fn models() {
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     std::fs::write(model.join("model.safetensors"), &huge).unwrap();
     assert_fails(&eval(), 3, "model.safetensors");
-    // An exponent of all ones in every weight of the last tensor.
+    // Every weight of the last tensor has an exponent of all ones.
     let mut poisoned = weights.clone();
     let from = poisoned.len() - 4096;
     poisoned[from..].fill(0xff);

@@ -124,13 +124,13 @@ fn json_has_the_shape_that_programs_rely_on() {
             assert!(task["ci95"][1].as_f64().unwrap() >= of("difference"), "{task}");
             assert!(of("p") <= of("p_holm") && of("p_holm") <= 1.0, "{task}");
         }
-        // The average is that of the columns, each of which counts the same.
+        // The average is the unweighted mean of the columns.
         let mean = tasks.iter().map(|task| task["difference"].as_f64().unwrap()).sum::<f64>() / 6.0;
         assert!((parent["average"]["difference"].as_f64().unwrap() - mean).abs() < 1e-12);
     }
 }
 
-/// Counts from the samples themselves, by other code than the command's.
+/// Counts from the samples themselves, with code other than the command's.
 #[test]
 fn scores_and_counts_are_those_of_the_samples() {
     let values = |run: &str, task: &str, metric: &str| -> Vec<f64> {
@@ -155,7 +155,7 @@ fn scores_and_counts_are_those_of_the_samples() {
             assert!((row["parent"].as_f64().unwrap() - mean).abs() < 1e-12);
         }
     }
-    // Every right answer and every wrong one of a column has one place in the family.
+    // Every right and every wrong answer of a column falls into exactly one class of the family.
     let (merge, a, b) = (
         values("merge", "winogrande", "acc"),
         values("a", "winogrande", "acc"),
@@ -237,7 +237,7 @@ fn what_is_no_whole_column_stands_under_its_own_name() {
     assert_eq!(names(&few), ["arc_challenge", "mmlu"]);
     assert_eq!(few["parents"][0]["tasks"][1]["n"], 57);
 
-    // Other documents: refused, unless those in common are asked for.
+    // Other documents are refused, unless `--common` is given.
     let refused = compare(&["runs/merge", "runs/few-a"]);
     assert_eq!(refused.status.code(), Some(2));
     insta::assert_snapshot!(stderr(&refused), @r"

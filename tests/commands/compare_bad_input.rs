@@ -1,4 +1,4 @@
-//! `assay compare` over what cannot be compared: one line that says why, and a hint.
+//! `assay compare` of runs that cannot be compared: one line that says why, and a hint.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::compared_runs::{FAMILY, compare, copy_of, evaluate};
 use super::{stderr, stdout};
 
-/// The error of a comparison of the merge's run with another.
+/// The error of comparing the merge's run with another run.
 fn refused(other: &Path) -> String {
     let output = compare(&["runs/merge", other.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
@@ -18,7 +18,7 @@ fn refused(other: &Path) -> String {
     lines[0].replace(&other.display().to_string(), "OTHER")
 }
 
-/// Changes the record of a run, as another run would have it.
+/// Changes the record of a run to what another run would have.
 fn change(run: &Path, place: &str, value: Value) {
     let path = run.join("run.json");
     let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -28,7 +28,7 @@ fn change(run: &Path, place: &str, value: Value) {
     std::fs::write(&path, format!("{record:#}\n")).unwrap();
 }
 
-/// The error after a change of the record of a copy of the run of parent `a`.
+/// The error of comparing with a copy of parent `a`'s run whose record is changed.
 fn refused_with(place: &str, value: Value) -> String {
     let (_folder, copy) = copy_of("runs/a");
     change(&copy, place, value);

@@ -44,7 +44,7 @@ fn noisy(seed: u64) -> Vec<f32> {
     let (bytes, begin) = weights_file();
     let mut random = Random::new(seed);
     let numbers = bytes[begin..].chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap()));
-    // Of a standard deviation of 0.12: enough for some answers to be others.
+    // Noise with a standard deviation of 0.12: enough to change some answers.
     numbers.map(|number| number * (1.0 + 0.416 * (random.unit() as f32 - 0.5))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Files that are cut off or changed: a clear error or a result, never a panic, never a number out of nothing.
+//! Truncated or changed files give a clear error or a result, never a panic, never an invented number.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{assay, repository, stderr, stdout};
 use crate::model::small_files::{gguf, gguf_metadata, gguf_tensors};
 
-/// Done, or one line that says what and a hint, with the exit code of bad input or damaged files.
+/// Success, or one line that names the fault and a hint, with the exit code of bad input or damaged files.
 fn assert_ends_well(output: &Output, what: &str) {
     let said = stderr(output);
     assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{what}: {said}");
@@ -22,7 +22,7 @@ fn assert_ends_well(output: &Output, what: &str) {
     assert_eq!(lines.next(), None, "{what}: {said}");
 }
 
-/// Runs `command` with `path` cut off and changed at `count` places of its first `reach` bytes.
+/// Runs `command` with `path` truncated and changed at `count` positions of its first `reach` bytes.
 fn with_damage(path: &Path, reach: usize, count: usize, command: impl Fn() -> Output) {
     let whole = std::fs::read(path).unwrap();
     let reach = reach.min(whole.len());
@@ -134,7 +134,7 @@ fn not_a_number_in_one_layer_gives_no_number() {
         for task in ["winogrande", "gsm8k"] {
             let folder = tempfile::tempdir().unwrap();
             let model = sample_model(folder.path());
-            // All bits set is no number, in any format.
+            // All bits set is NaN in every number format.
             fill(&model.join("model.safetensors"), &format!("model.layers.1.{tensor}.weight"), 0xff);
             let arguments = ["eval", "--tasks", task, "--limit", "1", "--model", "model", "--output", "out"];
             let output = assay(folder.path()).args(arguments).output().unwrap();
@@ -151,7 +151,7 @@ fn not_a_number_in_one_layer_gives_no_number() {
 fn a_text_that_never_ends_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let model = sample_model(folder.path());
-    // Every logit is 0, so the first token is written for ever; it is none that ends a text.
+    // Every logit is 0, so the first token is generated until the limit; it does not end a text.
     fill(&model.join("model.safetensors"), "lm_head.weight", 0);
     std::fs::copy(repository("fuzz/seeds/parquet/plain"), folder.path().join("rows.parquet")).unwrap();
     let file = task("rows.parquet") + "generation_kwargs: {until: [never], max_gen_toks: 7}\n";

@@ -1,9 +1,9 @@
-//! Runs that other harnesses made, beside one of ours.
+//! Runs of other harnesses, compared with one of ours.
 
 use std::fs;
 use std::path::Path;
 
-use assay::store::{AskedOf, compared_foreign, read_foreign};
+use assay::store::{RequestsByTask, compared_foreign, read_foreign};
 use assay::task::Task;
 use assay::vocabulary::{ComparedRun, DocumentRequests};
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::harness_files::{DATE, arc, documents, sample, tasks, write_04, write_out};
 use super::{assay, stderr, stdout};
 
-fn read(path: &Path, tasks: &[Task], asked: Option<&AskedOf>) -> Result<ComparedRun, String> {
+fn read(path: &Path, tasks: &[Task], asked: Option<&RequestsByTask>) -> Result<ComparedRun, String> {
     let run = read_foreign(path, tasks).map_err(|error| error.to_string())?;
     compared_foreign(run, "there", tasks, asked).map_err(|error| error.to_string())
 }
 
-fn asked(tasks: &[Task], names: &[&str]) -> AskedOf {
+fn asked(tasks: &[Task], names: &[&str]) -> RequestsByTask {
     names.iter().map(|name| (name.to_string(), documents(tasks, name))).collect()
 }
 
@@ -38,13 +38,13 @@ fn documents_are_found_by_what_was_asked_and_not_by_their_numbers() {
         assert_eq!(document.values, [f64::from(u8::from(own.row.is_multiple_of(3)))]);
         assert_eq!(document.gold.as_ref(), Some(&own.gold));
     }
-    // Other numbers for the same documents change nothing.
+    // Different document ids for the same documents change nothing.
     for line in &mut written.1 {
         line["doc_id"] = (1000 - line["doc_id"].as_u64().unwrap()).into();
     }
     write_04(folder.path(), &[written]);
     assert_eq!(read(folder.path(), &tasks, Some(&asked)).unwrap().tasks, run.tasks);
-    // Alone it is told apart by its own numbers, and by what was asked.
+    // Without a run of ours, documents are identified by the file's own ids and the hash of the prompt.
     let alone = read(folder.path(), &tasks, None).unwrap();
     let document = &alone.tasks[0].documents[0];
     assert!(document.row.is_none() && document.prompt_hash.is_some());
@@ -125,7 +125,7 @@ fn what_was_asked_otherwise_is_refused() {
     let error = read(folder.path(), &tasks, Some(&asked)).unwrap_err();
     assert!(error.contains("2 of 16 documents were not asked as arc_challenge is asked here"), "{error}");
     assert!(error.ends_with("the first is document 2"), "{error}");
-    // The same question with another right answer.
+    // The same question with a different right answer.
     let mut written = arc(&tasks);
     let gold: usize = written.1[4]["target"].as_str().unwrap().parse().unwrap();
     written.1[4]["target"] = ((gold + 1) % 4).to_string().into();
@@ -137,7 +137,7 @@ fn what_was_asked_otherwise_is_refused() {
     );
 }
 
-/// What is wrong once `change` was done to good files of 0.4.
+/// The error after `change` was applied to valid files of 0.4.
 fn complaint(tasks: &[Task], change: &dyn Fn(&Path, &Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let results = write_04(folder.path(), &[arc(tasks)]);
@@ -243,7 +243,7 @@ fn lists_from_before_0_4_are_read() {
             assert_eq!(document.values, [f64::from(u8::from(own.doc_id.is_multiple_of(2)))], "{name}");
         }
     }
-    // One of its files alone.
+    // A single one of its files.
     let file = place.join("gsm8k_write_out_info.json");
     assert_eq!(read(&file, &tasks, Some(&asked)).unwrap().tasks.len(), 1);
 
@@ -313,12 +313,12 @@ fn a_run_of_ours_is_compared_with_one_of_theirs() {
     );
     assert_eq!(found["parents"][0]["name"], "some/model");
 
-    // Other shots are another test.
+    // A run with other shots is not comparable.
     evaluated(place, "fewer", &["--tasks", "arc_challenge", "--num-fewshot", "3"]);
     let said = refused(place, &["fewer", "there"]);
     let expected = "16 of 16 documents were not asked as arc_challenge is asked here, the first is document 0\nhint: other shots";
     assert!(said.contains(expected), "{said}");
-    // What our run was asked is not to be had any more.
+    // The prompts of our run cannot be built any more.
     let said = refused(place, &["own", "there", "--datasets", "gone"]);
     assert!(
         said.contains(
@@ -342,8 +342,8 @@ fn published_scores_are_compared_by_their_counts() {
         assert_eq!((&of(name)["n"], &of(name)["paired"]), (&json!(n), &json!(false)));
         assert!(of(name)["p"].is_number() && of(name)["won"].is_null(), "{name}");
     }
-    // Pearson's chi-squared test of 910 and 938 of 1,319: scipy.stats.chi2_contingency([[910, 409], [938, 381]], correction=False)
-    // gives 0.234; the test here is told in the comparison's own tests.
+    // Pearson's chi-squared test of 910 and 938 of 1,319: scipy.stats.chi2_contingency([[910, 409], [938,
+    // 381]], correction=False) gives 0.234; the test used here is covered by the comparison's own tests.
     assert!((of("GSM8K")["p"].as_f64().unwrap() - 0.234).abs() < 0.02);
     for name in ["MMLU", "TruthfulQA"] {
         assert!(of(name)["p"].is_null() && of(name)["difference"].is_number(), "{name}");
@@ -384,7 +384,7 @@ fn the_cost_of_a_stop_is_told_for_each_model() {
     }
     let output = assay(place).args(["compare", "a", "b"]).output().unwrap();
     assert!(stdout(&output).contains("gsm8k up to \":\" and beyond\n"), "{}", stdout(&output));
-    // A run without is compared as the leaderboard did, and has nothing to tell of the stop.
+    // A run without views is compared as the leaderboard did, and reports nothing beyond the stop.
     let found = compared(place, &["a", "c"]);
     assert_eq!(found["parents"][0]["tasks"][0]["metric"], "acc");
     assert_eq!(found["stops"]["gsm8k"]["models"].as_array().unwrap().len(), 1);

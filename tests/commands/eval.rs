@@ -1,4 +1,4 @@
-//! `assay eval` with what the binary carries.
+//! `assay eval` with the built-in model, tasks and samples.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn the_suite_runs_on_nothing_but_the_binary() {
     assert!(run["tokens_alone"].as_u64() > run["tokens_planned"].as_u64());
     assert_eq!(run["model"]["weights"][0]["blake3"].as_str().unwrap().len(), 64);
 
-    // The plan is the engine's own.
+    // `assay plan` gives the engine's own counts.
     let tokenizer = repository("sample_model/tokenizer.json");
     let arguments =
         ["plan", "--tasks", "all", "--format", "json", "--tokenizer", tokenizer.to_str().unwrap()];

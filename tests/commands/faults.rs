@@ -1,4 +1,5 @@
-//! What the machine does to a run: full disks, folders that cannot be written, damaged journals, two processes at once.
+//! Faults of the machine during a run: full disks, read-only folders, damaged journals, two processes at
+//! once.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +18,7 @@ fn reference() -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
     results(&folder.path().join("out"))
 }
 
-/// The job, with no file larger than `blocks` of 1,024 bytes: a disk that is full at that point.
+/// The job, with files limited to `blocks` of 1,024 bytes: a disk that is full at that point.
 fn limited(folder: &Path, blocks: usize) -> Command {
     let plain = assay(folder);
     let mut command = Command::new("bash");
@@ -50,7 +51,7 @@ fn a_full_disk_ends_the_run_and_loses_nothing() {
         let again = again.args(JOB).arg("--model").arg(super::repository("sample_model")).output().unwrap();
         assert!(again.status.success(), "{}", stderr(&again));
         let found = results(&folder.path().join("out"));
-        // The model's path stands in the results.
+        // `results.json` contains the model's path, which differs.
         for (path, bytes) in &expected {
             if path != Path::new("results.json") {
                 assert_eq!(&found[path], bytes, "{} with {blocks} blocks", path.display());
@@ -81,11 +82,11 @@ fn a_flipped_bit_in_a_journal_is_named_and_never_skipped() {
         assert!(said.contains("\nhint: "), "{said}");
         assert_eq!(std::fs::read(&journal).unwrap(), bytes, "a damaged journal is not touched");
     }
-    // A journal cut anywhere is that of a run which was killed there.
+    // A journal truncated anywhere is that of a run that was killed there.
     for length in (0..whole.len()).step_by(step) {
         std::fs::write(&journal, &whole[..length]).unwrap();
         if !whole[..length].contains(&b'\n') {
-            // Without a record nothing says that the results beside it are this run's.
+            // Without a record nothing shows that the results in the folder are this run's.
             let output = assay(folder.path()).args(JOB).output().unwrap();
             assert_eq!(output.status.code(), Some(2));
             let said = stderr(&output);
@@ -111,7 +112,7 @@ fn two_processes_do_not_write_one_run() {
     while !out.join(JOURNAL).exists() {
         assert!(first.try_wait().unwrap().is_none());
     }
-    // However often it is tried while the first is at it.
+    // A second process is refused as often as it tries while the first runs.
     let mut refused = 0;
     while first.try_wait().unwrap().is_none() {
         let second = assay(folder.path()).args(JOB).output().unwrap();
@@ -138,7 +139,7 @@ fn a_folder_that_cannot_be_written_is_found_before_anything_is_computed() {
     let closed = folder.path().join("closed");
     std::fs::create_dir(&closed).unwrap();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
-    // A file in the folder's place stops even those whom permissions do not.
+    // A file in place of the folder fails even for users whom permissions do not stop, such as root.
     std::fs::write(folder.path().join("file"), b"").unwrap();
     for out in ["closed/out", "file/out", "file"] {
         let output =
@@ -160,7 +161,7 @@ fn a_damaged_file_of_results_does_not_matter_to_a_run_that_goes_on() {
     assert!(assay(folder.path()).args(JOB).output().unwrap().status.success());
     let out = folder.path().join("out");
     let expected = results(&out);
-    // As after a kill between the last answer and the last file.
+    // The state after a kill between the last answer and the last file.
     let journal = std::fs::read_to_string(out.join(JOURNAL)).unwrap();
     let unfinished: Vec<&str> = journal.lines().filter(|line| !line.contains("{\"finished\":")).collect();
     std::fs::write(out.join(JOURNAL), unfinished.join("\n") + "\n").unwrap();
@@ -173,7 +174,7 @@ fn a_damaged_file_of_results_does_not_matter_to_a_run_that_goes_on() {
     assert_eq!(run["answers"]["kept_before"], run["answers"]["requests"]);
 }
 
-/// A folder with a model and a task of one's own, and the command that scores the one on the other.
+/// Writes a user's own model and task to `folder`, and gives the command that scores the model on the task.
 fn own_run(folder: &Path) -> Vec<&'static str> {
     std::fs::create_dir(folder.join("model")).unwrap();
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -188,7 +189,7 @@ fn own_run(folder: &Path) -> Vec<&'static str> {
     vec!["eval", "--model", "model", "--tasks", "sums", "--include", ".", "--output", "out", "--no-cache"]
 }
 
-/// Begins the command and waits for its first answers.
+/// Starts the command and waits for its first answers.
 fn begin(folder: &Path, job: &[&str]) -> std::process::Child {
     let mut child = assay(folder).args(job).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let journal = folder.join("out").join(JOURNAL);
@@ -205,7 +206,7 @@ fn files_that_change_under_a_run_do_not_reach_it_and_do_not_go_on_with_it() {
     assert!(assay(whole.path()).args(&job).output().unwrap().status.success());
     let expected = results(&whole.path().join("out"));
 
-    // All of them, while the run is at work: it has read what it needs.
+    // All files change during the run: it has read what it needs.
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
     own_run(place);
@@ -216,7 +217,7 @@ fn files_that_change_under_a_run_do_not_reach_it_and_do_not_go_on_with_it() {
     assert!(child.wait().unwrap().success());
     assert_eq!(results(&place.join("out")), expected);
 
-    // One of them, between two sessions: it is another run.
+    // One file changes between two sessions: it is another run.
     for (file, from, to, named) in [
         ("sums.csv", "How much is 7 ", "How much was 7 ", "tasks.0."),
         ("sums.yaml", "num_fewshot: 20", "num_fewshot: 19", "tasks.0.file: "),

@@ -25,7 +25,7 @@ pub fn documents(tasks: &[Task], name: &str) -> Vec<DocumentRequests> {
     prompt::build(task, &store, &PromptOptions::default()).unwrap().documents
 }
 
-/// A line of 0.4's samples: `requests` of a document under the number of its row.
+/// A line of 0.4's samples: `requests` of a document, with its row as `doc_id`.
 pub fn sample(
     document: &DocumentRequests,
     requests: &[Request],
@@ -56,10 +56,10 @@ pub fn sample(
     line
 }
 
-/// A task of 0.4 with its lines, and its settings.
+/// A task of 0.4: name, lines of samples and settings.
 pub type Written = (&'static str, Vec<Value>, Value);
 
-/// Writes 0.4's files into a folder below `folder`, as it does.
+/// Writes 0.4's files into a folder below `folder`, as 0.4 does.
 pub fn write_04(folder: &Path, tasks: &[Written]) -> PathBuf {
     let place = folder.join("some__model");
     fs::create_dir_all(&place).unwrap();
@@ -108,7 +108,7 @@ pub fn arc(tasks: &[Task]) -> Written {
     ("arc_challenge", lines, json!({"num_fewshot": 25}))
 }
 
-/// What the harness before 0.4 writes of a task, each document right where `right` says so.
+/// What the harness before 0.4 writes of a task; `right` decides whether a document is right.
 pub fn write_out(own: &[DocumentRequests], right: &dyn Fn(usize) -> bool) -> Vec<Value> {
     let entry = |document: &DocumentRequests| {
         let mut entry = json!({"doc_id": document.doc_id});

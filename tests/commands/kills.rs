@@ -1,4 +1,4 @@
-//! Runs that are killed, at any moment, and go on.
+//! Runs that are killed at any moment and continue.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use super::{assay, stderr, stdout};
 
-/// Every kind of request, over several families, and short enough to be done hundreds of times.
+/// Every kind of request, over several families, and short enough to run hundreds of times.
 const JOB: [&str; 7] =
     ["eval", "--tasks", "arc_challenge,truthfulqa_mc,winogrande,gsm8k", "--limit", "6", "--output", "out"];
 
 const KILLS: usize = 200;
 const KILLS_AFTER_AN_ANSWER: usize = 150;
 
-/// What must not depend on how often a run was cut short: every file but the journal and `run.json`, by path.
+/// What must not depend on how often a run was killed: every file except the journal and `run.json`, by path.
 pub fn results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![out.to_path_buf()];
@@ -27,12 +27,10 @@ pub fn results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(out).unwrap().to_path_buf();
-            match path.is_dir() {
-                true => folders.push(path),
-                false if name == Path::new(JOURNAL) || name == Path::new("run.json") => {}
-                false => {
-                    files.insert(name, std::fs::read(&path).unwrap());
-                }
+            if path.is_dir() {
+                folders.push(path);
+            } else if name != Path::new(JOURNAL) && name != Path::new("run.json") {
+                files.insert(name, std::fs::read(&path).unwrap());
             }
         }
     }
@@ -43,7 +41,7 @@ pub fn run_json(out: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap()
 }
 
-/// Answers in a journal; a run killed before it began one has none.
+/// Number of answers in a journal; 0 if the run was killed before it created one.
 fn answers(out: &Path) -> usize {
     let journal = out.join(JOURNAL);
     if journal.exists() { History::read(&journal).unwrap().answers.len() } else { 0 }
@@ -69,13 +67,14 @@ fn a_run_killed_at_any_moment_goes_on_and_ends_the_same() {
             let before = answers(&out);
             let mut command = assay(folder.path());
             command.args(JOB).env("ASSAY_CACHE", folder.path().join("cache"));
-            // Half of the runs have only the journal to go on with.
+            // Half of the runs have only the journal to continue from.
             if runs % 2 == 0 {
                 command.arg("--no-cache");
             }
             let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-            // What is left of the run takes about as much of the whole's time; but it begins and ends as any other, and a machine
-            // that is busy now may need more time than it did for the whole.
+            // The remaining share of the requests takes about that share of the whole run's time. Startup and
+            // end take as long as ever, though, and a machine that is busy now may be slower than it was for
+            // the whole run.
             let left = (requests - before) as f64 / requests as f64 + f64::from(attempt) / 5.0;
             let drawn = draws.next_u64() as f64 / u64::MAX as f64;
             std::thread::sleep(Duration::from_secs_f64(length.as_secs_f64() * left * drawn));
@@ -94,7 +93,7 @@ fn a_run_killed_at_any_moment_goes_on_and_ends_the_same() {
         let run = run_json(&out);
         let count = |name: &str| run["answers"][name].as_u64().unwrap() as usize;
         assert_eq!(count("from_cache") + count("computed"), requests);
-        // The journal refuses a second answer to a request, so none was computed and kept twice.
+        // The journal rejects a second answer to a request, so none was computed and stored twice.
         assert_eq!(answers(&out), requests);
     }
     println!(
@@ -123,7 +122,7 @@ fn the_same_command_without_a_folder_finds_its_run_again() {
     let [out] = &runs()[..] else { panic!("{:?}", runs()) };
     let kept = answers(out);
 
-    // Another run is not this one.
+    // A different run gets its own folder.
     let other =
         assay(folder.path()).args(["eval", "--tasks", "winogrande", "--limit", "1"]).output().unwrap();
     assert!(other.status.success(), "{}", stderr(&other));
@@ -135,7 +134,7 @@ fn the_same_command_without_a_folder_finds_its_run_again() {
     assert!(stderr(&output).contains(&format!("going on with the run in {}", "results/sample_model-")));
     assert_eq!(run_json(out)["answers"]["kept_before"], kept);
 
-    // Once it is finished, the same command begins anew.
+    // Once the run is finished, the same command starts a new one.
     assert!(command().output().unwrap().status.success());
     assert_eq!(runs().len(), 3);
 }

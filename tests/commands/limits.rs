@@ -27,7 +27,7 @@ fn samples(folder: &Path, task: &str) -> String {
     std::fs::read_to_string(folder.join(format!("samples/{task}.jsonl"))).unwrap()
 }
 
-/// Tasks with a number each, as an object.
+/// An object with a number for each task.
 fn counts(winogrande: usize, arc_challenge: usize, anatomy: usize, astronomy: usize) -> Value {
     json!({
         "arc_challenge": arc_challenge, "hendrycksTest-anatomy": anatomy,
@@ -69,7 +69,7 @@ fn each_task_has_its_own_limit_and_the_record_says_which() {
     );
     std::fs::write(out.join("run.json"), text).unwrap();
 
-    // The answers are those of a run of the task alone with that number.
+    // The answers are those of a run of the task alone with that limit.
     for (task, limit) in [("winogrande", "5"), ("hendrycksTest-astronomy", "2")] {
         evaluated(place, &[task, "--limit", limit, "--output", task, "--no-cache"]);
         assert_eq!(samples(&out, task), samples(&place.join(task), task));
@@ -98,7 +98,7 @@ fn requests_and_plan_have_the_same_documents() {
     assert_eq!(json!(found), counts(5, 3, 1, 2));
     let output = run(&[&["plan", "--format", "json"], &same[..]].concat());
     let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    // Two choices, and four.
+    // Two choices per document, and four.
     assert_eq!(plan["tasks"]["winogrande"]["requests"], 10);
     assert_eq!(plan["tasks"]["hendrycksTest-astronomy"]["requests"], 8);
 }
@@ -123,7 +123,7 @@ fn a_run_goes_on_with_the_same_limits_only_however_they_are_typed() {
             "{said}"
         );
     }
-    // Tasks that no entry names are whole.
+    // Tasks without an entry have no limit.
     evaluated(folder.path(), &["winogrande,gsm8k", "--limit", "gsm8k=1", "--output", "some"]);
     let record = run_json(&folder.path().join("some"));
     assert_eq!(record["limit"], json!({"gsm8k": 1}));

@@ -1,4 +1,4 @@
-//! Whole commands, as they are typed.
+//! Whole commands, as typed.
 
 mod answers_kept;
 mod bad_input;

@@ -1,4 +1,4 @@
-//! Near-ties in what `assay eval` leaves.
+//! Near-ties in the output of `assay eval`.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn samples(out: &Path, task: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What a value is made of, without its numbers and texts.
+/// A value's structure, without its numbers and texts.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -53,10 +53,10 @@ fn samples_results_and_table_tell_of_near_ties() {
         "\nNear-ties: {near} of {documents} documents, which the rounding of logits alone could have decided otherwise.\n"
     );
     assert!(stdout(&output).contains(&said), "{}", stdout(&output));
-    // A mass is no decision.
+    // A probability mass is not a decision, so it has no near-ties.
     assert_eq!(results["results"]["truthfulqa_mc"].get("mc2_near_ties"), None);
 
-    // With two choices the mark is the margin against both roundings.
+    // With two choices a near-tie is a margin of at most both rounding errors together.
     for line in samples(&out, "winogrande") {
         let number = |place: usize, key: &str| line["requests"][place][key].as_f64().unwrap();
         let margin = (number(0, "loglikelihood") - number(1, "loglikelihood")).abs();

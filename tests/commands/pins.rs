@@ -1,4 +1,4 @@
-//! Datasets are held against their pins.
+//! Datasets are checked against their pins.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use assay::vocabulary::Pin;
 
 const ROW: &str = "{\"sentence\": \"A _ b.\", \"option1\": \"x\", \"option2\": \"y\", \"answer\": \"1\"}\n";
 
-/// Winogrande with nine rows and one.
+/// Winogrande with nine training rows and one validation row.
 fn changed(folder: &Path) {
     let path = folder.join("data/allenai/winogrande/winogrande_xl");
     std::fs::create_dir_all(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Samples do not depend on how a run went.
+//! Samples do not depend on how a run is scheduled.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn no_way_to_run_changes_a_byte_of_the_samples() {
         assert_eq!(whole.len(), 5);
         let ways: [(&str, &[&str]); 6] = [
             (TASKS, &["--threads", "1"]),
-            // Just above what the longest request needs.
+            // Just above the need of the longest request.
             (TASKS, &["--kv-memory", "3MiB"]),
             (&reversed, &[]),
             (TASKS, &["--limit", "2", "--threads", "1"]),

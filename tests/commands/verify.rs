@@ -1,4 +1,4 @@
-//! `assay verify`: a run against its record, and against another.
+//! `assay verify`: a run checked against its record, and against another run.
 
 use std::path::Path;
 use std::process::Output;
@@ -60,7 +60,7 @@ fn an_untouched_run_is_what_its_record_says() {
     not checked  the model's answers themselves: only the model can give them again: `assay eval --no-cache`
     42 the same, 0 differ, 2 not checked
     ");
-    // It may be moved, and looked at from anywhere.
+    // The run's folder may be moved, and verified from anywhere.
     std::fs::rename(folder.path().join("out"), folder.path().join("moved")).unwrap();
     let all = verify(folder.path(), &["moved", "--format", "json"]);
     assert!(all.status.success());
@@ -126,7 +126,7 @@ fn every_edit_shows() {
         );
         std::fs::write(out.join(file), whole).unwrap();
     }
-    // Files that are gone, and files that are too many.
+    // Missing files and extra files.
     std::fs::write(out.join("samples/more.jsonl"), b"").unwrap();
     std::fs::remove_file(out.join("samples/gsm8k.jsonl")).unwrap();
     let said = stdout(&verify(folder.path(), &["out"]));
@@ -196,7 +196,7 @@ fn two_runs_are_compared_by_what_they_asked_before_their_scores() {
         place("differs      task gsm8k: num_fewshot `5` in out, `1` in other; prompts ") < place("scores")
     );
     assert!(said.contains("same         task truthfulqa_mc\n"), "it has no shots: {said}");
-    // Answers may differ where no score does.
+    // Answers may differ even if no score does.
     edit(&folder.path().join("twin"), "samples/gsm8k.jsonl", "\"text\":\"", "\"text\":\"x");
     let output = verify(folder.path(), &["out", "--against", "twin"]);
     assert_eq!(output.status.code(), Some(1));
@@ -267,7 +267,7 @@ fn the_cache_is_shown_and_pruned() {
     assert!(models.iter().all(|model| model["answers"] == 4 && model["model"] == "sample_model"));
     assert!(stdout(&assay(&["cache"])).lines().next().unwrap().contains("Answers"));
 
-    // The older one goes where there is room for one.
+    // If only one model fits, the older one is removed.
     let size = models[0]["bytes"].to_string();
     assert!(stderr(&assay(&["cache", "prune", "--max-size", &size])).contains("of 1 models"));
     assay(&["eval", "--tasks", "winogrande", "--limit", "2", "--output", "c", "--cache-size", "1"]);
@@ -277,7 +277,7 @@ fn the_cache_is_shown_and_pruned() {
     assay(&["cache", "prune", "--all"]);
 }
 
-/// Whoever edits a record and seals it again has to make it agree with everything else.
+/// An edited record with a new seal still has to agree with everything else.
 #[test]
 fn an_edited_record_with_a_new_seal_still_shows() {
     let folder = evaluated();

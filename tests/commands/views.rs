@@ -9,7 +9,7 @@ use super::{assay, run, stderr, stdout};
 fn evaluate(folder: &Path, out: &str, more: &[&str]) -> String {
     let mut command = assay(folder);
     command.args(["eval", "--tasks", "gsm8k,winogrande", "--limit", "8", "--output", out]).args(more);
-    // Both runs know what the other one answered.
+    // All runs share a response cache.
     let output = command.env("ASSAY_CACHE", folder.join("cache")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     stdout(&output)
@@ -24,7 +24,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// What a line says of the text beyond its stops, taken out of it.
+/// Takes what a line holds about the text beyond its stops out of it.
 fn take_beyond(line: &mut Value) -> (Value, [f64; 2]) {
     let line = line.as_object_mut().unwrap();
     let beyond = line["requests"][0].as_object_mut().unwrap().shift_remove("beyond").unwrap();
@@ -43,7 +43,7 @@ fn the_leaderboard_s_view_is_that_of_a_run_without_others() {
     let place = folder.path();
     evaluate(place, "plain", &[]);
     let said = evaluate(place, "views", &["--gsm8k-views"]);
-    // A run without the flag is not given the answers of one with it.
+    // A run without the flag does not get the cached answers of one with it.
     evaluate(place, "again", &[]);
     for file in ["samples/gsm8k.jsonl", "samples/winogrande.jsonl", "results.json"] {
         let bytes = |out: &str| std::fs::read(place.join(out).join(file)).unwrap();
@@ -59,7 +59,7 @@ fn the_leaderboard_s_view_is_that_of_a_run_without_others() {
         let (beyond, values) = take_beyond(line);
         assert_eq!(line, plain);
         sums = [sums[0] + values[0], sums[1] + values[1]];
-        // The text goes on where it was cut, and only there.
+        // The text continues only where it was truncated.
         let (text, whole) =
             (plain["requests"][0]["text"].as_str().unwrap(), beyond["text"].as_str().unwrap());
         assert!(whole.starts_with(text), "{whole:?} does not begin with {text:?}");
@@ -82,7 +82,7 @@ fn the_leaderboard_s_view_is_that_of_a_run_without_others() {
     assert!(said.contains(&format!("the stop cost {cost:.2} points")), "{said}");
     assert!(said.contains(&format!("{longer} of 8 texts go on.")), "{said}");
 
-    // What was asked is the same, and how the run is known apart.
+    // The prompts are the same, but the runs' identities differ.
     let (plain, views) = (json(&place.join("plain/run.json")), json(&place.join("views/run.json")));
     assert_eq!((&plain["views"], &views["views"]), (&Value::from(false), &Value::from(true)));
     assert_ne!(plain["identity"], views["identity"]);

@@ -11,8 +11,8 @@ use assay::tokenizer::{TokenRequest, Tokenizer};
 use assay::vocabulary::Response;
 use proptest::prelude::*;
 
-/// The built-in model in each number format: heads in groups, a real vocabulary. Other sizes, and windows, are drawn at random in
-/// `model/random_models.rs`.
+/// The built-in model in each number format, with grouped-query attention and a real vocabulary. Other sizes,
+/// and sliding windows, are drawn at random in `model/random_models.rs`.
 static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
     [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16].map(|dtype| sample(dtype, Kernels::Fast)).into()
 });
@@ -25,18 +25,18 @@ fn sample(dtype: DtypeChoice, kernels: Kernels) -> Model {
 /// How requests are answered.
 #[derive(Debug, Clone)]
 struct Way {
-    /// Which of the requests, in which order.
+    /// Indices of the requests, in their order.
     order: Vec<usize>,
     rows_per_pass: usize,
-    /// Tokens to keep beyond what the longest request needs.
+    /// Tokens of kv budget beyond what the longest request needs.
     spare: usize,
     threads: usize,
-    /// Answers after which it is broken off and begun anew with the rest.
+    /// Answers after which the run is stopped and restarted with the remaining requests.
     restart_after: usize,
     speculation: Speculation,
 }
 
-/// The answers' bits.
+/// The answers, by index of the request.
 fn answers(
     model: &Model,
     tokenizer: &Tokenizer,
@@ -86,7 +86,7 @@ fn alone(model: &Model, tokenizer: &Tokenizer, requests: &[TokenRequest]) -> Vec
         .collect()
 }
 
-/// Equal to the last bit.
+/// Whether two answers are bitwise equal.
 fn same(a: &Response, b: &Response) -> bool {
     match (a, b) {
         (
@@ -97,7 +97,7 @@ fn same(a: &Response, b: &Response) -> bool {
     }
 }
 
-/// Texts that begin alike now and then, and end in all ways.
+/// Requests of which some share a prefix, with endings of all kinds.
 fn request(vocabulary: u32) -> impl Strategy<Value = TokenRequest> {
     let prefix = (0u32..3, 0usize..120).prop_map(move |(seed, length)| {
         (0..length as u32).map(|i| (i * (7 + seed) + seed) % vocabulary).collect::<Vec<_>>()
@@ -107,12 +107,11 @@ fn request(vocabulary: u32) -> impl Strategy<Value = TokenRequest> {
     (prefix, own, continuation, prop_oneof![1usize..12, 12usize..60]).prop_map(
         |(prefix, own, continuation, max_new_tokens)| {
             let context: Arc<[u32]> = [prefix, own].concat().into();
-            match continuation.is_empty() {
-                true => {
-                    let until = vec!["\n\n".to_string()].into();
-                    TokenRequest::GenerateUntil { context, until, max_new_tokens }
-                }
-                false => TokenRequest::Loglikelihood { context, continuation },
+            if continuation.is_empty() {
+                let until = vec!["\n\n".to_string()].into();
+                TokenRequest::GenerateUntil { context, until, max_new_tokens }
+            } else {
+                TokenRequest::Loglikelihood { context, continuation }
             }
         },
     )
@@ -158,7 +157,7 @@ proptest! {
     }
 }
 
-/// Drafts that a real model writes: with several texts, of several lengths, in all formats.
+/// Drafts with a real model: several texts, of several lengths, in all number formats.
 #[test]
 fn drafts_of_a_model_change_no_bit_and_are_written() {
     let tokenizer = super::tokenizer();
@@ -191,7 +190,7 @@ fn drafts_of_a_model_change_no_bit_and_are_written() {
     }
 }
 
-/// What ARCHITECTURE.md says of the plain path: other bits, but not by much.
+/// ARCHITECTURE.md: on the plain path the bits depend on the schedule, but scores differ by little.
 #[test]
 fn the_plain_path_differs_by_little() {
     let tokenizer = super::tokenizer();

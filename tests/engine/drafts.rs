@@ -1,15 +1,15 @@
-//! Drafts change how many passes a text takes, and nothing else.
+//! Drafts change only the number of passes that a text takes.
 
 use super::*;
 
-/// A prompt of few tokens, over and over, as a stand-in that sees little writes too.
+/// A prompt that repeats a few tokens, as does the output of a stand-in with a small `sees`.
 fn text(max_new_tokens: usize, until: &[&str], seed: u32) -> TokenRequest {
     let until: Vec<String> = until.iter().map(|stop| stop.to_string()).collect();
     let context: Vec<u32> = (0..20).map(|i| 20 + seed + i % 4).collect();
     TokenRequest::GenerateUntil { context: context.into(), until: until.into(), max_new_tokens }
 }
 
-/// Answers, and what they cost.
+/// The answers and the work that they took.
 fn answers(
     model: &mut dyn Forward,
     requests: &[TokenRequest],
@@ -32,7 +32,7 @@ fn any_request() -> impl Strategy<Value = TokenRequest> {
     // Stop strings of one token, of several, and none that occurs.
     let stops =
         prop_oneof![Just(vec!["e"]), Just(vec!["no such text"]), Just(vec!["th", " a"]), Just(vec![])];
-    // Some go on past all stops but the last.
+    // Some continue past the first stop.
     let repeating = (1usize..40, stops, 0u32..6, any::<bool>()).prop_map(|(most, until, seed, beyond)| {
         let mut request = text(most, &until, seed);
         if let TokenRequest::GenerateUntil { until, .. } = &mut request {
@@ -76,7 +76,7 @@ proptest! {
 
 #[test]
 fn texts_that_repeat_themselves_take_fewer_passes() {
-    // Each token follows from the one before it: sooner or later they go round.
+    // Each token depends only on the one before it, so the text ends in a cycle.
     let requests: Vec<TokenRequest> = (0..8).map(|seed| text(40, &[], seed)).collect();
     let run = |speculation| {
         let mut model = StandIn { sees: 1, ..StandIn::default() };
@@ -99,14 +99,14 @@ fn a_text_ends_within_a_draft_where_it_ends_without() {
         _ => None,
     };
     let (seed, written) = (0..100).find_map(whole).expect("a text that goes on");
-    // What stands in the text's second half is drafted when it comes.
+    // In the text's second half, drafts predict the tokens.
     let at = (written.len() / 2..).find(|at| written.is_char_boundary(*at)).unwrap();
     let mut within = 0;
     for length in 1..6 {
         for start in at..at + 12 {
             let Some(stop) = written.get(start..start + length) else { continue };
             for most in [40, 39, 33] {
-                // Only from the second half on it stops the text.
+                // The stop string can match only in the second half.
                 let request = match text(most, &[], seed) {
                     TokenRequest::GenerateUntil { context, .. } => TokenRequest::GenerateUntil {
                         context,
@@ -132,7 +132,7 @@ fn a_text_ends_within_a_draft_where_it_ends_without() {
 fn a_draft_without_numbers_is_no_fault() {
     let tokenizer = tokenizer();
     let nonsense = 299;
-    // What the model writes after `last`, each token by the one before it.
+    // What the model generates after `last`, each token from the one before it.
     let writes = |last: u32| {
         let mut written = vec![last];
         while written.len() <= 12 {
@@ -142,7 +142,8 @@ fn a_draft_without_numbers_is_no_fault() {
     };
     let goes_on = |written: &Vec<u32>| !written.contains(&nonsense) && !written[1..].contains(&END_OF_TEXT);
     let written = (20..200).map(writes).find(goes_on).expect("a text that goes on");
-    // The prompt says it before, but for one token: there the draft is wrong, and nothing is to come of it.
+    // The prompt contains it already, except for one token: there the draft is wrong, which must have no
+    // effect.
     let context = [&written[1..7], &[nonsense], &written[7..], &written[..1]].concat();
     let request =
         TokenRequest::GenerateUntil { context: context.into(), until: Vec::new().into(), max_new_tokens: 12 };
@@ -161,7 +162,7 @@ fn a_draft_without_numbers_is_no_fault() {
     }
 }
 
-/// Has no numbers for a token, but in prompts.
+/// A stand-in whose logits after `nonsense` are not finite, except in prompts.
 struct AfterPrompts {
     model: StandIn,
     nonsense: u32,

@@ -1,4 +1,5 @@
-//! An engine behind the seam that is none of ours: it has no logits to give, no passes, and does not know its own weights.
+//! A foreign implementation of `Engine`: it exposes no logits, has no passes, and does not know its own
+//! weights.
 
 use assay::dataset::DatasetStore;
 use assay::engine::{EngineIdentity, RequestLimits};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Answers each request alone, the last one first, as a server would that takes some at a time.
+/// Answers each request alone, in batches from the last request on, as a server might.
 struct Elsewhere {
     identity: EngineIdentity,
     tokenizer: Tokenizer,
@@ -59,7 +60,7 @@ fn fitted(tokenizer: &Tokenizer) -> Vec<FittedTask> {
     let options = PromptOptions { limits: Some(2).into(), num_fewshot: Some(0) };
     let small = |task| {
         let mut built: BuiltTask = BuiltTask::build(task, &store, &options, tokenizer).unwrap();
-        // The stand-in's words are few, and so are its positions.
+        // The stand-in has a small vocabulary and few positions.
         for tokens in built.tokens.iter_mut().flatten() {
             let few = |tokens: &[u32]| tokens.iter().map(|token| token % VOCABULARY).collect::<Vec<_>>();
             *tokens = match tokens.clone() {

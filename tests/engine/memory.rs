@@ -42,7 +42,7 @@ proptest! {
         for (index, request) in requests.iter().enumerate() {
             prop_assert_eq!(&answers[&index], &alone_by(sees, request, &tokenizer));
         }
-        // What succeeded is not computed again, and what failed is not counted.
+        // Successful passes are not repeated, and failed ones are not counted.
         prop_assert_eq!(work.tokens_computed, work.tokens_planned);
         prop_assert_eq!(rows(&work), model.rows);
         prop_assert_eq!(work.peak_live_kv_tokens, model.peak);
@@ -52,7 +52,7 @@ proptest! {
         if narrowed.is_empty() {
             prop_assert_eq!(model.passes, passes);
         } else {
-            // No smaller than halving needs.
+            // Passes are not narrowed further than halving requires.
             prop_assert!(narrowed.iter().all(|rows| rows * 2 > memory), "{:?} for {}", narrowed, memory);
         }
     }
@@ -98,7 +98,7 @@ fn without_memory_for_one_row_the_run_ends() {
     assert_eq!((narrowed, model.rows, model.kept.len()), (vec![1], 0, 0));
 }
 
-/// The sample model on a device that has memory for some rows only.
+/// The sample model on a device with memory for at most `rows` rows.
 struct Tight<'a> {
     loaded: LoadedModel<'a>,
     rows: usize,
@@ -171,7 +171,7 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
     };
     let (whole, said, refused) = run(ROWS_PER_PASS);
     assert_eq!((whole.rows_per_pass, said, refused), (ROWS_PER_PASS, vec![], 0));
-    // Fewer rows than the texts that are written at once.
+    // Fewer rows than concurrent generations.
     let (cut, said, refused) = run(2);
     assert!(refused > 0 && refused < 12, "{refused} passes failed: the smaller size stays over all tasks");
     assert_eq!(said.last(), Some(&cut.rows_per_pass));

@@ -23,7 +23,7 @@ const VOCABULARY: u32 = 300;
 const MAX_LENGTH: usize = 64;
 const END_OF_TEXT: u32 = 7;
 
-/// By the last `sees` tokens; with few of them, texts repeat themselves.
+/// Logits that depend on the last `sees` tokens; with a small `sees`, texts repeat themselves.
 fn logits(tokens: &[u32], sees: usize) -> Vec<f32> {
     let tokens = &tokens[tokens.len().saturating_sub(sees)..];
     (0..VOCABULARY)
@@ -35,20 +35,20 @@ fn logits(tokens: &[u32], sees: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Knows of every kept segment the whole text up to its end.
+/// Stores for every cached segment all tokens up to its end.
 struct StandIn {
-    /// Tokens that a logit depends on.
+    /// Number of tokens that a logit depends on.
     sees: usize,
-    /// Its logits after this token are no numbers.
+    /// The token after which logits are not finite.
     nonsense: Option<u32>,
-    /// Passes that were refused over it.
+    /// Passes refused because of `nonsense`.
     refused: usize,
     kept: HashMap<SegmentId, Vec<u32>>,
     own: HashMap<SegmentId, usize>,
     peak: usize,
     rows: usize,
     largest_pass: usize,
-    /// Rows that there is memory for, once some passes are computed.
+    /// Rows that fit in memory, and the number of passes after which that limit holds.
     memory: Option<(usize, usize)>,
     passes: usize,
     exhausted: bool,
@@ -81,7 +81,7 @@ impl Forward for StandIn {
     ) -> Result<(), ForwardError> {
         let count: usize = segments.iter().map(|s| s.tokens.len()).sum();
         if self.memory.is_some_and(|(rows, after)| self.passes >= after && count > rows) {
-            // Memory may run out late.
+            // Memory may run out after some rows were read.
             for index in 0..wanted.len() / 2 {
                 read(index, &[0.0; VOCABULARY as usize]);
             }
@@ -154,23 +154,24 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::from_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/tokenizer.json")).unwrap()
 }
 
-/// Whether `token` and the likeliest other one could have stood the other way round before they were rounded.
+/// Whether `token` and the most likely other one could have had the opposite order before rounding.
 fn is_close(logits: &[f32], token: u32) -> bool {
     let reach = |i: usize, sign: f64| f64::from(logits[i]) + sign * half_ulp(logits[i], Dtype::Bf16);
     let is_first = (0..logits.len()).all(|i| logits[i] <= logits[token as usize]);
     let others = (0..logits.len()).filter(|&i| i != token as usize);
-    match is_first {
-        true => others.into_iter().any(|i| reach(i, 1.0) >= reach(token as usize, -1.0)),
-        false => others.into_iter().all(|i| reach(i, -1.0) <= reach(token as usize, 1.0)),
+    if is_first {
+        others.into_iter().any(|i| reach(i, 1.0) >= reach(token as usize, -1.0))
+    } else {
+        others.into_iter().all(|i| reach(i, -1.0) <= reach(token as usize, 1.0))
     }
 }
 
-/// The plain way: each request alone, each position anew.
+/// The plain way: each request alone, each position recomputed.
 fn alone(request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
     alone_by(usize::MAX, request, tokenizer)
 }
 
-/// The same, by a stand-in that sees less.
+/// The same with a stand-in whose logits depend on the last `sees` tokens.
 fn alone_by(sees: usize, request: &TokenRequest, tokenizer: &Tokenizer) -> Response {
     let logits = |text: &[u32]| logits(text, sees);
     let mut text: Vec<u32> = request.context().to_vec();
@@ -215,7 +216,7 @@ fn alone_by(sees: usize, request: &TokenRequest, tokenizer: &Tokenizer) -> Respo
                         text: written[..end].to_string(),
                         num_tokens: text.len() - prompt,
                         near_ties,
-                        // What goes on past its stops is two texts, as if each had been asked for alone.
+                        // A generation past its stops gives two texts, as if each had been requested alone.
                         beyond: until.beyond.as_ref().map(|stops| {
                             let mut wider = request.clone();
                             if let TokenRequest::GenerateUntil { until, .. } = &mut wider {
@@ -239,7 +240,7 @@ fn speculation() -> impl Strategy<Value = Speculation> {
     prop_oneof![Just(Speculation::Off), Just(Speculation::Auto), Just(Speculation::On)]
 }
 
-/// Requests as those of one document, cut to `max_length` positions.
+/// The requests as those of one document, truncated to `max_length` positions.
 fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Sequence>, EngineError> {
     let id = |request| RequestId { task: 0, document: 0, request };
     let sequence =
@@ -247,7 +248,7 @@ fn sequences(requests: &[TokenRequest], max_length: usize) -> Result<Vec<Sequenc
     requests.iter().enumerate().map(sequence).collect()
 }
 
-/// Asks an engine.
+/// Sends the requests to an engine.
 fn ask(
     engine: &mut dyn Engine,
     requests: &[TokenRequest],
@@ -257,13 +258,13 @@ fn ask(
     engine.answer(&RequestTree::new(sequences.iter().collect()), on_event)
 }
 
-/// What they cost, without a model.
+/// The planned work, without a model.
 fn planned(requests: &[TokenRequest], kv_budget: usize) -> Work {
     let sequences = sequences(requests, MAX_LENGTH).unwrap();
     dry_run(&RequestTree::new(sequences.iter().collect()), kv_budget).unwrap()
 }
 
-/// Rows that went through the model.
+/// Number of rows that the model computed.
 fn rows(work: &Work) -> usize {
     work.tokens_computed + work.tokens_generated + work.tokens_drafted - work.tokens_accepted
 }
@@ -271,14 +272,13 @@ fn rows(work: &Work) -> usize {
 fn request() -> impl Strategy<Value = TokenRequest> {
     let context = prop::collection::vec(prop_oneof![3 => 0u32..3, 1 => 0u32..VOCABULARY], 1..90);
     let continuation = prop::collection::vec(0u32..VOCABULARY, 0..5);
-    (context, continuation, 1usize..9).prop_map(|(context, continuation, max_new_tokens)| match continuation
-        .is_empty()
-    {
-        true => {
+    (context, continuation, 1usize..9).prop_map(|(context, continuation, max_new_tokens)| {
+        if continuation.is_empty() {
             let until = vec!["e".to_string(), "Question".to_string()].into();
             TokenRequest::GenerateUntil { context: context.into(), until, max_new_tokens }
+        } else {
+            TokenRequest::Loglikelihood { context: context.into(), continuation }
         }
-        false => TokenRequest::Loglikelihood { context: context.into(), continuation },
     })
 }
 
@@ -290,7 +290,7 @@ proptest! {
         let tokenizer = tokenizer();
         let mut model = StandIn::default();
         let mut answers = HashMap::new();
-        // The least that the longest request needs, and some more.
+        // The minimum that the longest request needs, and `spare` more.
         let kv_budget = MAX_LENGTH + spare;
         let mut engine = LocalEngine::new(&mut model, &tokenizer).with_kv_budget(kv_budget);
         let work = ask(&mut engine, &requests, &mut |event| {
@@ -352,7 +352,7 @@ fn equal_prompts_wait_for_memory() {
         until: until.clone(),
         max_new_tokens: 12,
     };
-    // Equal prompts, and one that goes on where the others end.
+    // Equal prompts, and one that continues them.
     let requests: Vec<TokenRequest> = (0..80).map(|_| prompt(20)).chain([prompt(24)]).collect();
     for (kv_budget, texts) in [(36, 1), (60, 3), (MAX_LENGTH * 40, 32)] {
         let mut model = StandIn::default();

@@ -1,4 +1,4 @@
-//! The reference engine's loglikelihoods and texts, with a real model, through the whole line.
+//! The reference engine's loglikelihoods and texts, with a real model, through the whole pipeline.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn goldens() -> Option<Goldens> {
     Some(goldens)
 }
 
-/// The goldens' documents, and no others, answered and scored.
+/// The goldens' documents only, answered and scored.
 fn outcomes(
     goldens: &Goldens,
     weights: &Path,
@@ -94,7 +94,8 @@ fn argmax(values: impl Iterator<Item = f64>) -> (usize, f64) {
     (sorted[0].0, sorted[0].1 - sorted[1].1)
 }
 
-/// Every score within the tolerance, every greedy flag equal, every decision that is none of rounding equal, every text equal.
+/// Every score is within the tolerance; every greedy flag, every decision that rounding cannot flip and every
+/// text is equal.
 fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>) {
     let (mut scores, mut worst, mut decisions, mut texts) = (0, 0.0f64, 0, 0);
     let mut faults = Vec::new();

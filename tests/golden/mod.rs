@@ -1,4 +1,4 @@
-//! Results of the reference, reproduced.
+//! Results of the reference harness, reproduced.
 
 mod loglikelihoods;
 mod metrics;
@@ -7,7 +7,7 @@ mod requests;
 use std::io::Read;
 use std::path::Path;
 
-/// The text of a gzip file.
+/// The decompressed text of a gzip file.
 pub fn gunzip(path: &Path) -> String {
     let mut text = String::new();
     let file = std::fs::File::open(path).expect("golden file opens");

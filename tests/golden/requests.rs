@@ -60,7 +60,7 @@ fn every_golden_prompt_and_token_is_reproduced() {
     for task in &selection.tasks {
         let built = prompt::build(task, &store, &PromptOptions::default()).unwrap();
         let rows = &expected[&*task.name];
-        // The goldens are every second document: encoding the others would prove nothing.
+        // The goldens hold every second document; there is nothing to compare the others with.
         let documents: Vec<DocumentRequests> =
             rows.iter().map(|row| built.documents[row[1].parse::<usize>().unwrap()].clone()).collect();
         let tokens = encode_requests(&tokenizer, &documents).unwrap();

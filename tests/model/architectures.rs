@@ -1,4 +1,4 @@
-//! The forward pass against transformers' logits.
+//! The forward pass, compared with transformers' logits.
 
 use assay::model::{DtypeChoice, Kernels};
 
@@ -54,7 +54,7 @@ fn facts_describe_the_model() {
     assert_eq!((facts.vocab_size, facts.max_length), (96, 256));
     assert_eq!(facts.eos_token_ids, [2]);
     assert_eq!((facts.dtype.name(), facts.device.as_str()), ("float32", "cpu"));
-    // Three layers of two heads of 24 numbers, keys and values.
+    // Three layers, keys and values, two heads of 24 elements, 4 bytes each.
     assert_eq!(facts.kv_bytes_per_token, 3 * 2 * 2 * 24 * 4);
     assert_eq!(facts.weight_bytes, 4 * facts.parameters);
     assert_eq!(facts.weight_files, [path.join("model.safetensors")]);

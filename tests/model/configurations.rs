@@ -1,4 +1,4 @@
-//! `config.json` in its spellings, and what is refused in it.
+//! `config.json` in its variants, and what is refused in it.
 
 use assay::model::{ConfigError, ModelConfig, RopeScaling};
 use serde_json::{Value, json};
@@ -154,7 +154,7 @@ fn what_is_wrong_is_named() {
         (json!({"architectures": ["MistralForCausalLM"], "sliding_window": 0}), "`sliding_window` is 0"),
     ];
     for (changes, expected) in cases {
-        // `rope_theta` stays beside `rope_parameters` where the case is about that.
+        // Cases with `rope_parameters` keep the base configuration's `rope_theta`.
         let error = parse(&with(changes)).unwrap_err();
         let message = error.to_string();
         assert!(
@@ -181,7 +181,7 @@ fn llama_biases_are_honoured() {
         .filter(|(name, _)| name.contains("_proj"))
         .map(|(name, shape)| (name.replace(".weight", ".bias"), vec![shape[0]]))
         .collect();
-    // Biases of zero change nothing, others do; and without them the file is incomplete.
+    // Biases of zero change nothing, others do; without biases the file is incomplete.
     for (scale, changes) in [(0.0, false), (1.0, true)] {
         let (mut header, mut data) = super::small_files::safetensors_parts(&tensors());
         for (name, shape) in &biases {
@@ -213,7 +213,7 @@ fn weights_that_are_no_numbers_are_found_in_the_logits() {
     let model = load(folder.path(), Default::default()).unwrap();
     let mut kv = model.kv_cache();
     let segment = super::fixtures::segment(5, &[], &[1; 30]);
-    // Of many, which all threads read, the first that is wanted is named.
+    // Of many rows, read by all threads, the first wanted one is named.
     for count in [1, 29] {
         let wanted: Vec<Row> = (1..=count).rev().map(|token| Row { segment: 0, token }).collect();
         let error = model.forward(std::slice::from_ref(&segment), &wanted, &mut kv, &|_, _| ()).unwrap_err();

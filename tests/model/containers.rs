@@ -1,4 +1,4 @@
-//! A model is the same whichever files hold it.
+//! A model is the same whatever file format holds it.
 
 use assay::model::DtypeChoice;
 use serde_json::json;
@@ -47,7 +47,8 @@ fn gguf_frequency_divisors_are_the_scaling_of_llama_3() {
         "original_max_position_embeddings": 8
     });
     write_folder(folder.path(), &scaled, &safetensors(&tensors()));
-    // Frequencies are 1 and 0.01: one between the bounds, which are wavelengths 2 and 8, one beyond.
+    // Frequencies are 1 and 0.01: the first is between the bounds, which are wavelengths 2 and 8, the second
+    // beyond.
     let smooth = (8.0 / std::f32::consts::TAU - 1.0) / 3.0;
     let divisors = [1.0 / ((1.0 - smooth) / 8.0 + smooth), 8.0];
     let mut with_divisors = gguf_tensors();
@@ -94,7 +95,7 @@ fn qwen2_in_gguf_has_biases_and_rows_in_their_order() {
 
 #[test]
 fn every_quantised_format_loads() {
-    // Number in `ggml.h`, numbers of a block, its bytes.
+    // Type number in `ggml.h`, elements per block, bytes per block.
     let formats = [
         (1, 1, 2),
         (2, 32, 18),

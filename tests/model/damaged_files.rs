@@ -1,4 +1,5 @@
-//! Damaged and hostile files are errors that name the file: never a panic, never memory by their word.
+//! Damaged and hostile files are errors that name the file: never a panic, never an allocation of an
+//! unchecked size.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use super::small_files::{
     safetensors_parts, tensors, write_folder,
 };
 
-/// Loads what must not load; the message must name `file` and say `expected`.
+/// Loads a model that must fail to load; the message must name `file` and contain `expected`.
 fn assert_fails(path: &Path, file: &str, expected: &str) {
     let error = match load(path, DtypeChoice::Auto) {
         Ok(_) => panic!("loaded, expected: {expected}"),
@@ -134,7 +135,7 @@ fn tensors_must_be_those_of_the_configuration() {
     tied["tie_word_embeddings"] = json!(true);
     folder_fails(&tied, &safetensors(&tensors()), "model.safetensors", "`lm_head.weight` differs");
 
-    // Saved by old versions, and of no consequence.
+    // A tensor that old versions saved, which is ignored.
     let folder = tempfile::tempdir().unwrap();
     let mut more = tensors();
     more.push(("model.layers.0.self_attn.rotary_emb.inv_freq".to_owned(), vec![2]));
@@ -271,7 +272,8 @@ fn no_device_is_changed_silently() {
 
 #[test]
 fn no_changed_byte_of_a_header_makes_loading_panic() {
-    // Not a divisor of the lengths in the format, so that each of a number's bytes is changed in several ways.
+    // Five flips: not a divisor of the lengths in the format, so that each byte position of a number is
+    // changed in several ways.
     const FLIPS: [u8; 5] = [0x01, 0x10, 0x80, 0xff, 0x03];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.gguf");

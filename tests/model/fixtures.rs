@@ -23,17 +23,17 @@ pub fn load_with(path: &Path, dtype: DtypeChoice, kernels: Kernels) -> Result<Mo
 pub struct Sequence {
     pub ids: Vec<u32>,
     pub last_logits: Vec<f32>,
-    /// Of the ids after the first.
+    /// Over the ids after the first.
     pub sum_logprob: Option<f64>,
 }
 
-/// The models of `golden/arch` with their sequences; none where the folder is missing.
+/// The models of `golden/arch` with their sequences; empty if the folder is missing.
 pub fn references() -> Vec<(String, Model, Vec<Sequence>)> {
     references_in(DtypeChoice::Auto, Kernels::Fast)
 }
 
-/// The same in every number format, with our own kernels, and in single precision with the plain ones; with the largest
-/// difference that the cut of a text may make.
+/// The same in every number format with our own kernels, and in single precision with the plain ones. The
+/// `f32` is the largest difference that cutting a sequence into segments may make.
 pub fn references_in_all() -> Vec<(String, Model, Vec<Sequence>, f32)> {
     let all = [
         (DtypeChoice::F32, Kernels::Fast, 0.0),
@@ -99,7 +99,7 @@ pub fn logits(model: &Model, segments: &[Segment], wanted: &[Row], kv: &mut KvCa
     rows.into_iter().map(|row| row.into_inner().unwrap().expect("every row is read")).collect()
 }
 
-/// Logits after every token of a text on its own.
+/// Logits after every token of a sequence computed alone.
 pub fn alone(model: &Model, ids: &[u32]) -> Vec<Vec<f32>> {
     all_logits(model, &[segment(0, &[], ids)], &mut model.kv_cache())
 }
@@ -122,13 +122,13 @@ pub fn difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// That all rows agree within `tolerance`.
+/// Checks that all rows agree within `tolerance`.
 pub fn assert_same(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
         let difference = difference(found, expected);
         assert!(difference <= tolerance, "{what}: row {row} differs by {difference}");
-        // Not even the sign of a zero.
+        // With tolerance 0 not even the sign of a zero may differ.
         let same_bits = || found.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(tolerance > 0.0 || same_bits(), "{what}: row {row} has other bits");
     }

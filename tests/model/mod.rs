@@ -1,4 +1,4 @@
-//! The model room, through its public contract.
+//! The model module, through its public interface.
 
 mod architectures;
 mod configurations;

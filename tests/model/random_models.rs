@@ -1,5 +1,5 @@
-//! Tiny models of random sizes, cut and scheduled at random: our kernels against the plain path, and every bit against the
-//! text alone.
+//! Tiny models of random sizes, with sequences cut and scheduled at random: our kernels compared with the
+//! plain path, and every bit with the sequence computed alone.
 
 use assay::model::{DtypeChoice, ForwardError, Kernels, Model, Row, Segment};
 use proptest::prelude::*;
@@ -92,7 +92,8 @@ fn model_of(sizes: &Sizes) -> (Value, Vec<(String, Vec<usize>)>) {
     (config, tensors)
 }
 
-/// A segment to compute: what it continues or grows, modulo what there is, and how many tokens it adds.
+/// A segment to compute: index of the segment that it continues or grows (modulo their number, plus one for
+/// none), whether it grows it, and how many tokens it adds.
 type Step = (usize, bool, usize);
 
 fn passes() -> impl Strategy<Value = Vec<Vec<Step>>> {
@@ -101,13 +102,13 @@ fn passes() -> impl Strategy<Value = Vec<Vec<Step>>> {
     prop::collection::vec(prop::collection::vec(step, 1..7), 1..6)
 }
 
-/// A segment under way: its prefix and its own tokens.
+/// A cached segment: its prefix and its own tokens.
 struct Text {
     prefix: Vec<usize>,
     tokens: Vec<u32>,
 }
 
-/// Plays passes; every row must have the bits that its text has alone.
+/// Runs passes; every row must be bitwise equal to that of its sequence computed alone.
 fn play(model: &Model, passes: &[Vec<Step>]) -> Result<(), TestCaseError> {
     let vocabulary = model.facts().vocab_size as u32;
     let mut kv = model.kv_cache();
@@ -115,7 +116,7 @@ fn play(model: &Model, passes: &[Vec<Step>]) -> Result<(), TestCaseError> {
     for (number, pass) in passes.iter().enumerate() {
         let (mut segments, mut whole): (Vec<Segment>, Vec<(Vec<u32>, usize)>) = Default::default();
         for (place, &(which, grows, count)) in pass.iter().enumerate() {
-            // One of them at random, or none.
+            // An earlier segment, or none.
             let parent = which % (texts.len() + 1);
             let in_pass = |id: usize| segments.iter().any(|segment: &Segment| segment.id.0 == id);
             let continued = |id: usize| texts.iter().any(|text| text.prefix.contains(&id));
@@ -146,7 +147,7 @@ fn play(model: &Model, passes: &[Vec<Step>]) -> Result<(), TestCaseError> {
     }
     let kept: usize = texts.iter().map(|text| text.tokens.len()).sum();
     prop_assert_eq!(kv.tokens(), kept);
-    // Sixteen rows ahead for each segment that grows row by row.
+    // Each segment that grows row by row may allocate sixteen rows ahead.
     let most = (kept + 16 * texts.len()) as u64 * model.facts().kv_bytes_per_token;
     prop_assert!(kv.bytes() as u64 <= most, "{} bytes are held for {kept} tokens", kv.bytes());
     Ok(())
@@ -175,7 +176,7 @@ proptest! {
     }
 }
 
-/// A model in which one token's embedding is no number.
+/// A model in which one token's embedding is NaN.
 fn model_with_a_bad_token(window: Option<usize>, bad: usize) -> (tempfile::TempDir, Model) {
     let sizes = Sizes {
         hidden: 32,
@@ -223,7 +224,7 @@ fn what_is_no_number_is_an_error_however_a_text_is_cut() {
         let (mut at, mut prefix, mut failed) = (0, Vec::new(), None);
         for (id, count) in cuts.iter().enumerate() {
             let part = segment(id, &prefix, &ids[at..at + count]);
-            // Nobody reads the bad token's row.
+            // No logits are requested for the bad token's row.
             let outcome = model.forward(&[part], &[], &mut kv, &|_, _| ());
             if let Err(error) = outcome {
                 failed = Some((at, error.to_string()));

@@ -1,4 +1,4 @@
-//! Log-probabilities and text of a real model against those of the reference harness.
+//! Log-probabilities and text of a real model, compared with those of the reference harness.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,7 +10,7 @@ use tokenizers::Tokenizer;
 
 use super::fixtures::{all_logits, load, log_softmax, logits, real_model, segment, shared};
 
-/// The lines of a compressed file of JSON lines that `keep` keeps.
+/// The lines of a compressed JSON lines file for which `keep` is true.
 fn lines(path: &Path, keep: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
@@ -52,7 +52,7 @@ fn log_probabilities_are_those_of_the_harness() {
     assert_eq!(documents.len(), chosen.len());
     let mut compared = 0;
     for document in documents {
-        // A context once, and the continuations of it together.
+        // Each context is computed once, with all its continuations.
         let mut contexts: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
         for (i, request) in document["requests"].as_array().unwrap().iter().enumerate() {
             let text = |key: &str| request[key].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! However a text is cut into segments and passes, its logits are the same.
+//! A sequence's logits do not depend on how it is cut into segments and passes.
 
 use assay::model::{ForwardError, Row, Segment, SegmentError, SegmentId};
 
@@ -98,7 +98,7 @@ fn texts_of_one_pass_do_not_see_each_other() {
         expected.extend(alone(&model, &last).split_off(last.len() - 4));
         assert_same(&format!("{name}, one pass"), &found, &expected, tolerance);
 
-        // Roots first, the others in a later pass, one of them in two.
+        // Roots first, the others in a later pass, one of them in two passes.
         let mut kv = model.kv_cache();
         let mut found = all_logits(&model, &segments[..2], &mut kv);
         let (first, second) = (segment(4, &[0], &endings[3][..2]), segment(4, &[0], &endings[3][2..]));
@@ -111,7 +111,7 @@ fn texts_of_one_pass_do_not_see_each_other() {
 #[test]
 fn many_rows_are_cut_in_blocks() {
     for (name, model, sequences, tolerance) in references_in_all() {
-        // Longer than a block of attention, and many endings together longer than one.
+        // Longer than a block of attention, and many endings that together are longer than a block.
         let long: Vec<u32> = sequences.iter().flat_map(|s| s.ids.iter().copied()).cycle().take(230).collect();
         let endings: Vec<&[u32]> = (0..60).map(|i| &long[i..i + 7]).collect();
         let mut segments = vec![segment(0, &[], &long[..200])];

@@ -1,4 +1,4 @@
-//! Tiny models written by the tests, right or damaged on purpose.
+//! Tiny models written by the tests, valid or damaged on purpose.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub fn tensors() -> Vec<(String, Vec<usize>)> {
     ]
 }
 
-/// Numbers without pattern, the same on every call.
+/// Pseudorandom numbers, the same on every call.
 pub fn numbers(name: &str, count: usize) -> Vec<f32> {
     let mut state = name.bytes().fold(17u32, |state, byte| state.wrapping_mul(31).wrapping_add(byte.into()));
     let mut next = || {
@@ -68,7 +68,7 @@ pub fn safetensors_parts(tensors: &[(String, Vec<usize>)]) -> (Value, Vec<u8>) {
     (header, data)
 }
 
-/// A safetensors file of any header.
+/// A safetensors file with any header.
 pub fn safetensors_file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
@@ -111,7 +111,7 @@ pub struct GgufTensor {
     pub name: String,
     /// Rows first.
     pub shape: Vec<usize>,
-    /// By its number in `ggml.h`.
+    /// Its type's number in `ggml.h`.
     pub kind: u32,
     pub bytes: Vec<u8>,
 }
@@ -142,17 +142,18 @@ pub fn gguf_name(name: &str) -> String {
     names.iter().fold(name.to_owned(), |name, (hf, gguf)| name.replace(hf, gguf))
 }
 
-/// The tensors of the same model, q and k with their rows as llama.cpp has them.
+/// The tensors of the same model, with the rows of q and k permuted as in llama.cpp.
 pub fn gguf_tensors() -> Vec<GgufTensor> {
     let stored = |(name, shape): (String, Vec<usize>)| {
         let values = numbers(&name, shape.iter().product());
-        let values: Vec<f32> = match name.contains("q_proj") || name.contains("k_proj") {
+        let values: Vec<f32> = if name.contains("q_proj") || name.contains("k_proj") {
             // Heads of 4: rows 0, 1 | 2, 3 become 0, 2 | 1, 3.
-            true => (0..shape[0])
+            (0..shape[0])
                 .map(|row| row / 4 * 4 + [0, 2, 1, 3][row % 4])
                 .flat_map(|row| values[row * 8..row * 8 + 8].to_vec())
-                .collect(),
-            false => values,
+                .collect()
+        } else {
+            values
         };
         GgufTensor::f32(&gguf_name(&name), &shape, &values)
     };

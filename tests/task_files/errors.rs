@@ -1,4 +1,4 @@
-//! What is wrong with a task file: where, what, and what to do; to the letter.
+//! The exact messages for a bad task file: where, what, and what to do.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ const ROWS: &str = r#"{"q": "one", "c": ["x", "y"], "a": 0}
 {"q": "two", "c": ["z", "y"], "a": 1}
 "#;
 
-/// What `assay requests` says of a folder with the task file `t.yaml`.
+/// The message of `assay requests` for a folder with the task file `t.yaml`.
 fn complaint(task: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.yaml"), task).unwrap();
@@ -34,7 +34,7 @@ fn complaint(task: &str) -> String {
     stderr
 }
 
-/// Each case: what is replaced in the task above, by what, and the complaint.
+/// Each case: what is replaced in the task above, by what, and the expected message.
 fn check(cases: &[(&str, &str, &str)]) {
     for (old, new, expected) in cases {
         assert!(CHOICES.contains(old), "{old}");

@@ -1,6 +1,7 @@
-//! Task files that were not written for `assay`: what lm-evaluation-harness makes of them, and what is wrong with the rest.
+//! Task files that were not written for `assay`: the same results as lm-evaluation-harness, and errors for
+//! the rest.
 //!
-//! `tests/fixtures/task_files/make_expected.py` made what is expected, with the harness's own code.
+//! `tests/fixtures/task_files/make_expected.py` generated the expected values, with the harness's own code.
 
 mod errors;
 mod requests;

@@ -1,4 +1,4 @@
-//! Requests, what is right, and the values of metrics for made-up responses.
+//! Requests, right answers, and metrics for made-up responses.
 
 use assay::dataset::DatasetStore;
 use assay::metric::Scorer;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{fixture, read_json};
 
-/// The responses to which `make_expected.py` had the harness give values.
+/// The responses that `make_expected.py` scored with the harness.
 const TEXTS: [&str; 10] = [
     "The answer is 4.",
     "so $1,000 and 5",
@@ -53,7 +53,7 @@ fn gold(gold: &Gold) -> Value {
     }
 }
 
-/// One list of responses a round: all choices once, or each of the texts in turn.
+/// One list of responses per round: all choices once, or each of the texts in turn.
 fn rounds(document: &DocumentRequests) -> Vec<Vec<Response>> {
     let doc_id = document.doc_id;
     match document.requests[0] {

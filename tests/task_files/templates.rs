@@ -25,7 +25,7 @@ fn templates_render_as_jinja2_renders_them() {
     }
 }
 
-/// Whatever a template asks for, it ends: with a text of bounded size or an error.
+/// Every template terminates, with a text of bounded size or an error.
 #[test]
 fn no_template_takes_all_memory_or_time_or_stack() {
     let row = serde_json::json!({"s": "x".repeat(1000), "l": ["a", "b"], "n": 1_000_000_000, "b": "x".repeat(1 << 20)});
@@ -113,14 +113,14 @@ fn no_template_takes_all_memory_or_time_or_stack() {
         ("", "{# ", ""),
         ("", "{% raw %}", ""),
     ] {
-        // It may well render: it must end.
+        // It may render, but it must terminate.
         let _ = render(&format!("{before}{}{after}", inside.repeat(deep)), &row);
     }
     let pattern = format!("{{{{ s|regex_search('{}x{}') }}}}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(render(&pattern, &row).is_err());
 }
 
-/// What Jinja2 renders and `assay` does not must fail, rather than render something else.
+/// Where `assay` cannot render what Jinja2 does, it must fail rather than render something else.
 #[test]
 fn what_is_not_rendered_is_an_error() {
     let row = read_json("templates.json")["row"].clone();

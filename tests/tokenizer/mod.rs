@@ -1,4 +1,4 @@
-//! Token ids against the models' own tokenizer.json.
+//! Token ids, compared with those of the models' own tokenizer.json.
 
 mod pairs;
 mod real_prompts;
@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 
 use crate::model::fixtures::{real_model, shared};
 
-/// Texts that tell tokenizers apart.
+/// Texts on which tokenizers differ.
 const TEXTS: [&str; 16] = [
     "",
     " ",
@@ -37,7 +37,7 @@ fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     tokenizer.encode(text, false).unwrap().get_ids().to_vec()
 }
 
-/// Contexts and continuations of the reference requests, where they are there.
+/// Contexts and continuations of the reference requests, if present.
 fn requests() -> Vec<String> {
     let Some(path) = shared("golden/full/requests.jsonl.gz") else { return Vec::new() };
     let mut text = String::new();

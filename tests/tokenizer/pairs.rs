@@ -1,4 +1,4 @@
-//! Requests are encoded part by part; the plain way encodes context and continuation whole.
+//! Requests are encoded part by part; the plain way encodes context and continuation as a whole.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -36,14 +36,14 @@ fn plain(tokenizer: &Tokenizer, context: &str, continuation: &str) -> (Vec<u32>,
     (head, rest)
 }
 
-/// Words of Llama 3 and of Qwen2, as their tokenizer.json has them.
+/// The word-splitting patterns of Llama 3 and of Qwen2, from their tokenizer.json.
 const LATER_WORDS: [&str; 2] = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 ];
 
-/// A tokenizer of each kind that is encoded part by part, as far as they are there. Where no model's own is at hand, one with
-/// another vocabulary has its rules.
+/// A tokenizer of each kind that encodes part by part, as far as available. Where a model's own is missing,
+/// its rules are applied to another vocabulary.
 pub fn tokenizers() -> &'static [Tokenizer] {
     static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/tokenizer.json");
@@ -64,7 +64,7 @@ pub fn tokenizers() -> &'static [Tokenizer] {
                 found.push(changed(&file, |json| {
                     json["model"]["ignore_merges"] = normalizer.is_null().into();
                     json["normalizer"] = normalizer.clone();
-                    // Pieces as theirs have them: a line feed behind a full stop, or a colon.
+                    // Pieces as in their vocabularies: a line feed after a full stop or a colon.
                     let pieces = [".", ":"].into_iter().zip(49_152..);
                     for (mark, id) in pieces {
                         json["model"]["vocab"][format!("{mark}Ċ")] = id.into();
@@ -93,9 +93,10 @@ fn changed(file: &Path, change: impl Fn(&mut Value)) -> Tokenizer {
     Tokenizer::from_file(&path).unwrap()
 }
 
-/// Requests that continue `context`, and one that generates after it, have the tokens that the plain way gives them.
+/// Checks that requests that continue `context`, and one that generates after it, have the tokens of the
+/// plain way.
 pub fn assert_same(tokenizer: &Tokenizer, context: &str, continuations: &[String]) {
-    // An empty context is the end of text: a test of its own.
+    // An empty context becomes the end-of-text token, which has its own test.
     if tokenizer.encode(rstrip(context)).unwrap().is_empty() {
         return;
     }
@@ -111,7 +112,7 @@ pub fn assert_same(tokenizer: &Tokenizer, context: &str, continuations: &[String
     }
 }
 
-/// Pieces whose joints are where tokenizers differ.
+/// Pieces at whose joints tokenizers differ.
 pub const PIECES: [&str; 43] = [
     "a",
     "The",

@@ -1,4 +1,4 @@
-//! The prompts of all tasks, as they are and with odd things put into them, have the tokens that the plain way gives them.
+//! The prompts of all tasks, unchanged and with odd pieces inserted, have the tokens of the plain way.
 
 use std::sync::LazyLock;
 
@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use super::pairs::{PIECES, assert_same, tokenizers};
 use crate::material::shared;
 
-/// A context and what continues it.
+/// A context and its continuations.
 type Prompt = (String, Vec<String>);
 
-/// Some prompts of each task; of the built-in samples where there are no datasets.
+/// Some prompts of each task; of the built-in samples if there are no datasets.
 fn prompts() -> &'static [Prompt] {
     static PROMPTS: LazyLock<Vec<Prompt>> = LazyLock::new(|| {
         let datasets = shared("datasets");

@@ -1,8 +1,9 @@
-//! Attention on AMX tiles: 32 queries side by side, scores with positions as rows.
+//! Attention on AMX tiles: 32 queries as columns, positions as rows of scores.
 //!
-//! `keys * queries^T` gives scores `[position][query]`, so that exponentials of a query are summed position by position in a lane of its
-//! own; rounded to bfloat16 in pairs of positions, as torch rounds them before the second product, they are what the tiles take to
-//! multiply values with, `[head_dim][position]`. Single-precision queries, keys, values and weights are multiplied in three parts.
+//! `keys * queries^T` gives scores `[position][query]`, so that the exponentials of a query are summed
+//! position by position in their own lane. They are rounded to bfloat16 in pairs of positions, as torch
+//! rounds them before the second product; tiles take these pairs as B, with values `[head_dim][position]` as
+//! A. Single-precision queries, keys, values and weights are multiplied in three parts.
 
 use std::ops::Range;
 
@@ -30,7 +31,7 @@ struct AmxAttention<'a> {
     packed: &'a PackedKv,
     queries: &'a Queries<'a>,
     to: RowWriter<'a>,
-    /// Parts of a number: one of bfloat16, three of single precision.
+    /// Parts of an element: one in bfloat16, three in single precision.
     parts: usize,
 }
 
@@ -60,7 +61,7 @@ pub fn attend(
 
 /// A job's scratch memory.
 struct Scratch<'s> {
-    /// Pairs of numbers, by blocks of 32, `[block][part][16][query]`.
+    /// Pairs of elements, by blocks of 32, `[block][part][16][query]`.
     q: &'s mut [f32],
     /// `[position][query]`.
     scores: &'s mut [f32],
@@ -68,7 +69,7 @@ struct Scratch<'s> {
     weights: &'s mut [f32],
     /// `[head_dim][query]`.
     sums: &'s mut [f32],
-    /// A block of either.
+    /// A block of scores or of sums.
     block: &'s mut [f32],
     /// Queries as rows.
     rows: &'s mut [f32],
@@ -76,7 +77,7 @@ struct Scratch<'s> {
     own: &'s mut [u16],
 }
 
-/// A range, those of a tile's queries that attend to it, and its blocks that they attend to.
+/// A range, the tile's queries that attend to it, and the number of its blocks that they attend to.
 type Attended<'p> = (&'p KvRange<'p>, Range<usize>, usize);
 
 impl AmxAttention<'_> {
@@ -105,20 +106,20 @@ impl AmxAttention<'_> {
             let mut scratch = Scratch { q, scores, weights, sums, block, rows, own: halves(own) };
             self.pack_queries(tile, head, &mut scratch);
             self.score(tiles, group, tile, head, &mut scratch);
-            let mut seen = [(0, 0); QUERIES];
-            for (query, seen) in seen.iter_mut().enumerate() {
-                // Queries that pad the tile do as the last one does; nobody reads them.
+            let mut attended = [(0, 0); QUERIES];
+            for (query, attended) in attended.iter_mut().enumerate() {
+                // Padding queries of the tile repeat the last one; their results are never read.
                 let (row, _) = tile.queries[query.min(tile.queries.len() - 1)];
                 let position = self.queries.positions[row];
                 let first = self.attention.first_position(position).saturating_sub(group.base);
-                *seen = (first as i32, (position - group.base) as i32);
+                *attended = (first as i32, (position - group.base) as i32);
             }
             let factor = std::f32::consts::LOG2_E / (width as f32).sqrt();
-            let seen = &seen[..tile.queries.len().next_multiple_of(16)];
+            let attended = &attended[..tile.queries.len().next_multiple_of(16)];
             let is_split = parts > 1;
             let rounded = (!is_split).then_some(&mut *scratch.weights);
-            // SAFETY: tiles come with AVX-512 and its bfloat16 conversions.
-            let totals = unsafe { amx_softmax::weigh(scratch.scores, seen, factor, rounded) };
+            // SAFETY: tiles are used only with AVX-512 and its bfloat16 conversions.
+            let totals = unsafe { amx_softmax::weigh(scratch.scores, attended, factor, rounded) };
             if is_split {
                 split_panel(vector, scratch.scores, words(scratch.weights));
             }
@@ -138,10 +139,10 @@ impl AmxAttention<'_> {
             for (first, queries) in tile.queries.chunks(16).enumerate() {
                 let to = |query: usize| {
                     let (row, in_group) = queries[query];
-                    // SAFETY: each query of each job has its own place.
+                    // SAFETY: each query of each job writes its own elements.
                     unsafe { self.to.bf16(row, column(in_group), width) }
                 };
-                // SAFETY: tiles come with AVX-512 and its bfloat16 conversions.
+                // SAFETY: tiles are used only with AVX-512 and its bfloat16 conversions.
                 unsafe { amx_softmax::write_rows(&scratch.sums[16 * first..], width, queries.len(), to) };
             }
             return;
@@ -156,7 +157,7 @@ impl AmxAttention<'_> {
         }
     }
 
-    /// Packs queries as tiles take B: pairs of numbers, query by query.
+    /// Packs queries as the B of tiles: pairs of elements, query by query.
     fn pack_queries(&self, tile: &QueryTile, head: usize, scratch: &mut Scratch<'_>) {
         let width = self.attention.shape.head_dim;
         let query_heads = self.queries.heads / self.attention.shape.kv_heads;
@@ -168,7 +169,7 @@ impl AmxAttention<'_> {
         if self.parts == 1 {
             for first in [0, 16] {
                 let to = &mut scratch.q[first..];
-                // SAFETY: tiles come with AVX-512.
+                // SAFETY: tiles are used only with AVX-512.
                 unsafe { amx_softmax::pack_queries(|query| row(first + query), width, to) };
             }
             return;
@@ -197,7 +198,7 @@ impl AmxAttention<'_> {
         shared.into_iter().chain(own)
     }
 
-    /// Multiplies 32 rows of A, `k` terms each, with a panel of queries or weights.
+    /// Multiplies 32 rows of A, `k` terms each, by a panel of queries or weights.
     #[allow(clippy::too_many_arguments, reason = "two operands and where the sums go")]
     fn multiply(
         &self,
@@ -233,7 +234,8 @@ impl AmxAttention<'_> {
         KvSource { vector: self.attention.isa.vector, shape: self.attention.shape, range, head }
     }
 
-    /// Scores of all queries at all positions that they attend to, a block of positions at a time.
+    /// Computes the scores of all queries at all positions that they attend to, a block of positions at a
+    /// time.
     fn score(&self, tiles: &Tiles, group: &Group, tile: &QueryTile, head: usize, scratch: &mut Scratch<'_>) {
         let (width, parts) = (self.attention.shape.head_dim, self.parts);
         let row = parts * width;
@@ -247,14 +249,14 @@ impl AmxAttention<'_> {
                 let c = if is_whole { &mut *scores } else { &mut *scratch.block };
                 self.multiply(tiles, (keys, row, parts * TILE_K), scratch.q, width, c, false);
                 if !is_whole {
-                    // SAFETY: tiles come with AVX-512.
+                    // SAFETY: tiles are used only with AVX-512.
                     unsafe { amx_softmax::copy_columns(scratch.block, scores, &of) };
                 }
             }
         }
     }
 
-    /// Sums of values, weighted.
+    /// Computes the weighted sums of values.
     fn sum(&self, tiles: &Tiles, group: &Group, tile: &QueryTile, head: usize, scratch: &mut Scratch<'_>) {
         let (width, parts) = (self.attention.shape.head_dim, self.parts);
         let mut accumulate = false;
@@ -278,7 +280,7 @@ impl AmxAttention<'_> {
                 let a = (&values[parts * d * KV_BLOCK..], parts * KV_BLOCK, parts * KV_BLOCK * width);
                 self.multiply(tiles, a, weights, k, c, accumulate);
                 if !is_whole {
-                    // SAFETY: tiles come with AVX-512.
+                    // SAFETY: tiles are used only with AVX-512.
                     unsafe { amx_softmax::copy_columns(scratch.block, sums, &of) };
                 }
             }

@@ -1,4 +1,4 @@
-//! Softmax between the two products of attention on tiles: each query in a lane of its own.
+//! Softmax between the two products of attention on tiles: each query in its own lane.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use super::interleave::avx512::transposed;
 /// Queries of a tile.
 pub const QUERIES: usize = KV_BLOCK;
 
-/// `2^x` for `x` that is not above zero, to about 2e-7; zero where it is too small. NaN stays NaN.
+/// `2^x` for `x <= 0`, to about 2e-7; zero on underflow. NaN stays NaN.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn exp2(x: __m512) -> __m512 {
@@ -24,16 +24,17 @@ fn exp2(x: __m512) -> __m512 {
     _mm512_scalef_ps(p, n)
 }
 
-/// Turns scores `[position][32]` into weights: `2^((score - highest) * factor)` of the positions that a query attends to, first and
-/// last of `seen`, zero elsewhere, for 16 queries or 32: in place, or to `rounded`, rounded to bfloat16, in pairs of positions. Returns the
-/// queries' sums of what was not rounded, even and odd positions apart, each in order.
+/// Turns scores `[position][32]` into weights: `2^((score - highest) * factor)` at the positions that a query
+/// attends to, from the first to the last in `attended`, and zero elsewhere, for 16 or 32 queries. Weights are
+/// written in place or, rounded to bfloat16, to `rounded`, in pairs of positions. Returns each query's sum
+/// before rounding: even and odd positions are summed separately, each in order.
 ///
 /// # Safety
 /// The processor has AVX-512 with its bfloat16 conversions.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512bf16")]
 pub unsafe fn weigh(
     scores: &mut [f32],
-    seen: &[(i32, i32)],
+    attended: &[(i32, i32)],
     factor: f32,
     mut rounded: Option<&mut [f32]>,
 ) -> [f32; QUERIES] {
@@ -46,17 +47,18 @@ pub unsafe fn weigh(
     }
     let mut totals = [0.0; QUERIES];
     let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
-    for (half, (totals, of)) in totals.chunks_exact_mut(16).zip(seen.chunks_exact(16)).enumerate() {
+    for (half, (totals, of)) in totals.chunks_exact_mut(16).zip(attended.chunks_exact(16)).enumerate() {
         let (firsts, lasts): (Vec<i32>, Vec<i32>) = of.iter().copied().unzip();
-        // All queries attend to the positions between.
-        let all = of.iter().map(|seen| seen.0).max().unwrap_or(0)
-            ..of.iter().map(|seen| seen.1 + 1).min().unwrap_or(0);
-        // SAFETY: 16 numbers each, 64 bytes of `pairs`; scores and weights have `positions` and `positions / 2` rows of 32.
+        // The positions that all of these queries attend to.
+        let all = of.iter().map(|attended| attended.0).max().unwrap_or(0)
+            ..of.iter().map(|attended| attended.1 + 1).min().unwrap_or(0);
+        // SAFETY: `firsts`, `lasts` and `totals` have 16 elements, `pairs` has 64 bytes; scores and weights
+        // have `positions` and `positions / 2` rows of 32.
         unsafe {
             let first = _mm512_loadu_si512(firsts.as_ptr().cast());
             let last = _mm512_loadu_si512(lasts.as_ptr().cast());
             let pairs = _mm512_loadu_si512(pairs.as_ptr().cast());
-            let sees = |position: usize| {
+            let attends = |position: usize| {
                 let position = _mm512_set1_epi32(position as i32);
                 _mm512_cmple_epi32_mask(first, position) & _mm512_cmple_epi32_mask(position, last)
             };
@@ -64,9 +66,10 @@ pub unsafe fn weigh(
             let score = |position: usize| _mm512_loadu_ps(all_scores.add(position * QUERIES + 16 * half));
             let mut highest = [lowest; 2];
             for position in 0..positions {
-                let x = match all.contains(&(position as i32)) {
-                    true => score(position),
-                    false => _mm512_mask_mov_ps(lowest, sees(position), score(position)),
+                let x = if all.contains(&(position as i32)) {
+                    score(position)
+                } else {
+                    _mm512_mask_mov_ps(lowest, attends(position), score(position))
                 };
                 highest[position % 2] = _mm512_max_ps(highest[position % 2], x);
             }
@@ -76,9 +79,10 @@ pub unsafe fn weigh(
             for pair in 0..positions / 2 {
                 let weight = |position: usize| {
                     let y = exp2(_mm512_fmsub_ps(score(position), factor, shift));
-                    match all.contains(&(position as i32)) {
-                        true => y,
-                        false => _mm512_maskz_mov_ps(sees(position), y),
+                    if all.contains(&(position as i32)) {
+                        y
+                    } else {
+                        _mm512_maskz_mov_ps(attends(position), y)
                     }
                 };
                 let (even, odd) = (weight(2 * pair), weight(2 * pair + 1));
@@ -99,7 +103,7 @@ pub unsafe fn weigh(
     totals
 }
 
-/// Divides the columns of `sums`, `[row][32]`.
+/// Divides the columns of `sums`, `[row][32]`, by `totals`.
 ///
 /// # Safety
 /// The processor has AVX-512.
@@ -112,7 +116,8 @@ pub unsafe fn divide(sums: &mut [f32], totals: &[f32; QUERIES]) {
     }
 }
 
-/// Packs 16 rows of `width` numbers, which are bfloat16 already, as pairs `[width / 2][32]`; rows that are not there are zero.
+/// Packs 16 rows of `width` elements, already rounded to bfloat16, as pairs into 16 of the 32 columns of
+/// `[width / 2][32]`; missing rows are zero.
 ///
 /// # Safety
 /// The processor has AVX-512; `width` is a multiple of 32.
@@ -125,7 +130,7 @@ pub unsafe fn pack_queries<'a>(row: impl Fn(usize) -> Option<&'a [f32]>, width: 
         for (query, pairs) in queries.iter_mut().enumerate() {
             let Some(row) = row(query) else { continue };
             let numbers = &row[d..d + 32];
-            // SAFETY: 32 numbers.
+            // SAFETY: `numbers` has 32 elements.
             *pairs = unsafe {
                 let low = _mm512_loadu_si512(numbers.as_ptr().cast());
                 let high = _mm512_loadu_si512(numbers.as_ptr().add(16).cast());
@@ -135,13 +140,13 @@ pub unsafe fn pack_queries<'a>(row: impl Fn(usize) -> Option<&'a [f32]>, width: 
             };
         }
         for (pair, queries) in transposed(queries).into_iter().enumerate() {
-            // SAFETY: 16 of the columns that were just checked for.
+            // SAFETY: 16 columns, as checked above.
             unsafe { _mm512_storeu_si512(to.as_mut_ptr().add((d / 2 + pair) * QUERIES).cast(), queries) };
         }
     }
 }
 
-/// Writes up to 16 columns of `sums`, `[width][32]` from the first column on, as rows of bfloat16.
+/// Writes the first `queries` columns of `sums`, `[width][32]`, at most 16, as rows of bfloat16.
 ///
 /// # Safety
 /// The processor has AVX-512 with its bfloat16 conversions; `width` is a multiple of 32.
@@ -156,12 +161,12 @@ pub unsafe fn write_rows<'a>(
     for d in (0..width).step_by(16) {
         let mut rows = [_mm512_setzero_si512(); 16];
         for (i, row) in rows.iter_mut().enumerate() {
-            // SAFETY: 16 of the columns that were just checked for.
+            // SAFETY: 16 columns, as checked above.
             *row = unsafe { _mm512_loadu_si512(sums.as_ptr().add((d + i) * QUERIES).cast()) };
         }
         for (query, numbers) in transposed(rows).into_iter().enumerate().take(queries) {
             let to = &mut to(query)[d..d + 16];
-            // SAFETY: 16 numbers of 16 bits.
+            // SAFETY: `to` has 16 elements of 16 bits.
             unsafe {
                 let rounded = _mm512_cvtneps_pbh(_mm512_castsi512_ps(numbers));
                 _mm256_storeu_si256(
@@ -173,7 +178,7 @@ pub unsafe fn write_rows<'a>(
     }
 }
 
-/// Copies some columns of rows of 32.
+/// Copies the given columns of rows of 32.
 ///
 /// # Safety
 /// The processor has AVX-512.
@@ -183,7 +188,7 @@ pub unsafe fn copy_columns(from: &[f32], to: &mut [f32], columns: &Range<usize>)
     let halves = [chosen as u16, (chosen >> 16) as u16];
     for (from, to) in from.as_chunks::<QUERIES>().0.iter().zip(to.as_chunks_mut::<QUERIES>().0) {
         for (half, chosen) in halves.into_iter().enumerate().filter(|(_, chosen)| *chosen > 0) {
-            // SAFETY: half of 32 numbers, from either half on.
+            // SAFETY: 16 elements, one half of a row of 32.
             unsafe {
                 let numbers = _mm512_loadu_ps(from.as_ptr().add(16 * half));
                 _mm512_mask_storeu_ps(to.as_mut_ptr().add(16 * half), chosen, numbers);

@@ -13,11 +13,11 @@ use crate::kernels::dtype::Dtype;
 use crate::kernels::gemm::activations::GemmInput;
 use crate::kernels::memory::NoMemory;
 
-/// Positions packed at a time, at most, if there is more than one group.
+/// Once this many positions are to be packed, no further group is added.
 const MAX_POSITIONS: usize = 1 << 15;
 
 impl Attention {
-    /// The order in which keys and values are packed.
+    /// The layout in which keys and values are packed.
     fn layout(&self) -> KvLayout {
         let is_tiled = self.isa.has_tiles() && self.shape.dtype != Dtype::F16;
         match self.shape.dtype {
@@ -27,11 +27,12 @@ impl Attention {
         }
     }
 
-    /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries, scores in
-    /// single precision, rounded at the end, and of bfloat16 models exponentials too; `to` gets `[rows][heads * head_dim]`.
+    /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped
+    /// queries. Scores are in single precision. The result is rounded, and in bfloat16 models the
+    /// exponentials too. `to` gets `[rows][heads * head_dim]`.
     ///
     /// # Errors
-    /// No memory for the packed keys and values.
+    /// If memory for the packed keys and values cannot be allocated.
     pub fn attend(
         &self,
         segments: Vec<SegmentQueries<'_>>,
@@ -46,7 +47,7 @@ impl Attention {
             let mut positions = 0;
             while let Some(first) = segments.next_if(|_| positions < MAX_POSITIONS) {
                 let mut members = vec![first];
-                while let Some(next) = segments.next_if(|next| begin_alike(&members[0], next)) {
+                while let Some(next) = segments.next_if(|next| share_first_segment(&members[0], next)) {
                     members.push(next);
                 }
                 groups.push(self.group(members, queries, &mut ranges, &mut positions));
@@ -61,7 +62,8 @@ impl Attention {
         Ok(())
     }
 
-    /// Makes a group of segments. Its ranges go to `ranges`; `positions` counts those that are packed for all jobs.
+    /// Makes a group of segments. Its ranges go to `ranges`; `positions` counts the positions packed for all
+    /// jobs.
     fn group<'a>(
         &self,
         members: Vec<SegmentQueries<'a>>,
@@ -73,7 +75,7 @@ impl Attention {
         let first = rows.map(|&row| self.first_position(queries.positions[row])).min().unwrap_or(0);
         let base = first / KV_BLOCK * KV_BLOCK;
         let common = match members.as_slice() {
-            // Nobody to share with: one range is simpler than two.
+            // Nothing to share: one range is simpler than two.
             [_] => 0,
             _ => common_positions(&members),
         };
@@ -95,7 +97,7 @@ impl Attention {
             .into_iter()
             .map(|member| {
                 let end = member.own.start + member.own.length;
-                // Few queries fall into one job or two.
+                // Few queries make one job or two, which pack the range themselves.
                 let is_shared = member.rows.len() * heads > FEW_QUERIES;
                 let own = add(own_first..end, &member.chain, Some(member.own), is_shared);
                 GroupMember { own, rows: member.rows }
@@ -109,8 +111,8 @@ fn is_same(a: &KvSpan<'_>, b: &KvSpan<'_>) -> bool {
     std::ptr::eq(a.rows, b.rows)
 }
 
-/// Whether two segments continue the same kept segment.
-fn begin_alike(a: &SegmentQueries<'_>, b: &SegmentQueries<'_>) -> bool {
+/// Whether the chains of two segments begin with the same cached segment.
+fn share_first_segment(a: &SegmentQueries<'_>, b: &SegmentQueries<'_>) -> bool {
     matches!((a.chain.first(), b.chain.first()), (Some(a), Some(b)) if is_same(a, b))
 }
 

@@ -1,10 +1,13 @@
-//! Which keys and values the rows of a pass attend to, and how they are taken together.
+//! Which keys and values the rows of a pass attend to, and how segments are grouped.
 //!
-//! Neighbouring segments of a pass that begin with the same kept segment are a group: what their chains have in common is packed once
-//! ([`kv_layout`](super::kv_layout)) and multiplied with the queries of all of them; each segment's own range, the rest of its chain and
-//! itself, with its own queries. Ranges begin at positions that are multiples of 32, a position's share is added in the order of
-//! positions, and beyond a row's own position stand zeros: so neither the cut into segments and groups nor other rows change a row's
-//! bits.
+//! Neighbouring segments of a pass whose chains begin with the same cached segment form a group. The common
+//! part of their chains is packed once ([`kv_layout`](super::kv_layout)) and multiplied with the queries of
+//! all of them. Each segment's own range, the rest of its chain and the segment itself, is multiplied with
+//! its own queries.
+//!
+//! Ranges begin at multiples of 32 positions, contributions are added in the order of positions, and weights
+//! beyond a row's own position are zero. So neither the division into segments and groups nor other rows
+//! change a row's bits.
 
 use std::ops::Range;
 
@@ -13,23 +16,24 @@ use crate::kernels::isa::Isa;
 use crate::kernels::layout::NR;
 use crate::kernels::team;
 
-/// Positions that a range is padded to a multiple of.
+/// Ranges are padded to a multiple of this many positions.
 pub const KV_BLOCK: usize = NR;
 
-/// Orders in which keys and values are packed.
+/// Layouts in which keys and values are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvLayout {
-    /// For AMX. bfloat16: keys `[position][head_dim]`, values by blocks of 32 positions, `[block][head_dim][32]`. Single precision in
-    /// three parts: keys by blocks of 32 numbers, `[position][block][part][32]`, values `[block][head_dim][part][32]`.
+    /// For AMX. bfloat16: keys `[position][head_dim]`, values by blocks of 32 positions,
+    /// `[block][head_dim][32]`. Single precision in three parts: keys by blocks of 32 elements,
+    /// `[position][block][part][32]`, values `[block][head_dim][part][32]`.
     Tiles,
     /// Single precision: keys by blocks of 16 positions, `[block][head_dim][16]`, values `[position][value_width]`.
     F32,
-    /// bfloat16, two terms of a sum together: keys by blocks of 32 positions, `[block][head_dim / 2][32][2]`, values
-    /// `[position / 2][value_width][2]`.
+    /// bfloat16, in pairs of terms of a sum: keys by blocks of 32 positions, `[block][head_dim / 2][32][2]`,
+    /// values `[position / 2][value_width][2]`.
     Bf16Pairs,
 }
 
-/// Kept keys and values at consecutive positions.
+/// Cached keys and values at consecutive positions.
 #[derive(Clone, Copy)]
 pub struct KvSpan<'a> {
     /// Position of the first.
@@ -38,11 +42,11 @@ pub struct KvSpan<'a> {
     pub rows: &'a KvRows,
 }
 
-/// A segment's rows of a pass, and what they attend to.
+/// A segment's rows in a pass, and what they attend to.
 pub struct SegmentQueries<'a> {
-    /// Rows of the pass that are computed, rising.
+    /// Rows of the pass that are computed, ascending.
     pub rows: Vec<usize>,
-    /// What the segment continues, in order, without gaps.
+    /// The segments that this one continues, in order, without gaps.
     pub chain: Vec<KvSpan<'a>>,
     /// The segment itself: rows attend to it up to their own positions.
     pub own: KvSpan<'a>,
@@ -52,19 +56,19 @@ pub struct SegmentQueries<'a> {
 pub struct Queries<'a> {
     /// Rotated queries, `[rows][heads * head_dim]`.
     pub numbers: &'a [f32],
-    /// Numbers from row to row.
+    /// Elements from row to row.
     pub stride: usize,
     /// Position of each row.
     pub positions: &'a [usize],
     pub heads: usize,
 }
 
-/// What attention is computed with.
+/// Parameters of attention.
 #[derive(Clone, Copy)]
 pub struct Attention {
     pub isa: Isa,
     pub shape: KvShape,
-    /// Each row attends to the last so many positions, its own among them; without it, to all.
+    /// Each row attends to this many positions up to and including its own; if `None`, to all of them.
     pub window: Option<usize>,
 }
 
@@ -81,7 +85,7 @@ pub struct KvRange<'a> {
     pub first: usize,
     /// Padded to a multiple of [`KV_BLOCK`].
     pub length: usize,
-    /// Positions packed before this range's; `None` where each job packs it for itself.
+    /// Number of positions packed before this range; `None` if each job packs the range for itself.
     pub offset: Option<usize>,
     pub spans: Vec<KvSpan<'a>>,
 }
@@ -97,35 +101,36 @@ pub struct GroupMember {
 pub struct Group {
     /// The first position that any of its queries attends to, rounded down to a multiple of [`KV_BLOCK`].
     pub base: usize,
-    /// Where the own ranges begin.
+    /// Position at which the members' own ranges begin.
     pub own_first: usize,
-    /// Index of the range before, if there is one.
+    /// Index of the shared range before it, if there is one.
     pub shared: Option<usize>,
     pub members: Vec<GroupMember>,
 }
 
-/// Queries of a segment that are few enough for their jobs to pack its range for themselves: it then stays in their caches.
+/// Up to this many queries of a segment, each job packs the segment's range for itself: it then stays in its
+/// caches.
 pub const FEW_QUERIES: usize = 32;
 
 /// The queries of one member in a tile.
 pub struct TileSegment {
     /// Index of the member's range.
     pub own: usize,
-    /// Among those of the tile.
+    /// Their indices in the tile.
     pub queries: Range<usize>,
-    /// Position behind the last that any of them attends to.
+    /// One past the last position that any of them attends to.
     pub end: usize,
 }
 
-/// Queries of a group that are computed together for one head of keys.
+/// Queries of a group that are computed together for one key head.
 pub struct QueryTile {
-    /// Row of the pass, and head among those that share keys, of each query.
+    /// For each query, its row of the pass, and its head among those that share a key head.
     pub queries: Vec<(usize, usize)>,
     pub segments: Vec<TileSegment>,
 }
 
 impl Group {
-    /// Its queries, at most `most` at a time, with `heads` heads of queries a head of keys.
+    /// Its queries in tiles of at most `most`, with `heads` query heads per key head.
     fn tiles(&self, most: usize, heads: usize, positions: &[usize]) -> Vec<QueryTile> {
         let empty = || QueryTile { queries: Vec::with_capacity(most), segments: Vec::new() };
         let mut all = Vec::new();
@@ -159,14 +164,14 @@ impl Group {
 }
 
 impl QueryTile {
-    /// Position behind the last that any query attends to.
+    /// One past the last position that any query attends to.
     pub fn end(&self) -> usize {
         self.segments.iter().map(|segment| segment.end).max().unwrap_or(0)
     }
 }
 
-/// Calls `job` for all tiles of queries of all groups and each head of keys, on all threads: those of a head one after another, so that
-/// its keys and values stay in the caches, the longest first.
+/// Calls `job` for all query tiles of all groups and each key head, on all threads. The tiles of a head
+/// follow one another, so that its keys and values stay in the caches, the longest first.
 pub fn for_each_tile(
     groups: &[Group],
     most: impl Fn(&Group) -> usize,
@@ -176,7 +181,7 @@ pub fn for_each_tile(
 ) {
     let tiles: Vec<Vec<QueryTile>> =
         groups.iter().map(|group| group.tiles(most(group), query_heads / kv_heads, positions)).collect();
-    // Heads of a position lie side by side: where there is enough else to do at once, a job reads them all.
+    // The heads of a position are adjacent in memory: with enough other jobs, one job reads them all.
     let is_enough = groups.len() >= 4 * rayon::current_num_threads();
     let at_once = |tiles: &[QueryTile]| match tiles {
         [tile] if is_enough && tile.queries.len() <= FEW_QUERIES => kv_heads,

@@ -1,18 +1,18 @@
-//! Rows to columns, 16 by 16 numbers of 32 bits at a time.
+//! Transposes rows into columns, 16 by 16 elements of 32 bits at a time.
 
 use crate::kernels::isa::Vector;
 
 /// Rows of a block: those of a [`KV_BLOCK`](super::groups::KV_BLOCK).
 const ROWS: usize = 32;
 
-/// 32 rows of bfloat16 numbers to columns: `to` is `[width][32]`. Rows without bytes count as zeros.
+/// Transposes 32 bfloat16 rows into columns: `to` is `[width][32]`. Empty rows count as zeros.
 pub fn to_columns(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     let width = to.len() / ROWS;
     match vector {
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 if width.is_multiple_of(ROWS) => {
             check_width(rows, width);
-            // SAFETY: the processor has AVX-512; rows and columns are as long as just checked.
+            // SAFETY: the processor has AVX-512; the lengths of rows and columns were just checked.
             unsafe { avx512::to_columns(rows, to, width) }
         }
         _ => {
@@ -25,14 +25,15 @@ pub fn to_columns(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     }
 }
 
-/// 32 rows of bfloat16 numbers to columns of pairs: `to` is `[width / 2][32][2]`. Rows without bytes count as zeros.
+/// Transposes 32 bfloat16 rows into columns of pairs: `to` is `[width / 2][32][2]`. Empty rows count as
+/// zeros.
 pub fn to_pair_columns(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     let width = to.len() / ROWS;
     match vector {
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 if width.is_multiple_of(ROWS) => {
             check_width(rows, width);
-            // SAFETY: the processor has AVX-512; rows and columns are as long as just checked.
+            // SAFETY: the processor has AVX-512; the lengths of rows and columns were just checked.
             unsafe { avx512::to_pair_columns(rows, to, width) }
         }
         _ => {
@@ -45,8 +46,8 @@ pub fn to_pair_columns(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     }
 }
 
-/// 32 rows of bfloat16 numbers to rows of pairs: `to` is `[16][width][2]`, zero where rows are shorter. Rows without bytes count as
-/// zeros.
+/// Interleaves pairs of 32 bfloat16 rows: `to` is `[16][width][2]`, zero beyond the end of shorter rows.
+/// Empty rows count as zeros.
 pub fn to_pair_rows(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     let width = to.len() / ROWS;
     match vector {
@@ -55,7 +56,7 @@ pub fn to_pair_rows(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
             if width.is_multiple_of(ROWS)
                 && rows.iter().all(|row| row.is_empty() || row.len() == 2 * width) =>
         {
-            // SAFETY: the processor has AVX-512; rows are as long as just checked.
+            // SAFETY: the processor has AVX-512; the lengths of rows were just checked.
             unsafe { avx512::to_pair_rows(rows, to, width) }
         }
         _ => {
@@ -68,7 +69,7 @@ pub fn to_pair_rows(vector: Vector, rows: &[&[u8]; ROWS], to: &mut [u16]) {
     }
 }
 
-/// A number of a row of bytes; zero where it has none.
+/// Element `d` of a row of bytes; zero beyond its end.
 fn number(row: &[u8], d: usize) -> u16 {
     row.get(2 * d..2 * d + 2).map_or(0, |b| u16::from_ne_bytes([b[0], b[1]]))
 }
@@ -78,14 +79,14 @@ fn check_width(rows: &[&[u8]; ROWS], width: usize) {
     assert!(rows.iter().all(|row| row.is_empty() || row.len() == 2 * width), "rows are of one width");
 }
 
-/// 16 rows of single-precision numbers to columns: `to` is `[width][16]`. Rows without bytes count as zeros.
+/// Transposes 16 single-precision rows into columns: `to` is `[width][16]`. Empty rows count as zeros.
 pub fn to_f32_columns(vector: Vector, rows: &[&[u8]; 16], to: &mut [f32]) {
     let width = to.len() / 16;
     let whole = match vector {
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 => {
             assert!(rows.iter().all(|row| row.is_empty() || row.len() == 4 * width), "rows are of one width");
-            // SAFETY: the processor has AVX-512; rows and columns are as long as just checked.
+            // SAFETY: the processor has AVX-512; the lengths of rows and columns were just checked.
             unsafe { avx512::to_f32_columns(rows, width, to) };
             width / 16 * 16
         }
@@ -105,7 +106,7 @@ pub mod avx512 {
 
     use crate::kernels::attention::interleave::ROWS;
 
-    /// Columns of 16 rows of 16 numbers of 32 bits.
+    /// Transposes 16 rows of 16 elements of 32 bits.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
@@ -121,7 +122,7 @@ pub mod avx512 {
             b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
             b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
         }
-        // Now b[4 * q + j] holds, in each quarter c, column 4 * c + j of rows 4 * q to 4 * q + 3.
+        // Quarter c of b[4 * q + j] now holds column 4 * c + j of rows 4 * q to 4 * q + 3.
         let mut to = b;
         for j in 0..4 {
             let low = _mm512_shuffle_i32x4::<0x44>(b[j], b[4 + j]);
@@ -136,69 +137,70 @@ pub mod avx512 {
         to
     }
 
-    /// Whole sixteens of columns.
+    /// Transposes the whole blocks of 16 columns.
     ///
     /// # Safety
-    /// The processor has AVX-512; `to` holds `16 * width` numbers and each row `4 * width` bytes or none.
+    /// The processor has AVX-512; `to` has `16 * width` elements, and each row `4 * width` bytes or none.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn to_f32_columns(rows: &[&[u8]; 16], width: usize, to: &mut [f32]) {
         for d in (0..width / 16 * 16).step_by(16) {
             let mut block = [_mm512_setzero_si512(); 16];
             for (numbers, row) in block.iter_mut().zip(rows) {
-                // SAFETY: 16 numbers from column `d` on are 32 half as long ones from `2 * d` on.
+                // SAFETY: 16 elements from column `d` on are 32 16-bit elements from `2 * d` on.
                 *numbers = unsafe { load(row, 2 * d) };
             }
             for (column, numbers) in transposed(block).into_iter().enumerate() {
-                // SAFETY: one of `width` columns of 16 numbers.
+                // SAFETY: one of `width` columns of 16 elements.
                 unsafe { _mm512_storeu_si512(to.as_mut_ptr().add((d + column) * 16).cast(), numbers) };
             }
         }
     }
 
-    /// Numbers `d..d + 32` of a row; zeros of one without bytes.
+    /// Elements `d..d + 32` of a row; zeros if it is empty.
     ///
     /// # Safety
-    /// The processor has AVX-512; the row has these numbers, or nothing.
+    /// The processor has AVX-512; the row has these elements or is empty.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load(row: &[u8], d: usize) -> __m512i {
-        match row.is_empty() {
-            true => _mm512_setzero_si512(),
-            // SAFETY: the caller vouches for the numbers.
-            false => unsafe { _mm512_loadu_si512(row.as_ptr().add(2 * d).cast()) },
+        if row.is_empty() {
+            _mm512_setzero_si512()
+        } else {
+            // SAFETY: the caller guarantees these elements.
+            unsafe { _mm512_loadu_si512(row.as_ptr().add(2 * d).cast()) }
         }
     }
 
-    /// Numbers of two rows in turn: of 16 columns from `start` on.
+    /// Indices that interleave the elements of two rows, for 16 columns from `start` on.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn in_turn(start: i16) -> __m512i {
+    fn interleave_indices(start: i16) -> __m512i {
         let mut at = [0i16; 32];
         for (i, at) in at.iter_mut().enumerate() {
             *at = start + (i / 2) as i16 + if i % 2 == 1 { 32 } else { 0 };
         }
-        // SAFETY: 64 bytes of an array.
+        // SAFETY: the array has 64 bytes.
         unsafe { _mm512_loadu_si512(at.as_ptr().cast()) }
     }
 
     /// # Safety
-    /// The processor has AVX-512; `width` is a multiple of 32, `to` holds `32 * width` numbers and each row `2 * width` bytes
-    /// or none.
+    /// The processor has AVX-512; `width` is a multiple of 32, `to` has `32 * width` elements, and each row
+    /// `2 * width` bytes or none.
     #[target_feature(enable = "avx512f,avx512bw")]
     pub unsafe fn to_columns(rows: &[&[u8]; ROWS], to: &mut [u16], width: usize) {
-        let (low, high) = (in_turn(0), in_turn(16));
+        let (low, high) = (interleave_indices(0), interleave_indices(16));
         let zero = _mm512_setzero_si512();
         for d in (0..width).step_by(32) {
             let (mut first, mut second) = ([zero; 16], [zero; 16]);
             for pair in 0..16 {
-                // SAFETY: the caller vouches for 32 numbers from `d` on in each row that has any.
+                // SAFETY: the caller guarantees 32 elements from `d` on in each row that is not empty.
                 let (a, b) = unsafe { (load(rows[2 * pair], d), load(rows[2 * pair + 1], d)) };
                 first[pair] = _mm512_permutex2var_epi16(a, low, b);
                 second[pair] = _mm512_permutex2var_epi16(a, high, b);
             }
             for (half, pairs) in [first, second].into_iter().enumerate() {
                 for (column, numbers) in transposed(pairs).into_iter().enumerate() {
-                    // SAFETY: column `d + 16 * half + column` of `to`, 32 numbers.
+                    // SAFETY: column `d + 16 * half + column` of `to`, 32 elements.
                     unsafe {
                         let at = to.as_mut_ptr().add((d + 16 * half + column) * ROWS);
                         _mm512_storeu_si512(at.cast(), numbers);
@@ -216,11 +218,11 @@ pub mod avx512 {
             for (half, rows) in rows.as_chunks::<16>().0.iter().enumerate() {
                 let mut pairs = [_mm512_setzero_si512(); 16];
                 for (pairs, row) in pairs.iter_mut().zip(rows) {
-                    // SAFETY: the caller vouches for 32 numbers from `d` on in each row that has any.
+                    // SAFETY: the caller guarantees 32 elements from `d` on in each row that is not empty.
                     *pairs = unsafe { load(row, d) };
                 }
                 for (pair, column) in transposed(pairs).into_iter().enumerate() {
-                    // SAFETY: half of the 32 columns of pair `d / 2 + pair`.
+                    // SAFETY: 16 of the 32 columns of pair `d / 2 + pair`.
                     unsafe {
                         let at = to.as_mut_ptr().add((d / 2 + pair) * 2 * ROWS + half * ROWS);
                         _mm512_storeu_si512(at.cast(), column);
@@ -234,10 +236,11 @@ pub mod avx512 {
     /// As for [`to_columns`].
     #[target_feature(enable = "avx512f,avx512bw")]
     pub unsafe fn to_pair_rows(rows: &[&[u8]; ROWS], to: &mut [u16], width: usize) {
-        let (low, high) = (in_turn(0), in_turn(16));
+        let (low, high) = (interleave_indices(0), interleave_indices(16));
         for (pair, rows) in rows.as_chunks::<2>().0.iter().enumerate() {
             for d in (0..width).step_by(32) {
-                // SAFETY: the caller vouches for 32 numbers from `d` on in each row that has any, and for 32 pairs in `to`.
+                // SAFETY: the caller guarantees 32 elements from `d` on in each row that is not empty, and 32
+                // pairs in `to`.
                 unsafe {
                     let (a, b) = (load(rows[0], d), load(rows[1], d));
                     let at = to.as_mut_ptr().add((pair * width + d) * 2);
@@ -289,7 +292,7 @@ mod tests {
                         "{vector:?}, width {width}, row {row}, pair of {d}"
                     );
                 }
-                // Beyond what rows hold stand zeros.
+                // Columns beyond the end of a row are zero.
                 for wider in [width, width + 6] {
                     let mut to = vec![9999; wider * ROWS];
                     to_pair_rows(vector, &rows, &mut to);

@@ -1,4 +1,4 @@
-//! Kept keys and values of a pass's ranges, packed in the order in which kernels take them.
+//! Cached keys and values of a pass's ranges, packed in the layout that kernels take.
 
 use std::cell::RefCell;
 
@@ -20,8 +20,8 @@ pub enum KeyOrValue {
     Values,
 }
 
-/// Packed keys and values of ranges, head by head within a range, zero beyond a range's end. Kept from layer to layer and from pass to
-/// pass for its memory.
+/// Packed keys and values of ranges, head by head within a range, zero beyond a range's end. One serves all
+/// layers and passes, so that its memory is reused.
 pub struct PackedKv {
     bf16: [Aligned<u16>; 2],
     f32: [Aligned<f32>; 2],
@@ -29,10 +29,10 @@ pub struct PackedKv {
     shape: KvShape,
 }
 
-/// Blocks that a job packs.
+/// Blocks that a job packs, at most.
 const BLOCKS: usize = 8;
 
-/// Numbers of a value, padded to whole panels.
+/// Elements of a value row of one head, padded to whole panels.
 pub fn value_width(shape: KvShape) -> usize {
     shape.head_dim.next_multiple_of(NR)
 }
@@ -50,13 +50,13 @@ pub struct KvSource<'a> {
 type PackKv<T> = fn(&KvSource<'_>, usize, &mut [T]);
 
 impl PackedKv {
-    /// Empty.
+    /// Without packed ranges.
     pub fn new(shape: KvShape) -> Result<Self, NoMemory> {
         let (bf16, f32) = (|| Aligned::zeros(0), || Aligned::zeros(0));
         Ok(Self { bf16: [bf16()?, bf16()?], f32: [f32()?, f32()?], layout: KvLayout::F32, shape })
     }
 
-    /// Packs the ranges that all jobs share, of `positions` positions in all.
+    /// Packs the ranges that all jobs share, `positions` positions in total.
     pub fn fill(
         &mut self,
         layout: KvLayout,
@@ -92,7 +92,7 @@ impl PackedKv {
         Ok(())
     }
 
-    /// Numbers of a position.
+    /// Elements of a position of one head.
     fn width(&self, kv: KeyOrValue) -> usize {
         match (self.layout, kv) {
             (KvLayout::Tiles, _) => self.shape.head_dim * parts_of(self.shape),
@@ -110,12 +110,13 @@ impl PackedKv {
         }
     }
 
-    /// Keys or values as [`KvLayout::Tiles`] or [`KvLayout::Bf16Pairs`]; those of a range that is not shared are packed to `scratch`.
+    /// Keys or values as [`KvLayout::Tiles`] or [`KvLayout::Bf16Pairs`]; those of a range that is not shared
+    /// are packed into `scratch`.
     pub fn bf16<'s>(&'s self, kv: KeyOrValue, source: &KvSource<'_>, scratch: &'s mut [u16]) -> &'s [u16] {
         self.packed(&self.bf16[kv as usize], self.pack_bf16(kv), self.width(kv), source, scratch)
     }
 
-    /// The same as [`KvLayout::F32`].
+    /// Like [`PackedKv::bf16`], as [`KvLayout::F32`].
     pub fn f32<'s>(&'s self, kv: KeyOrValue, source: &KvSource<'_>, scratch: &'s mut [f32]) -> &'s [f32] {
         self.packed(&self.f32[kv as usize], pack_f32(kv), self.width(kv), source, scratch)
     }
@@ -141,7 +142,8 @@ impl PackedKv {
     }
 }
 
-/// Blocks of a shared range, from `block` on, and how many positions of single heads lie before the range's.
+/// Blocks of one head of a shared range, from `block` on. `offset` counts the positions of single heads
+/// packed before that head's first.
 struct Job<'a> {
     source: KvSource<'a>,
     offset: usize,
@@ -160,7 +162,7 @@ fn pack_all<T: Number>(
     team::for_each(jobs.len(), |job| {
         let Job { source, offset, block: first } = &jobs[job];
         for block in *first..(first + BLOCKS).min(source.range.length / KV_BLOCK) {
-            // SAFETY: each block of each head of each range has a place of its own.
+            // SAFETY: the blocks of all heads and ranges don't overlap.
             let to = unsafe { to.part((offset + block * KV_BLOCK) * width, KV_BLOCK * width) };
             pack(source, block, to);
         }
@@ -175,7 +177,7 @@ fn pack_f32(kv: KeyOrValue) -> PackKv<f32> {
     }
 }
 
-/// Parts of a number in [`KvLayout::Tiles`].
+/// Parts of an element in [`KvLayout::Tiles`].
 fn parts_of(shape: KvShape) -> usize {
     if shape.dtype == Dtype::F32 { PARTS } else { 1 }
 }
@@ -184,8 +186,9 @@ fn parts_of(shape: KvShape) -> usize {
 type RowOf = fn(&KvRows, KvShape, usize, usize) -> &[u8];
 
 impl<'a> KvSource<'a> {
-    /// Values at positions before `end` where they are kept, if products can take them from there: by runs of positions, how many, and
-    /// the values from the first on, [`KvShape::row_bytes`] apart.
+    /// Values at positions before `end` as they lie in the cache, if products can take them from there: for
+    /// each run of positions its length, and the values from its first position on, [`KvShape::row_bytes`]
+    /// apart.
     pub fn values_in_place(self, end: usize) -> Option<impl Iterator<Item = (usize, &'a [u8])>> {
         let Self { shape, range, head, .. } = self;
         let is_fit =
@@ -209,7 +212,7 @@ impl<'a> KvSource<'a> {
         }
     }
 
-    /// A block's rows, empty where there is no position.
+    /// A block's rows, empty at positions beyond the range.
     fn rows(&self, block: usize, row_of: RowOf) -> [&'a [u8]; KV_BLOCK] {
         const NOTHING: &[u8] = &[];
         let mut rows = [NOTHING; KV_BLOCK];
@@ -217,7 +220,7 @@ impl<'a> KvSource<'a> {
         rows
     }
 
-    /// A block's rows in single precision, one after another, zero where there is no position.
+    /// A block's rows in single precision, one after another, zero at positions beyond the range.
     fn f32_rows(&self, block: usize, row_of: RowOf, to: &mut [f32]) {
         let width = to.len() / KV_BLOCK;
         let mut filled = 0;
@@ -225,7 +228,7 @@ impl<'a> KvSource<'a> {
             from_bytes(self.vector, self.shape.dtype, row, &mut to[position * width..][..width]);
             filled = position + 1;
         });
-        // Spans have no gaps: they end with the range, and begin before it.
+        // Spans have no gaps and begin at or before the range, so rows are missing at its end only.
         to[filled * width..].fill(0.0);
     }
 }
@@ -298,7 +301,8 @@ fn f32_values(source: &KvSource<'_>, block: usize, to: &mut [f32]) {
     to[filled * width..].fill(0.0);
 }
 
-/// As [`with_scratch`](crate::kernels::memory::with_scratch), in other memory.
+/// Like [`with_scratch`](crate::kernels::memory::with_scratch), in separate memory that is not aligned to
+/// cache lines.
 fn with_row_scratch(length: usize, work: impl FnOnce(&mut [f32])) {
     thread_local! {
         static ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -323,14 +327,15 @@ mod tests {
 
     const HEADS: usize = 2;
 
-    /// The number at a position of a head, of keys or of values; few bits, so that every format holds it. Zero behind the last position.
+    /// Element `d` of the key or value at a position of a head, with few bits, so that every format
+    /// represents it exactly. Zero beyond the last position.
     fn number(kv: KeyOrValue, positions: usize, position: usize, head: usize, d: usize) -> f32 {
         let number = (position * 31 + head * 7 + d * 3) % 251 + 1;
         let sign = if kv == KeyOrValue::Keys { 1.0 } else { -1.0 };
         if position < positions { sign * number as f32 } else { 0.0 }
     }
 
-    fn kept(vector: Vector, shape: KvShape, positions: Range<usize>) -> KvRows {
+    fn cached(vector: Vector, shape: KvShape, positions: Range<usize>) -> KvRows {
         let line = |kv: KeyOrValue, position: usize| -> Vec<f32> {
             (0..HEADS * shape.head_dim)
                 .map(|at| number(kv, usize::MAX, position, at / shape.head_dim, at % shape.head_dim))
@@ -344,7 +349,7 @@ mod tests {
         rows
     }
 
-    /// Where a number of a range stands in an order, of those of its parts the first.
+    /// Index of an element of a range in a layout; if it has parts, of the first part.
     fn at(layout: KvLayout, shape: KvShape, kv: KeyOrValue, position: usize, d: usize) -> usize {
         let (width, parts, values) = (shape.head_dim, parts_of(shape), value_width(shape));
         let (block, in_block) = (position / KV_BLOCK, position % KV_BLOCK);
@@ -375,8 +380,8 @@ mod tests {
         for (layout, dtype, head_dim) in cases {
             let shape = KvShape { kv_heads: HEADS, head_dim, dtype };
             for vector in Isa::vectors() {
-                let kept = [0..40, 40..positions].map(|range| (range.start, kept(vector, shape, range)));
-                let spans: Vec<KvSpan<'_>> = kept
+                let cached = [0..40, 40..positions].map(|range| (range.start, cached(vector, shape, range)));
+                let spans: Vec<KvSpan<'_>> = cached
                     .iter()
                     .map(|(start, rows)| KvSpan {
                         start: *start,
@@ -384,7 +389,8 @@ mod tests {
                         rows,
                     })
                     .collect();
-                // A shared range stands behind another; one that is not shared begins within what its queries attend to.
+                // The shared range is packed behind another; the other one begins within the positions
+                // attended to.
                 for (first, shared) in [(0, Some(32)), (32, None)] {
                     let length = (positions - first).next_multiple_of(KV_BLOCK);
                     let range = KvRange { first, length, offset: shared, spans: spans.clone() };

@@ -15,12 +15,12 @@ pub struct KvShape {
 }
 
 impl KvShape {
-    /// Bytes of a number.
+    /// Bytes per element.
     pub fn size(self) -> usize {
         self.dtype.size()
     }
 
-    /// Bytes of the keys, or the values, of a position in all heads.
+    /// Bytes of the keys, or of the values, of a position in all heads.
     pub fn row_bytes(self) -> usize {
         self.kv_heads * self.head_dim * self.size()
     }
@@ -34,7 +34,8 @@ pub struct KvRows {
 }
 
 impl KvRows {
-    /// Appends `count` rows behind the first `length`; `row` gives all keys and all values of one.
+    /// Appends `count` rows after the first `length`; `row` returns the keys and the values of a row, of all
+    /// heads.
     pub fn append<'a>(
         &mut self,
         vector: Vector,
@@ -43,12 +44,12 @@ impl KvRows {
         count: usize,
         row: impl Fn(usize) -> (&'a [f32], &'a [f32]),
     ) {
-        // Rows that a failed pass left are overwritten.
+        // Rows left by a failed pass are overwritten.
         self.truncate(shape, length);
         let bytes = shape.row_bytes();
-        for kept in [&mut self.keys, &mut self.values] {
-            reserve(kept, count, bytes);
-            kept.resize((length + count) * bytes, 0);
+        for cached in [&mut self.keys, &mut self.values] {
+            reserve(cached, count, bytes);
+            cached.resize((length + count) * bytes, 0);
         }
         let rows = length * bytes..;
         let keys = self.keys[rows.clone()].chunks_exact_mut(bytes.max(1));
@@ -60,7 +61,7 @@ impl KvRows {
         }
     }
 
-    /// Forgets all positions from `length` on.
+    /// Drops all positions from `length` on.
     pub fn truncate(&mut self, shape: KvShape, length: usize) {
         self.keys.truncate(length * shape.row_bytes());
         self.values.truncate(length * shape.row_bytes());
@@ -76,7 +77,7 @@ impl KvRows {
         Self::head(&self.values, shape, position, head)
     }
 
-    /// The values of some positions in one head: from the first to the last, [`KvShape::row_bytes`] apart.
+    /// The values of consecutive positions in one head, [`KvShape::row_bytes`] apart.
     pub fn values(&self, shape: KvShape, positions: Range<usize>, head: usize) -> &[u8] {
         let width = shape.head_dim * shape.size();
         let first = positions.start * shape.row_bytes() + head * width;
@@ -89,14 +90,14 @@ impl KvRows {
         &bytes[position * shape.row_bytes() + head * width..][..width]
     }
 
-    /// Bytes held.
+    /// Bytes allocated.
     pub fn bytes(&self) -> usize {
         self.keys.capacity() + self.values.capacity()
     }
 }
 
-/// Reserves memory for rows. An active generation grows by a row or some a pass: a few more spare it the copies, without holding much
-/// that the bound on keys and values does not count.
+/// Reserves memory for rows. An active generation grows by one or a few rows per pass: reserving a few more
+/// avoids copies, without holding much memory that the kv budget does not count.
 fn reserve(bytes: &mut Vec<u8>, rows: usize, row: usize) {
     const AHEAD: usize = 16;
     if bytes.capacity() - bytes.len() < rows * row {
@@ -117,9 +118,9 @@ mod tests {
         let rows: Vec<Vec<f32>> =
             (0..50).map(|row| (0..12).map(|d| number(row, d).to_f32()).collect()).collect();
         let negated: Vec<Vec<f32>> = rows.iter().map(|row| row.iter().map(|x| -x).collect()).collect();
-        let append = |kept: &mut KvRows, from: usize, count: usize| {
+        let append = |cached: &mut KvRows, from: usize, count: usize| {
             let row = |row: usize| (&*rows[from + row], &*negated[from + row]);
-            kept.append(Isa::best().vector, shape, from, count, row);
+            cached.append(Isa::best().vector, shape, from, count, row);
         };
         let mut grown = KvRows::default();
         for (from, count) in [(0, 5), (5, 1), (6, 30), (20, 9), (29, 1), (30, 20)] {

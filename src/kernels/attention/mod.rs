@@ -1,4 +1,4 @@
-//! Attention over kept keys and values.
+//! Attention over cached keys and values.
 
 #[cfg(target_arch = "x86_64")]
 pub mod amx;

@@ -1,7 +1,9 @@
-//! Attention by vectors: queries as rows, panels of 32 positions or of 32 numbers of values as columns.
+//! Attention with vector instructions: queries as rows, panels of 32 positions or of 32 value elements as
+//! columns.
 //!
-//! Of bfloat16 models both products take bfloat16 numbers, exponentials among them, as torch's attention does: by `vdpbf16ps`, or
-//! widened, which gives the same bits. All others are computed in single precision.
+//! In bfloat16 models both products take bfloat16 operands, exponentials included, as torch's attention does:
+//! with `vdpbf16ps`, or widened, which gives bitwise the same result. Other models are computed in single
+//! precision.
 
 use std::ops::Range;
 
@@ -21,7 +23,7 @@ use crate::kernels::isa::Bf16Path;
 use crate::kernels::layout::{LANES, NR};
 use crate::kernels::memory::{bytes_of, halves, halves_of, with_scratch};
 
-/// Scores of a job are at most about as many: 1 MiB, which stays in the second-level cache.
+/// Approximate maximum of scores of a job: 1 MiB, which stays in the second-level cache.
 const MAX_SCORES: usize = 1 << 18;
 /// Queries of a job, at most.
 const MAX_QUERIES: usize = 112;
@@ -31,9 +33,10 @@ const _: () = assert!(NR == KV_BLOCK, "a block's positions are a panel");
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arithmetic {
     F32,
-    /// Pairs of bfloat16 numbers, widened.
+    /// Pairs of bfloat16 elements, widened.
     Widened,
-    /// Pairs by `vdpbf16ps`. A row's numbers are bfloat16, in the first half of where single-precision ones would be.
+    /// Pairs with `vdpbf16ps`. A row's elements are bfloat16, in the first half of the row's single-precision
+    /// memory.
     #[cfg(target_arch = "x86_64")]
     Dot,
 }
@@ -48,10 +51,10 @@ struct SimdAttention<'a> {
     to: RowWriter<'a>,
 }
 
-/// A range, those of a tile's queries that attend to it, and the position behind the last that they attend to.
+/// A range, the tile's queries that attend to it, and one past the last position that they attend to.
 type Attended<'p> = (&'p KvRange<'p>, Range<usize>, usize);
 
-/// Rows of a product, so many numbers apart.
+/// Rows of a product, `stride` elements apart.
 struct RowsOf<'a> {
     numbers: &'a [f32],
     stride: usize,
@@ -89,8 +92,8 @@ impl SimdAttention<'_> {
         let (width, value_width) = (shape.head_dim, value_width(shape));
         let query_heads = self.queries.heads / shape.kv_heads;
         let (base, end) = (group.base, tile.end());
-        // Kernels write whole panels. An odd number of cache lines: rows a power of two apart would share the same sets of the
-        // first-level cache.
+        // Kernels write whole panels. The stride is an odd number of cache lines: rows a power of two apart
+        // would share the same sets of the first-level cache.
         let stride = (end - base).next_multiple_of(KV_BLOCK) + LANES;
         let count = tile.queries.len();
         let vector = self.attention.isa.vector;
@@ -118,7 +121,7 @@ impl SimdAttention<'_> {
                 totals.push(self.weigh(scores, first, position + 1 - base, factor));
             }
             for (number, (range, of, end)) in attended.iter().enumerate() {
-                // The shared range, or an own one where there is none, is a query's first.
+                // A query's first range is the shared one or, without one, its own.
                 let accumulate = number > 0 && group.shared.is_some();
                 let weights = RowsOf { numbers: &scores[of.start * stride..], stride };
                 let sums = &mut sums[of.start * value_width..];
@@ -126,11 +129,11 @@ impl SimdAttention<'_> {
             }
             let rows = tile.queries.iter().zip(sums.chunks_exact_mut(value_width)).zip(&totals);
             for (((row, in_group), sums), total) in rows {
-                // Nobody needs the first query any more.
+                // The first query is no longer needed.
                 let scaled = &mut q[..width];
                 scale(vector, shape.dtype, &sums[..width], 1.0 / total, scaled);
                 let column = (head * query_heads + in_group) * width;
-                // SAFETY: each query of each job has its own place.
+                // SAFETY: each query of each job writes its own elements.
                 unsafe { self.to.write(vector, shape.dtype, *row, column, scaled) };
             }
         });
@@ -149,12 +152,12 @@ impl SimdAttention<'_> {
         KvSource { vector: self.attention.isa.vector, shape: self.attention.shape, range, head }
     }
 
-    /// Bytes of a packed number, and terms that are packed together.
+    /// Bytes of a packed element, and terms that are packed together.
     fn packing(&self) -> (usize, usize) {
         if self.arithmetic == Arithmetic::F32 { (4, 1) } else { (2, 2) }
     }
 
-    /// Scores of `count` queries, which begin with `q`, at the positions of a range's first `blocks` blocks.
+    /// Scores of the first `count` queries of `q` at the positions of a range's first `blocks` blocks.
     fn score(
         &self,
         source: &KvSource<'_>,
@@ -177,7 +180,8 @@ impl SimdAttention<'_> {
         }
     }
 
-    /// Sums of a range's values before position `end`, weighted, for `count` queries whose weights begin with `weights`, at position `base`.
+    /// Weighted sums of a range's values before position `end`, for the first `count` queries of `weights`,
+    /// which begin at position `base`.
     #[allow(clippy::too_many_arguments, reason = "two operands, where they begin, and where the sums go")]
     fn sum(
         &self,
@@ -195,7 +199,7 @@ impl SimdAttention<'_> {
             let first = (position - base) / if self.is_narrowed() { 2 } else { 1 };
             let weights = RowsOf { numbers: &weights.numbers[first..], ..weights };
             for column in (0..value_width).step_by(NR) {
-                // A row of pairs has as many bytes as one of single-precision numbers.
+                // A row of pairs has as many bytes as a row of single-precision elements.
                 let bytes = &values[column * size_of::<f32>()..];
                 let panel = Panel { bytes, row, half: LANES * size_of::<f32>() };
                 let c = (&mut sums[column..], value_width);
@@ -212,7 +216,7 @@ impl SimdAttention<'_> {
             return;
         }
         let values = self.numbers(KeyOrValue::Values, source, own);
-        // Pairs are whole; weights behind the end are zero.
+        // Whole pairs are multiplied; weights beyond the end are zero.
         let terms = (end - range.first).next_multiple_of(pair);
         multiply(range.first, terms, values, value_width * size_of::<f32>());
     }
@@ -242,16 +246,16 @@ impl SimdAttention<'_> {
         !matches!(self.arithmetic, Arithmetic::F32 | Arithmetic::Widened)
     }
 
-    /// Scores to weights, of which the sum is returned.
+    /// Turns scores into weights; returns their sum before rounding.
     fn weigh(&self, scores: &mut [f32], from: usize, to: usize, factor: f32) -> f32 {
         let vector = self.attention.isa.vector;
         match self.arithmetic {
-            // Queries have the factor already.
+            // Queries are already scaled by the factor.
             Arithmetic::F32 => softmax(vector, Dtype::F32, scores, from, to, 1.0),
             Arithmetic::Widened => softmax(vector, Dtype::Bf16, scores, from, to, factor),
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Dot => {
-                // Rounded when they are narrowed, to the same numbers.
+                // `narrow` rounds them, to the same values.
                 let total = softmax(vector, Dtype::F32, scores, from, to, factor);
                 narrow(scores);
                 total
@@ -259,7 +263,7 @@ impl SimdAttention<'_> {
         }
     }
 
-    /// Multiplies `m` rows of `a` with a panel of `k` terms.
+    /// Multiplies `m` rows of `a` by a panel of `k` terms.
     fn multiply(
         &self,
         a: &RowsOf<'_>,
@@ -296,7 +300,7 @@ mod tests {
     use crate::kernels::testing::numbers;
     use crate::kernels::weight_format::of_dtype;
 
-    /// Rows that continue a prefix of 45 positions: so many of a first segment and of a second.
+    /// Rows of two segments that continue a prefix of 45 positions; `counts` are their numbers of rows.
     struct Case {
         shape: KvShape,
         heads: usize,
@@ -307,24 +311,24 @@ mod tests {
     const PREFIX: usize = 45;
 
     impl Case {
-        fn kept(&self, isa: Isa, seed: u64, positions: usize) -> KvRows {
+        fn cached(&self, isa: Isa, seed: u64, positions: usize) -> KvRows {
             let width = self.shape.kv_heads * self.shape.head_dim;
             let (keys, values) = (numbers(positions * width, seed), numbers(positions * width, seed + 100));
             let row = |row: usize| (&keys[row * width..][..width], &values[row * width..][..width]);
-            let mut kept = KvRows::default();
-            kept.append(isa.vector, self.shape, 0, positions, row);
-            kept
+            let mut cached = KvRows::default();
+            cached.append(isa.vector, self.shape, 0, positions, row);
+            cached
         }
 
-        /// The result of the rows that are asked for, of each segment, as bits.
-        fn attended(&self, isa: Isa, asked: [std::ops::Range<usize>; 2]) -> Vec<u32> {
+        /// The result of the requested rows of each segment, as bits.
+        fn attended(&self, isa: Isa, requested: [std::ops::Range<usize>; 2]) -> Vec<u32> {
             let KvShape { head_dim, dtype, .. } = self.shape;
             let width = self.heads * head_dim;
-            let prefix = self.kept(isa, 1, PREFIX);
-            let own = [self.kept(isa, 2, self.counts[0]), self.kept(isa, 3, self.counts[1])];
+            let prefix = self.cached(isa, 1, PREFIX);
+            let own = [self.cached(isa, 2, self.counts[0]), self.cached(isa, 3, self.counts[1])];
             let all = numbers((self.counts[0] + self.counts[1]) * width, 4);
             let (mut q, mut positions, mut segments) = (Vec::new(), Vec::new(), Vec::new());
-            for (segment, range) in asked.into_iter().enumerate() {
+            for (segment, range) in requested.into_iter().enumerate() {
                 let first = positions.len();
                 for row in range {
                     q.extend_from_slice(&all[(segment * self.counts[0] + row) * width..][..width]);

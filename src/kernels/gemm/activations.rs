@@ -1,4 +1,4 @@
-//! Rows of activations: in single precision, and as kernels take them, the A of a product.
+//! Rows of activations: in single precision, and packed for kernels as the A of a product.
 
 use super::bf16x3::{PARTS, split, split_row};
 use super::kernel::Kernel;
@@ -9,13 +9,13 @@ use crate::kernels::layout::{TILE_K, TILE_M, padded_k};
 use crate::kernels::memory::{Aligned, NoMemory, Shared, with_scratch};
 use crate::kernels::team;
 
-/// Rows that a job takes of what costs little.
+/// Rows per job for cheap row-wise operations.
 pub const JOB_ROWS: usize = 16;
 
-/// Rows of single-precision numbers.
+/// Rows in single precision.
 pub struct Activations {
     pub numbers: Aligned<f32>,
-    /// Numbers from row to row.
+    /// Elements from row to row.
     pub stride: usize,
     pub count: usize,
 }
@@ -30,13 +30,13 @@ impl Activations {
         &self.numbers[row * self.stride..][..self.stride]
     }
 
-    /// Makes it `count` rows, which hold anything.
+    /// Resizes to `count` rows with any content.
     pub fn set_count(&mut self, count: usize) -> Result<(), NoMemory> {
         self.count = count;
         self.numbers.grow(count * self.stride)
     }
 
-    /// Calls `work` with each row and its index, several at once.
+    /// Calls `work` with each row's index and the row, several at once.
     pub fn for_each_row(&mut self, work: impl Fn(usize, &mut [f32]) + Sync) {
         let stride = self.stride.max(1);
         team::for_each_chunk(
@@ -50,7 +50,7 @@ impl Activations {
         );
     }
 
-    /// Makes it the rows of `from` that are named, in that order.
+    /// Replaces its rows by the given rows of `from`, in that order.
     pub fn gather(&mut self, from: &Activations, rows: &[u32]) -> Result<(), NoMemory> {
         self.set_count(rows.len())?;
         gather(&mut self.numbers, &from.numbers, self.stride, rows);
@@ -58,7 +58,8 @@ impl Activations {
     }
 }
 
-/// The numbers of rows, padded with zeros to whole blocks of `k`; rows are padded to whole tiles, by anything.
+/// The elements of rows. Each row is padded with zeros to whole blocks of `k`; the rows are padded to whole
+/// tiles, with any content.
 pub enum Numbers {
     F32(Aligned<f32>),
     Bf16(Aligned<u16>),
@@ -66,16 +67,16 @@ pub enum Numbers {
     Bf16x3(Aligned<u16>),
 }
 
-/// Rows as a kernel takes them: the A of a product.
+/// Rows packed for a kernel: the A of a product.
 pub struct GemmInput {
     pub numbers: Numbers,
     pub count: usize,
-    /// Numbers from row to row.
+    /// Elements from row to row.
     pub stride: usize,
 }
 
 impl GemmInput {
-    /// `count` rows of `k` numbers, all zero, for a kernel.
+    /// `count` rows of `k` elements, all zero, for a kernel.
     pub fn zeros(kernel: &Kernel, count: usize, k: usize) -> Result<Self, NoMemory> {
         let parts = if matches!(kernel, Kernel::Bf16x3(_)) { PARTS } else { 1 };
         let mut stride = padded_k(k) * parts;
@@ -96,7 +97,7 @@ impl GemmInput {
         count.next_multiple_of(2 * TILE_M) * stride
     }
 
-    /// Access for jobs that write rows side by side.
+    /// Access for jobs that write rows concurrently.
     pub fn writer(&mut self) -> RowWriter<'_> {
         let to = match &mut self.numbers {
             Numbers::F32(numbers) => To::F32(Shared::new(numbers)),
@@ -106,9 +107,9 @@ impl GemmInput {
         RowWriter { to, stride: self.stride }
     }
 
-    /// Makes it `count` rows, which hold anything within their width.
+    /// Resizes to `count` rows with any content within their width.
     pub fn set_count(&mut self, count: usize) -> Result<(), NoMemory> {
-        // Numbers beyond the width are never written, so they stay zero in memory that was.
+        // Elements beyond the width are never written and new memory is zero, so they stay zero.
         let length = Self::length(count, self.stride);
         match &mut self.numbers {
             Numbers::F32(numbers) => numbers.grow(length)?,
@@ -118,7 +119,8 @@ impl GemmInput {
         Ok(())
     }
 
-    /// Writes all rows, several at once: `compute` fills a row of `width` numbers, which are of the format `dtype`.
+    /// Writes all rows, several at once: `compute` fills a row of `width` elements, already rounded to
+    /// `dtype`.
     pub fn write_rows(
         &mut self,
         vector: Vector,
@@ -132,14 +134,14 @@ impl GemmInput {
             with_scratch(width, |numbers| {
                 for row in job * JOB_ROWS..count.min((job + 1) * JOB_ROWS) {
                     compute(row, numbers);
-                    // SAFETY: each row is of one job.
+                    // SAFETY: each row belongs to one job.
                     unsafe { writer.write(vector, dtype, row, 0, numbers) };
                 }
             });
         });
     }
 
-    /// Makes it the rows of `from` that are named, in that order.
+    /// Replaces its rows by the given rows of `from`, in that order.
     pub fn gather(&mut self, from: &GemmInput, rows: &[u32]) -> Result<(), NoMemory> {
         self.set_count(rows.len())?;
         match (&mut self.numbers, &from.numbers) {
@@ -153,7 +155,7 @@ impl GemmInput {
     }
 }
 
-/// Writes rows of a [`GemmInput`] from several jobs, each its own.
+/// Writes rows of a [`GemmInput`] from several jobs, each its own rows.
 pub struct RowWriter<'a> {
     to: To<'a>,
     stride: usize,
@@ -166,26 +168,26 @@ enum To<'a> {
 }
 
 impl RowWriter<'_> {
-    /// Numbers `column..column + count` of a row of bfloat16 numbers.
+    /// Elements `column..column + count` of a bfloat16 row.
     ///
     /// # Safety
-    /// While the result lives, nobody else writes these numbers.
+    /// While the result lives, nothing else writes these elements.
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
     pub unsafe fn bf16(&self, row: usize, column: usize, count: usize) -> &mut [u16] {
         let To::Bf16(to) = &self.to else { unreachable!("rows of bfloat16 numbers") };
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe { to.part(row * self.stride + column, count) }
     }
 
-    /// Writes numbers of a row, the first of them at `column`. They are of the format `dtype`.
+    /// Writes elements of a row from `column` on. `numbers` are already rounded to `dtype`.
     ///
     /// # Safety
-    /// Meanwhile nobody else writes these numbers.
+    /// Meanwhile nothing else writes these elements.
     #[inline]
     pub unsafe fn write(&self, vector: Vector, dtype: Dtype, row: usize, column: usize, numbers: &[f32]) {
         let (start, count) = (row * self.stride, numbers.len());
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe {
             match &self.to {
                 To::F32(to) => to.part(start + column, count).copy_from_slice(numbers),
@@ -196,7 +198,7 @@ impl RowWriter<'_> {
                     let whole = if is_aligned { count / TILE_K * TILE_K } else { 0 };
                     let (blocks, rest) = numbers.split_at(whole);
                     split_row(vector, blocks, to.part(start + column / TILE_K * BLOCK, whole * PARTS));
-                    // Others may be writing in these blocks: number by number.
+                    // Other jobs may be writing to these blocks, so elements are written one by one.
                     for (column, x) in (column + whole..).zip(rest) {
                         let at = start + column / TILE_K * BLOCK + column % TILE_K;
                         for (part, number) in split(*x).into_iter().enumerate() {
@@ -209,7 +211,7 @@ impl RowWriter<'_> {
     }
 }
 
-/// Some rows, in the order of `rows`.
+/// Copies the given rows, in the order of `rows`.
 fn gather<T: Copy + Send + Sync>(to: &mut [T], from: &[T], stride: usize, rows: &[u32]) {
     team::for_each_chunk(&mut to[..stride * rows.len()], stride.max(1), |number, to| {
         to.copy_from_slice(&from[rows[number] as usize * stride..][..stride]);

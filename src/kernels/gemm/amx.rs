@@ -1,13 +1,14 @@
 //! Kernels on AMX tiles.
 //!
-//! `tdpbf16ps` sums the products of even and of odd terms of a block of 32 apart, each from zero and in order, adds the two,
-//! and adds that to the sum so far (Intel 64 and IA-32 Architectures Software Developer's Manual, TDPBF16PS). Blocks are
-//! aligned to `k`, so a sum's bits depend on its own row and column alone. Numbers below 2^-126 count as zero.
+//! `tdpbf16ps` sums the products of even and of odd terms of a block of 32 separately, each from zero and in
+//! order, adds the two, and adds the result to the accumulator (Intel 64 and IA-32 Architectures Software
+//! Developer's Manual, TDPBF16PS). Blocks are aligned in `k`, so a sum's bits depend on its own row and
+//! column alone. Numbers below 2^-126 count as zero.
 //!
-//! Single-precision numbers come in three parts (see [`bf16x3`](super::bf16x3)): six products of parts a block, those of small
-//! parts first, each summed and added as above.
+//! Single-precision numbers come in three parts (see [`bf16x3`](super::bf16x3)): six products of parts per
+//! block, those of small parts first, each summed and added as above.
 //!
-//! The instructions are written as assembly: the compiler's own intrinsics for them are not stable yet.
+//! The instructions are written as assembly: the compiler's intrinsics for them are not stable yet.
 
 use std::arch::asm;
 
@@ -21,9 +22,9 @@ use crate::kernels::tiles::Tiles;
 
 /// Rows of two tiles.
 const MR: usize = 2 * TILE_M;
-/// Bytes of a packed panel that stay in the first-level cache beside as much of A.
+/// Bytes of a packed panel that stay in the first-level cache besides as many of A.
 const B_BYTES: usize = 18 << 10;
-/// The same where few rows leave the cache to the panel.
+/// The same for few rows, which leave most of the cache to the panel.
 const B_BYTES_OF_FEW: usize = 24 << 10;
 /// Bytes of a block of a panel: 16 pairs of terms, 32 columns.
 const B_BLOCK: usize = TILE_K * NR * 2;
@@ -46,18 +47,20 @@ impl GemmKernel for AmxBf16 {
 
     fn multiply(args: &mut GemmArgs<'_, u16>) {
         by_tiles(args, 1, |tiles, args, row, prefetch| {
-            // SAFETY: `by_tiles` checks that these rows and the panel are there.
+            // SAFETY: `by_tiles` checks that these rows and the panel lie within the operands.
             unsafe {
-                match args.m - row <= TILE_M {
-                    true => multiply_16(tiles, args, row),
-                    false => multiply_32(tiles, args, row, prefetch),
+                if args.m - row <= TILE_M {
+                    multiply_16(tiles, args, row);
+                } else {
+                    multiply_32(tiles, args, row, prefetch);
                 }
             }
         });
     }
 }
 
-/// Single-precision rows in three parts, `[k / 32][3][32]`, with panels that are split already, `[k / 32][3][16][NR][2]`.
+/// Single-precision rows in three parts, `[k / 32][3][32]`, with panels already split,
+/// `[k / 32][3][16][NR][2]`.
 pub struct AmxBf16x3;
 
 impl GemmKernel for AmxBf16x3 {
@@ -78,7 +81,7 @@ impl GemmKernel for AmxBf16x3 {
     }
 }
 
-/// Goes through the rows of C, 32 at a time; numbers of A and B come in `parts` parts.
+/// Calls `multiply` for each 32 rows of C; elements of A and B have `parts` parts.
 fn by_tiles(
     args: &mut GemmArgs<'_, u16>,
     parts: usize,
@@ -99,13 +102,13 @@ fn by_tiles(
         let bytes = next.next().unwrap_or_default();
         let most = if parts == PARTS { 512 } else { 128 };
         let step = bytes.len().div_ceil(blocks).next_multiple_of(64).min(most);
-        // Without anything to fetch, an address that is fetched anyway.
+        // With nothing to prefetch, an address that is loaded anyway.
         let start = if bytes.is_empty() { args.b.bytes.as_ptr() } else { bytes.as_ptr() };
         multiply(tiles, args, row, Prefetch { start, step });
     }
 }
 
-/// Where prefetching starts, and bytes to go on by from block to block.
+/// Where prefetching starts, and bytes to advance per block.
 #[derive(Clone, Copy)]
 struct Prefetch {
     start: *const u8,
@@ -117,7 +120,7 @@ struct Prefetch {
 /// # Safety
 /// 32 rows of `k` terms can be read from `a`, as many terms from `b`, and 32 rows of 32 columns written to `c`.
 unsafe fn multiply_32(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize, prefetch: Prefetch) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     let p = unsafe { Pointers::at(args, row) };
     #[cfg(all(test, target_os = "linux"))]
     if tiles.emulation().is_some() {
@@ -125,20 +128,21 @@ unsafe fn multiply_32(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize, p
         return unsafe { emulation::multiply(args, row, MR, 1) };
     }
     let _ = tiles;
-    // SAFETY: the tiles are set up, as `tiles` shows; memory is the caller's promise. Sums stay in tiles from one block of assembly
-    // to the next: the compiler itself never uses tiles.
+    // SAFETY: the tiles are set up, as `tiles` proves; the caller guarantees the memory. Sums stay in tiles
+    // from one block of assembly to the next, since the compiler itself never uses tiles.
     unsafe {
         let low = p.c.add(TILE_M * p.ldc);
-        match args.accumulate {
-            false => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
-            true => asm!(
+        if args.accumulate {
+            asm!(
                 "tileloadd tmm0, [{c} + {ldc}*1]",
                 "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
                 "tileloadd tmm2, [{low} + {ldc}*1]",
                 "tileloadd tmm3, [{low} + {ldc}*1 + 64]",
                 c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
                 options(nostack, readonly),
-            ),
+            );
+        } else {
+            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3");
         }
         asm!(
             "2:",
@@ -177,7 +181,7 @@ unsafe fn multiply_32(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize, p
 /// # Safety
 /// As [`multiply_32`].
 unsafe fn multiply_16(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     let p = unsafe { Pointers::at(args, row) };
     #[cfg(all(test, target_os = "linux"))]
     if tiles.emulation().is_some() {
@@ -187,14 +191,15 @@ unsafe fn multiply_16(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize) {
     let _ = tiles;
     // SAFETY: as in `multiply_32`.
     unsafe {
-        match args.accumulate {
-            false => asm!("tilezero tmm0", "tilezero tmm1"),
-            true => asm!(
+        if args.accumulate {
+            asm!(
                 "tileloadd tmm0, [{c} + {ldc}*1]",
                 "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
                 c = in(reg) p.c, ldc = in(reg) 4 * p.ldc,
                 options(nostack, readonly),
-            ),
+            );
+        } else {
+            asm!("tilezero tmm0", "tilezero tmm1");
         }
         asm!(
             "2:",
@@ -204,7 +209,7 @@ unsafe fn multiply_16(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize) {
             "tileloadd tmm7, [{b} + {ldb}*1 + 64]",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "add {a}, {a_step}",
-            // So few rows wait for memory alone: it is asked for what lies four blocks on.
+            // With so few rows only memory limits the speed: prefetch four blocks ahead.
             ".set at, 8192",
             ".rept 32",
             "prefetcht1 [{b} + at]",
@@ -224,12 +229,12 @@ unsafe fn multiply_16(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize) {
     }
 }
 
-/// Computes 32 rows of C from numbers in three parts; the letters name the parts of A and B: high, middle, low.
+/// Computes 32 rows of C from numbers in three parts. Letters name the parts of A and B: high, middle, low.
 ///
 /// # Safety
 /// As [`multiply_32`].
 unsafe fn multiply_split_32(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: usize, prefetch: Prefetch) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     let p = unsafe { Pointers::at(args, row) };
     #[cfg(all(test, target_os = "linux"))]
     if tiles.emulation().is_some() {
@@ -240,16 +245,17 @@ unsafe fn multiply_split_32(tiles: &Tiles, args: &mut GemmArgs<'_, u16>, row: us
     // SAFETY: as in `multiply_32`.
     unsafe {
         let low = p.c.add(TILE_M * p.ldc);
-        match args.accumulate {
-            false => asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
-            true => asm!(
+        if args.accumulate {
+            asm!(
                 "tileloadd tmm0, [{c} + {ldc}*1]",
                 "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
                 "tileloadd tmm2, [{low} + {ldc}*1]",
                 "tileloadd tmm3, [{low} + {ldc}*1 + 64]",
                 c = in(reg) p.c, low = in(reg) low, ldc = in(reg) 4 * p.ldc,
                 options(nostack, readonly),
-            ),
+            );
+        } else {
+            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3");
         }
         asm!(
             "2:",
@@ -340,10 +346,10 @@ impl Pointers {
     /// From `row` on.
     ///
     /// # Safety
-    /// The row is there.
+    /// The row lies within A and C.
     unsafe fn at(args: &mut GemmArgs<'_, u16>, row: usize) -> Self {
         Self {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller's guarantee.
             a: unsafe { args.a.as_ptr().add(row * args.lda) },
             lda: args.lda,
             a_block: args.a_block,

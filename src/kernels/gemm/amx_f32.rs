@@ -1,4 +1,4 @@
-//! The AMX kernel for single precision: panels are split into three bfloat16 parts when they are multiplied.
+//! The AMX kernel for single precision: panels are split into three bfloat16 parts as they are multiplied.
 
 use std::arch::asm;
 
@@ -25,18 +25,18 @@ impl GemmKernel for AmxF32 {
 
     fn kc(m: usize, k: usize) -> usize {
         if m <= TILE_M {
-            // Split block by block while the block before is multiplied.
+            // Each block is split while the previous one is multiplied.
             k
         } else if m <= Self::MR {
             128
         } else {
-            // Even shares: the parts stay in the second-level cache.
+            // Even shares of `k` whose parts stay in the second-level cache.
             k.div_ceil(k.div_ceil(Self::KC))
         }
     }
 
     fn scratch(m: usize, kc: usize) -> usize {
-        // The last rows of many may be few.
+        // The last step of many rows may have few rows, which takes two blocks.
         let blocks = if m <= TILE_M { 2 } else { (kc / TILE_K).max(2) };
         blocks * BLOCK_WORDS
     }
@@ -74,7 +74,7 @@ impl GemmKernel for AmxF32 {
     }
 }
 
-/// Splits a panel block by block while tiles multiply the block before with up to 16 rows.
+/// Splits a panel block by block while tiles multiply the previous block by up to 16 rows.
 fn multiply_few(args: &mut GemmArgs<'_, u16>, panel: &[f32]) {
     let Some(tiles) = args.tiles else { unreachable!("a job of this kernel sets up its tiles") };
     let blocks = args.k / TILE_K;
@@ -89,12 +89,13 @@ fn multiply_few(args: &mut GemmArgs<'_, u16>, panel: &[f32]) {
     };
     let (a, lda, a_block) = (args.a.as_ptr(), args.lda, args.a_block);
     let (c, ldc, accumulate) = (args.c.as_mut_ptr(), args.ldc, args.accumulate);
-    // SAFETY: tiles come with AVX-512; rows of A and C are there, as just checked.
+    // SAFETY: tiles are used only with AVX-512; rows of A and C lie within the operands, as just checked.
     unsafe { few(tiles, (a, lda, a_block), panel, (c, ldc, accumulate), [first, second]) };
 }
 
 /// # Safety
-/// The processor has AVX-512. `a` has as many rows as the tiles, of as many blocks as the panel has; `c` as many rows of 32.
+/// The processor has AVX-512. `a` and `c` have as many rows as the tiles, `a` with as many blocks as the
+/// panel, `c` with 32 columns.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn few(
     tiles: &Tiles,
@@ -103,10 +104,10 @@ unsafe fn few(
     (c, ldc, accumulate): (*mut f32, usize, bool),
     words: [&mut [u32; BLOCK_WORDS]; 2],
 ) {
-    // Blocks are split into two places in turn.
+    // Blocks are split into two buffers in turn.
     let [mut next, mut split] = words;
     let blocks: &[[f32; TILE_K * NR]] = panel.as_chunks().0;
-    // SAFETY: the caller's promise; `words` hold a block each.
+    // SAFETY: the caller's guarantee; `words` hold a block each.
     unsafe {
         begin(tiles, c, ldc, accumulate);
         for (number, block) in blocks.iter().enumerate() {
@@ -123,7 +124,8 @@ unsafe fn few(
     }
 }
 
-/// Sets two tiles to sums of 16 rows, `ldc` numbers apart, of 32 columns: to what `c` holds where they `accumulate`, else to zero.
+/// Sets two tiles to the sums of 16 rows, `ldc` elements apart, of 32 columns: to the content of `c` if they
+/// `accumulate`, else to zero.
 ///
 /// # Safety
 /// `c` can be read.
@@ -135,21 +137,23 @@ unsafe fn begin(tiles: &Tiles, c: *const f32, ldc: usize, accumulate: bool) {
         return unsafe { emulation::begin(tiles, c, ldc, accumulate) };
     }
     let _ = tiles;
-    // SAFETY: as above; the tiles are set up, as `tiles` shows.
+    // SAFETY: as above; the tiles are set up, as `tiles` proves.
     unsafe {
-        match accumulate {
-            false => asm!("tilezero tmm0", "tilezero tmm1", options(nostack, nomem)),
-            true => asm!(
+        if accumulate {
+            asm!(
                 "tileloadd tmm0, [{c} + {ldc}*1]",
                 "tileloadd tmm1, [{c} + {ldc}*1 + 64]",
                 c = in(reg) c, ldc = in(reg) 4 * ldc,
                 options(nostack, readonly),
-            ),
+            );
+        } else {
+            asm!("tilezero tmm0", "tilezero tmm1", options(nostack, nomem));
         }
     }
 }
 
-/// Adds a block's products to them: `a` is a block of rows in parts, `lda` numbers from row to row, `b` a block of a split panel.
+/// Adds a block's products to the tiles: `a` is a block of rows in parts, `lda` elements apart, `b` a block
+/// of a split panel.
 ///
 /// # Safety
 /// Both can be read.
@@ -194,7 +198,7 @@ unsafe fn add(tiles: &Tiles, a: *const u16, lda: usize, b: *const u32) {
     }
 }
 
-/// Writes the sums.
+/// Writes the tiles to `c`.
 ///
 /// # Safety
 /// `c` can be written.

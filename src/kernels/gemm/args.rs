@@ -10,34 +10,35 @@ pub struct GemmArgs<'a, A> {
     pub m: usize,
     /// Terms of each sum.
     pub k: usize,
-    /// Rows of A, `lda` numbers apart.
+    /// Rows of A, `lda` elements apart.
     pub a: &'a [A],
     pub lda: usize,
-    /// Numbers from a block of 32 terms of a row to the next one; AMX kernels only.
+    /// Elements from a block of 32 terms of a row to the next; AMX kernels only.
     pub a_block: usize,
     /// A packed panel of B.
     pub b: Panel<'a>,
-    /// The panel to be multiplied with it, where the kernel takes two.
+    /// The second panel, if the kernel takes two.
     pub second: Option<SecondPanel>,
-    /// Rows of C, `ldc` numbers apart.
+    /// Rows of C, `ldc` elements apart.
     pub c: &'a mut [f32],
     pub ldc: usize,
-    /// Whether sums go on from what `c` holds, instead of from zero.
+    /// Whether sums are added to the content of `c` instead of starting from zero.
     pub accumulate: bool,
     /// The tiles of this thread; AMX kernels only.
     pub tiles: Option<&'a Tiles>,
-    /// Where the kernel unpacks the panel, see [`GemmKernel::scratch`](super::kernel::GemmKernel::scratch).
+    /// Scratch memory in which the kernel unpacks the panel, see
+    /// [`GemmKernel::scratch`](super::kernel::GemmKernel::scratch).
     pub scratch: &'a mut [u32],
-    /// Bytes that are needed next, to be fetched to the second-level cache meanwhile; AMX kernels only.
+    /// Bytes that are needed next, to be prefetched to the second-level cache meanwhile; AMX kernels only.
     pub prefetch: &'a [u8],
 }
 
 /// A packed panel of B.
 #[derive(Clone, Copy)]
 pub struct Panel<'a> {
-    /// From the first term and column on.
+    /// Starts at the first term and column.
     pub bytes: &'a [u8],
-    /// Bytes from a term to the next; of a format that packs pairs of terms, from a pair to the next.
+    /// Bytes from a term to the next; in a format of pairs of terms, from a pair to the next.
     pub row: usize,
     /// Bytes from the first 16 columns of a row to the other 16.
     pub half: usize,
@@ -46,14 +47,14 @@ pub struct Panel<'a> {
 /// The second of two panels, by its distance from the first.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SecondPanel {
-    /// Bytes of B.
+    /// In bytes of B.
     pub b: usize,
-    /// Numbers of C.
+    /// In elements of C.
     pub c: usize,
 }
 
 impl<'a, A> GemmArgs<'a, A> {
-    /// Those of a kernel by vectors: it needs no tiles, unpacks nothing and prefetches nothing.
+    /// For a vector kernel, which needs no tiles, unpacks nothing and prefetches nothing.
     pub fn of_vectors(
         m: usize,
         k: usize,
@@ -66,8 +67,8 @@ impl<'a, A> GemmArgs<'a, A> {
         Self { m, k, a, lda, a_block: 0, b, second, c, ldc, accumulate, tiles, scratch, prefetch }
     }
 
-    /// Asserts that rows of A of `a_row` numbers, `b_rows` rows of B whose halves have `b_half` bytes, and rows of C lie within their
-    /// slices, for `m` rows.
+    /// Asserts that `m` rows of A of `a_row` elements, `b_rows` rows of B whose halves have `b_half` bytes,
+    /// and `m` rows of C lie within their slices.
     pub fn assert_extents(&self, m: usize, a_row: usize, b_rows: usize, b_half: usize) {
         let second = self.second.unwrap_or_default();
         let a = (m - 1) * self.lda + a_row;
@@ -80,13 +81,14 @@ impl<'a, A> GemmArgs<'a, A> {
         );
     }
 
-    /// Bytes from the panel's start to a vector's columns in its first row; vectors count on into the second panel.
+    /// Bytes from the panel's start to a vector's columns in its first row. Vector indices continue into the
+    /// second panel.
     #[inline(always)]
     pub(super) fn b_offset(&self, vector: usize) -> usize {
         vector % VECTORS * self.b.half + vector / VECTORS * self.second.unwrap_or_default().b
     }
 
-    /// Numbers from the first column of C to a vector's; vectors count on into the second panel.
+    /// Elements from the first column of C to a vector's. Vector indices continue into the second panel.
     #[inline(always)]
     pub(super) fn c_offset(&self, vector: usize) -> usize {
         vector % VECTORS * LANES + vector / VECTORS * self.second.unwrap_or_default().c

@@ -1,5 +1,5 @@
-//! The GEMM kernel by `vdpbf16ps`, which adds the product of a pair's odd numbers, then that of its even ones, each with one
-//! rounding: the sums of the widened kernels, number by number.
+//! The GEMM kernel with `vdpbf16ps`, which adds the product of a pair's odd terms, then that of its even
+//! terms, each with one rounding: element by element the sums of the widened kernels.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -17,7 +17,7 @@ impl GemmKernel for Bf16Dot {
     type A = u16;
     // 28 sums, the two vectors of a row of b, and a from memory: 30 of 32 registers.
     const MR: usize = 14;
-    /// 24 KiB of a panel stay in the first-level cache, beside the rows.
+    /// 24 KiB of a panel stay in the first-level cache, besides the rows of A.
     const KC: usize = (24 << 10) / (2 * NR) / TILE_K * TILE_K;
     const TWO_PANELS_MR: usize = 4;
 
@@ -56,14 +56,15 @@ impl GemmKernel for Bf16Dot {
 /// Computes `ROWS` rows of C from `row` on, in `TILE_VECTORS` vectors of columns.
 ///
 /// # Safety
-/// The rows and the panels are there; the processor has avx512bf16.
+/// The rows and the panels lie within the operands; the processor has avx512bf16.
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn micro_tile<const ROWS: usize, const TILE_VECTORS: usize>(args: &mut GemmArgs<'_, u16>, row: usize) {
     let b_of: [usize; TILE_VECTORS] = std::array::from_fn(|v| args.b_offset(v));
     let c_of: [usize; TILE_VECTORS] = std::array::from_fn(|v| args.c_offset(v));
     let (lda, ldc, b_row) = (args.lda, args.ldc, args.b.row);
     let mut sums = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
-    // SAFETY: the caller vouches for all rows; vectors of 16 pairs and of 32 bfloat16 numbers are the same bits.
+    // SAFETY: the caller guarantees all rows; vectors of 16 pairs and of 32 bfloat16 numbers are the same
+    // bits.
     unsafe {
         let a = args.a.as_ptr().add(row * lda);
         let c = args.c.as_mut_ptr().add(row * ldc);
@@ -97,7 +98,7 @@ unsafe fn micro_tile<const ROWS: usize, const TILE_VECTORS: usize>(args: &mut Ge
     }
 }
 
-/// Rounds numbers, even in count, to bfloat16, and packs them into the first half of their memory.
+/// Rounds an even count of numbers to bfloat16 and packs them into the first half of their memory.
 pub fn narrow(numbers: &mut [f32]) {
     // SAFETY: chosen where the processor has avx512bf16.
     unsafe { narrow_avx512(numbers) };
@@ -111,7 +112,7 @@ fn narrow_avx512(numbers: &mut [f32]) {
     let whole = numbers.len() / LANES * LANES;
     let start = numbers.as_mut_ptr();
     for at in (0..whole).step_by(LANES) {
-        // SAFETY: 16 numbers from `at` on, and half their places, which are no numbers that are still to be read.
+        // SAFETY: 16 numbers from `at` on are read; what is written lies before any number still to be read.
         unsafe {
             let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(start.add(at)));
             _mm256_storeu_si256(start.add(at / 2).cast(), transmute::<__m256bh, __m256i>(rounded));

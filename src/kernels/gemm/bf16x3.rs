@@ -1,27 +1,28 @@
 //! Single-precision numbers as sums of three bfloat16 numbers, for tiles, which multiply nothing else.
 //!
-//! `x = h + m + l`: `h` is `x` rounded to its 8 upper bits, `m` what that left, rounded likewise, and `l` the rest, which has at
-//! most 8 bits. The sum is exact for numbers from 2^-110 on; below, `l` and then `m` are numbers that tiles take for zero. Of
-//! the nine products of two such sums six are computed; those of `m` and `l` with `l` are at most 2^-24 of the whole, as much as
-//! single precision's own rounding (the scheme of G. Henry, P. Tang, A. Heinecke, <https://arxiv.org/abs/1904.06376>).
+//! `x = h + m + l`: `h` is `x` rounded to its 8 upper bits, `m` the remainder, rounded likewise, and `l` the
+//! rest, which has at most 8 bits. The sum is exact for numbers from 2^-110 on; below, `l` and then `m` are
+//! numbers that tiles treat as zero. Of the nine products of two such sums six are computed. The omitted
+//! ones, `m l`, `l m` and `l l`, are at most 2^-24 of the whole, as much as single precision's own rounding
+//! (the scheme of G. Henry, P. Tang, A. Heinecke, <https://arxiv.org/abs/1904.06376>).
 
 use crate::kernels::isa::Vector;
 use crate::kernels::layout::{NR, TILE_K};
 
 /// Parts of a number.
 pub const PARTS: usize = 3;
-/// 32-bit words of a block of 32 terms of a panel, all parts.
+/// 32-bit words of a block of 32 terms of a panel, in all parts.
 pub const BLOCK_WORDS: usize = PARTS * BLOCK_PART;
-/// Those of one part: 16 pairs of terms, 32 columns each.
+/// Words of one part: 16 pairs of terms, 32 columns each.
 const BLOCK_PART: usize = TILE_K / 2 * NR;
-/// Bytes that memory is asked for ahead of a panel that is split.
+/// Prefetch distance in bytes while a panel is split.
 #[cfg(target_arch = "x86_64")]
 const DISTANCE: usize = 8 << 10;
 
-/// Bits of the least number without its sign whose first part would be infinite.
+/// Bits, without the sign, of the smallest magnitude whose first part is infinite.
 pub const TOO_LARGE: u32 = 0x7f7f_8000;
 
-/// The parts of a number, each in the upper half of its bits. What is not finite has no finite parts.
+/// The parts of a number, each in the upper half of its bits. The parts of a non-finite number add up to NaN.
 #[inline(always)]
 fn parts(x: f32) -> [u32; PARTS] {
     let upper = |x: f32| x.to_bits().wrapping_add(0x8000) & 0xffff_0000;
@@ -32,7 +33,7 @@ fn parts(x: f32) -> [u32; PARTS] {
     [high, middle, low.to_bits()]
 }
 
-/// The parts of a number, bfloat16.
+/// The parts of a number as bits of bfloat16.
 #[inline(always)]
 pub fn split(x: f32) -> [u16; PARTS] {
     parts(x).map(|bits| (bits >> 16) as u16)
@@ -53,7 +54,7 @@ fn split_block(block: &[f32; TILE_K * NR], to: &mut [u32; BLOCK_WORDS]) {
     }
 }
 
-/// As [`split_block`]; compilers don't find the blend.
+/// As [`split_block`], by hand: compilers don't find the blend.
 ///
 /// # Safety
 /// The processor has AVX-512.
@@ -70,7 +71,7 @@ pub unsafe fn split_block_avx512(block: &[f32; TILE_K * NR], to: &mut [u32; BLOC
     for (number, pair) in block.as_chunks::<{ 2 * NR }>().0.iter().enumerate() {
         prefetch(pair);
         for column in [0, HALF] {
-            // SAFETY: 16 numbers of 64, and 16 words of each part's 512.
+            // SAFETY: 16 of the 64 numbers of a pair of rows, and 16 of the 512 words of each part.
             unsafe {
                 let load = |at: usize| _mm512_loadu_ps(pair.as_ptr().add(at + column));
                 let mut rests = [load(0), load(NR)];
@@ -96,13 +97,13 @@ fn split_blocks(panel: &[f32], to: &mut [u32], split: impl Fn(&[f32; TILE_K * NR
     panel.as_chunks().0.iter().zip(to.as_chunks_mut().0).for_each(|(block, to)| split(block, to));
 }
 
-/// Has the processor bring what lies a little behind these numbers, which memory gives late otherwise.
+/// Prefetches the data `DISTANCE` bytes behind these numbers, which would otherwise arrive late from memory.
 #[inline(always)]
 fn prefetch(numbers: &[f32; 2 * NR]) {
     #[cfg(target_arch = "x86_64")]
     for line in numbers.as_chunks::<16>().0 {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a hint, which may name any address.
+        // SAFETY: a hint, valid for any address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast::<i8>().wrapping_add(DISTANCE)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -139,7 +140,7 @@ fn row_avx512(numbers: &[f32], to: &mut [u16]) {
     let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
     let blocks = to.as_chunks_mut::<{ PARTS * TILE_K }>().0;
     for (numbers, to) in numbers.as_chunks::<TILE_K>().0.iter().zip(blocks) {
-        // SAFETY: 32 numbers, three times 32 parts of them, and 64 bytes of `uppers`.
+        // SAFETY: `numbers` has 32 elements, `to` three times 32 parts, and `uppers` 64 bytes.
         unsafe {
             let uppers = _mm512_loadu_si512(uppers.as_ptr().cast());
             let mut rests = [_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers.as_ptr().add(16))];
@@ -156,11 +157,11 @@ fn row_avx512(numbers: &[f32], to: &mut [u16]) {
     }
 }
 
-/// Splits blocks of 32 terms of a panel, `[blocks][32 terms][32 columns]`, into `[blocks][3 parts][16 pairs][32 columns]`, where
-/// a word holds a column's two numbers of a pair.
+/// Splits blocks of 32 terms of a panel, `[blocks][32 terms][32 columns]`, into
+/// `[blocks][3 parts][16 pairs][32 columns]`, where a word holds a pair of terms of a column.
 pub fn split_panel(vector: Vector, numbers: &[f32], to: &mut [u32]) {
     match vector {
-        // SAFETY: a processor without these instructions is not found to have them.
+        // SAFETY: this width is chosen only where the processor has the instructions.
         #[cfg(target_arch = "x86_64")]
         Vector::Avx512 => unsafe { panel_avx512(numbers, to) },
         _ => split_blocks(numbers, to, split_block),
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
     use crate::kernels::isa::Isa;
 
-    /// Numbers of all magnitudes and signs, none below 2^-100.
+    /// Numbers of all magnitudes from 2^-100 on, and of both signs.
     fn numbers(count: usize) -> Vec<f32> {
         let mut state = 9u64;
         let mut next = || {
@@ -275,8 +276,8 @@ mod tests {
             }
             let mut to = vec![0; PARTS * row.len()];
             split_row(vector, &row, &mut to);
-            for (place, x) in row.iter().enumerate() {
-                let at = place / TILE_K * PARTS * TILE_K + place % TILE_K;
+            for (i, x) in row.iter().enumerate() {
+                let at = i / TILE_K * PARTS * TILE_K + i % TILE_K;
                 assert_eq!([0, 1, 2].map(|part| to[at + part * TILE_K]), split(*x));
             }
         }

@@ -1,34 +1,36 @@
-//! What a GEMM kernel is, and how one is chosen at run time.
+//! The interface of GEMM kernels, and a kernel as a value that is chosen at run time.
 //!
-//! The words are those of BLIS (<https://github.com/flame/blis/blob/master/docs/KernelsHowTo.md>): `C = A B`, where A is the rows
-//! of activations, `[m][k]`, and B the weights, `[k][n]`, packed in panels of `NR` columns.
+//! Terms are those of BLIS (<https://github.com/flame/blis/blob/master/docs/KernelsHowTo.md>): `C = A B`,
+//! where A is the rows of activations, `[m][k]`, and B the weights, `[k][n]`, packed in panels of `NR`
+//! columns.
 
 use super::args::GemmArgs;
 use crate::kernels::layout::NR;
 use crate::kernels::tiles::Tiles;
 
-/// A kernel: products of some rows of A with one packed panel of B.
+/// A kernel: products of some rows of A with one packed panel of B, or two.
 ///
-/// A number of C is a sum over rising `k` in one fixed order, whatever `m` is and however `k` is cut into pieces: its bits depend
-/// on its own row and column alone.
+/// An element of C is a sum over `k` in one fixed order, whatever `m` is and however `k` is split: its bits
+/// depend on its own row and column alone.
 pub trait GemmKernel {
-    /// Numbers of A: `f32`, or `u16` for the bits of bfloat16.
+    /// Elements of A: `f32`, or `u16` for the bits of bfloat16.
     type A: Copy + 'static;
     /// Rows of C whose sums are held in registers.
     const MR: usize;
-    /// Columns of C whose sums are held in registers; a panel's are gone through in so many at a time.
+    /// Columns of C whose sums are held in registers; a panel is computed this many columns at a time.
     const NR: usize = NR;
-    /// Terms of a panel that all rows of a block are multiplied with before the next: they stay in the first-level cache.
+    /// Terms of a panel that all rows of a block are multiplied by before the next: they stay in the
+    /// first-level cache.
     const KC: usize;
-    /// Rows that a job takes where rows are too long for many of them to stay in the second-level cache.
+    /// Rows of a job if rows are too long for many of them to stay in the second-level cache.
     const MC_LONG: usize = 256;
-    /// Rows for which the kernel takes two panels at once, at most; 0 for one that never does. With more sums side by side, each
-    /// waits less for its last term, and weights come from memory in two streams.
+    /// Maximum of rows for which the kernel takes two panels at once; 0 if it never does. More independent
+    /// sums hide the latency of each, and weights come from memory in two streams.
     const TWO_PANELS_MR: usize = 0;
-    /// Whether the panel is unpacked to scratch memory for each call, which pays for many rows.
+    /// Whether each call unpacks the panel to scratch memory, which pays off for many rows.
     const UNPACKS_B: bool = false;
 
-    /// Terms of a panel at a time for a block of `m` rows of `k` terms.
+    /// Terms of a panel to take at a time for a block of `m` rows of `k` terms.
     fn kc(m: usize, k: usize) -> usize {
         let _ = (m, k);
         Self::KC
@@ -64,7 +66,7 @@ pub struct Microkernel<A> {
 }
 
 impl<A> Microkernel<A> {
-    /// That of a kernel type.
+    /// The value of a kernel type.
     pub const fn of<K: GemmKernel<A = A>>() -> Self {
         Self {
             mr: K::MR,
@@ -79,12 +81,10 @@ impl<A> Microkernel<A> {
     }
 }
 
-/// A kernel with the form of A that it takes.
+/// A kernel, by the format of A that it takes.
 #[derive(Clone, Copy)]
 pub enum Kernel {
-    /// Single precision.
     F32(Microkernel<f32>),
-    /// bfloat16.
     Bf16(Microkernel<u16>),
     /// Single precision in three bfloat16 parts, see [`bf16x3`](super::bf16x3).
     Bf16x3(Microkernel<u16>),

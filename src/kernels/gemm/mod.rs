@@ -1,4 +1,4 @@
-//! Products of rows of activations with packed weight matrices.
+//! Products of activations and packed weight matrices.
 
 pub mod activations;
 #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! Products of rows of activations with packed matrices: the loops around the kernel.
+//! Products of activations and packed matrices: the loops around the kernel.
 
 use super::activations::{GemmInput, Numbers};
 use super::args::{GemmArgs, Panel, SecondPanel};
@@ -11,24 +11,25 @@ use crate::kernels::memory::{BlockMut, Table, with_scratch, words};
 use crate::kernels::team;
 use crate::kernels::tiles::Tiles;
 
-/// A block of a product, as it is computed.
+/// A computed block of a product, before the epilogue.
 pub struct Sums<'a> {
-    /// The first row of the product.
+    /// Its first row in the product.
     row: usize,
-    /// The first column.
+    /// Its first column in the product.
     pub column: usize,
-    /// Columns.
+    /// Its number of columns.
     pub width: usize,
     /// `[rows][width]`.
     pub numbers: &'a mut [f32],
 }
 
-/// What is done with a block of a product, and where it goes.
+/// Processes a block of a product and writes it to its destination.
 type Epilogue<'e> = &'e (dyn Fn(&Sums<'_>, &mut BlockMut<'_>) + Sync);
 
 impl PackedMatrix {
-    /// Multiplies rows by the matrix. `epilogue` gets blocks of the product, each once and several at once, with the same block of
-    /// `to`: rows of `stride` numbers, of which the first `columns` are written.
+    /// Multiplies rows by the matrix. `epilogue` is called once for each block of the product, concurrently,
+    /// with the block and the same block of `to`: rows of `stride` elements, of which the first `columns` are
+    /// written.
     pub fn multiply_into(
         &self,
         a: &GemmInput,
@@ -47,9 +48,9 @@ impl PackedMatrix {
         });
     }
 
-    /// Multiplies rows by the matrix, and folds each two neighbouring panels of the product into one of `to`, of which the first `columns`
-    /// numbers are written: `fold` gets blocks of two panels, each once and several at once, and leaves the results in the first. They
-    /// are of the format `dtype`.
+    /// Multiplies rows by the matrix and folds each pair of neighbouring panels of the product into one panel
+    /// of `to`, of which the first `columns` elements are written. `fold` is called once for each block of
+    /// two panels, concurrently, and leaves the results, rounded to `dtype`, in the first panel.
     pub fn multiply_folded(
         &self,
         a: &GemmInput,
@@ -70,7 +71,8 @@ impl PackedMatrix {
         });
     }
 
-    /// Multiplies rows by the matrix: `write` gets blocks of the product, `group` panels wide, each once and several at once.
+    /// Multiplies rows by the matrix: `write` is called once for each block of the product, `group` panels
+    /// wide, concurrently.
     fn multiply(&self, a: &GemmInput, group: usize, write: &(dyn Fn(Sums<'_>) + Sync)) {
         if a.count == 0 || self.count == 0 {
             return;
@@ -89,7 +91,7 @@ impl PackedMatrix {
         }
     }
 
-    /// `a_block`: numbers of a block of 32 terms of a row.
+    /// `a_block`: elements of a block of 32 terms of a row.
     fn loops<A: Copy + Sync>(
         &self,
         kernel: &Microkernel<A>,
@@ -101,17 +103,17 @@ impl PackedMatrix {
         let a_row_bytes = self.k / TILE_K * a_block * size_of::<A>();
         let shape = Shape { m: a.count, k: self.k, a_row_bytes, panels: self.count, group };
         let blocking = Blocking::of(kernel, shape, rayon::current_num_threads());
-        let Blocking { mc, nc, rows_at_hand, panels_at_hand, .. } = blocking;
+        let Blocking { mc, nc, rows_per_step, panels_per_step, .. } = blocking;
         let row_blocks = a.count.div_ceil(mc);
         // Loops 5 and 3: neighbouring jobs share panels, which come from memory, rather than rows, which don't.
         team::for_each(row_blocks * self.count.div_ceil(nc), |job| {
             let rows = job % row_blocks * mc..a.count.min((job % row_blocks + 1) * mc);
             let panels = job / row_blocks * nc..self.count.min((job / row_blocks + 1) * nc);
             let tiles = (kernel.set_up)(a.count);
-            let padded = rows_at_hand.next_multiple_of(2 * TILE_M);
+            let padded = rows_per_step.next_multiple_of(2 * TILE_M);
             let width = group * NR;
             let unpacked = (kernel.scratch)(a.count.min(mc), blocking.kc);
-            with_scratch(padded * panels_at_hand * NR + unpacked, |scratch| {
+            with_scratch(padded * panels_per_step * NR + unpacked, |scratch| {
                 let (unpacked, sums) = scratch.split_at_mut(unpacked);
                 let mut work = Work {
                     matrix: self,
@@ -122,18 +124,18 @@ impl PackedMatrix {
                     lda: a.stride,
                     a_block,
                     group,
-                    of_group: padded * width,
+                    group_len: padded * width,
                     unpacked: words(unpacked),
                 };
-                for panel in panels.clone().step_by(panels_at_hand) {
-                    for row in rows.clone().step_by(rows_at_hand) {
-                        let count = rows_at_hand.min(rows.end - row);
-                        let at_hand = panel..(panel + panels_at_hand).min(panels.end);
+                for panel in panels.clone().step_by(panels_per_step) {
+                    for row in rows.clone().step_by(rows_per_step) {
+                        let count = rows_per_step.min(rows.end - row);
+                        let at_hand = panel..(panel + panels_per_step).min(panels.end);
                         let prefetch = self.next_panels(
                             &at_hand,
                             panels.end,
                             (row - rows.start, rows.len()),
-                            rows_at_hand,
+                            rows_per_step,
                         );
                         work.compute(row..row + count, at_hand.clone(), prefetch, sums);
                         let groups =
@@ -148,19 +150,20 @@ impl PackedMatrix {
         });
     }
 
-    /// The share of the panels after those `at_hand` that is to be fetched while the rows from `row` of `rows` on are computed.
+    /// The part of the panels after those `at_hand` to prefetch during the step of rows that begins at `row`
+    /// of `rows`.
     fn next_panels(
         &self,
         at_hand: &std::ops::Range<usize>,
         last: usize,
         (row, rows): (usize, usize),
-        rows_at_hand: usize,
+        rows_per_step: usize,
     ) -> &[u8] {
         let bytes = self.panel_bytes();
         let next = at_hand.end * bytes;
         let after = (next + at_hand.len() * bytes).min(last * bytes) - next;
-        let steps = rows.div_ceil(rows_at_hand);
-        let step = row / rows_at_hand;
+        let steps = rows.div_ceil(rows_per_step);
+        let step = row / rows_per_step;
         &self.panels()[next + after * step / steps..next + after * (step + 1) / steps]
     }
 }
@@ -171,14 +174,14 @@ struct Work<'w, A> {
     kernel: &'w Microkernel<A>,
     blocking: &'w Blocking,
     tiles: Option<&'w Tiles>,
-    /// Rows of A, `lda` numbers apart, with `a_block` numbers for 32 terms.
+    /// Rows of A, `lda` elements apart, with `a_block` elements for 32 terms.
     a: &'w [A],
     lda: usize,
     a_block: usize,
-    /// Panels that results are taken in at a time, and numbers of so many.
+    /// Panels that the epilogue takes at a time, and the elements of `sums` for this many.
     group: usize,
-    of_group: usize,
-    /// Where the kernel unpacks panels.
+    group_len: usize,
+    /// Scratch memory in which the kernel unpacks panels.
     unpacked: &'w mut [u32],
 }
 
@@ -196,8 +199,8 @@ impl<A> Work<'_, A> {
         let calls = panels.len().div_ceil(panels_per_call) * k.div_ceil(kc);
         let mut prefetch = prefetch.chunks(prefetch.len().div_ceil(calls).next_multiple_of(64).max(64));
         let ldc = self.group * NR;
-        // Where the sums of a panel begin.
-        let c_of = |panel: usize| panel / self.group * self.of_group + panel % self.group * NR;
+        // Index at which the sums of a panel begin.
+        let c_of = |panel: usize| panel / self.group * self.group_len + panel % self.group * NR;
         // Loop 4.
         for p in (0..k).step_by(kc) {
             let terms = kc.min(k - p);
@@ -268,7 +271,7 @@ mod tests {
         c
     }
 
-    /// The same, gone through by groups of panels.
+    /// The same in groups of panels.
     fn product_in_groups(
         isa: Isa,
         matrix: &PackedMatrix,
@@ -289,7 +292,7 @@ mod tests {
         c
     }
 
-    /// Whether a product sums in the order of tiles, not in that of all others.
+    /// Whether a product sums in the order of tiles, not in that of all other kernels.
     fn is_tiled(isa: Isa, dtype: Dtype) -> bool {
         isa.has_tiles() && dtype != Dtype::F16
     }
@@ -298,7 +301,8 @@ mod tests {
     fn products_are_right_and_a_row_has_its_bits_in_any_company() {
         for (outputs, inputs) in [(1, 1), (40, 70), (96, 1024), (64, 2500)] {
             for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-                // Numbers that the format holds; in single precision of as many bits as that has.
+                // Values that the format represents exactly; in single precision, values that use all its
+                // bits.
                 let held = |x: f32| if dtype == Dtype::F32 { x / 3.0 } else { bf16::from_f32(x).to_f32() };
                 let w: Vec<f32> = numbers(outputs * inputs, 1).into_iter().map(held).collect();
                 let a: Vec<f32> = numbers(37 * inputs, 2).into_iter().map(held).collect();
@@ -325,7 +329,7 @@ mod tests {
                         let expected = &c[3 * matrix.width()..][..count * matrix.width()];
                         assert_eq!(few, expected, "{isa:?} {dtype:?}: {count} rows");
                     }
-                    // AMX sums in its own order; all others have the same bits.
+                    // AMX sums in its own order; all others give bitwise identical results.
                     if !is_tiled(isa, dtype) {
                         let found: Vec<u32> = c.iter().map(|x| x.to_bits()).collect();
                         assert!(
@@ -356,7 +360,7 @@ mod tests {
         }
     }
 
-    /// `tdpbf16ps` as the manual describes it, for one number of the result, on top of a sum.
+    /// `tdpbf16ps` as the manual describes it, for one element of the result, added to `sum`.
     fn tiled(a: &[f32], w: &[f32], sum: f32) -> f32 {
         let block = |(a, w): (&[f32], &[f32])| {
             let sum = |parity: usize| {
@@ -368,7 +372,7 @@ mod tests {
         a.chunks(TILE_K).zip(w.chunks(TILE_K)).map(block).fold(sum, |sum, block| sum + block)
     }
 
-    /// The same of numbers in three parts.
+    /// The same for numbers in three parts.
     fn tiled_in_parts(a: &[f32], w: &[f32]) -> f32 {
         let [h, m, l] = [0, 1, 2];
         let part = |numbers: &[f32], part: usize| -> Vec<f32> {

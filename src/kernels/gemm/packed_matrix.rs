@@ -1,8 +1,8 @@
 //! Weight matrices, packed once for the kernels: the B of a product.
 //!
-//! A matrix `[outputs][inputs]` is B transposed, `[n][k]`. It is stored as panels of `NR` outputs, each term by term (in bfloat16: pair
-//! of terms by pair), so that a kernel reads it front to back. Outputs are padded with zeros to whole panels, inputs to whole blocks
-//! of `k`.
+//! A matrix `[outputs][inputs]` is B transposed, `[n][k]`. It is stored as panels of `NR` outputs, each term
+//! by term (in bfloat16, by pairs of terms), so that a kernel reads it sequentially. Outputs are padded with
+//! zeros to whole panels, inputs to whole blocks of `k`.
 
 use rayon::prelude::*;
 
@@ -27,11 +27,11 @@ pub struct PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Packs matrices of `dtype`, each little-endian bytes of `[outputs][inputs]` with its outputs, one after another or, where
-    /// `interleaved`, panel by panel in turn.
+    /// Packs matrices of `dtype`, each given as little-endian bytes of `[outputs][inputs]` and its number of
+    /// outputs, one after another or, if `interleaved`, panel by panel in turn.
     ///
     /// # Errors
-    /// No memory.
+    /// If memory cannot be allocated.
     pub fn pack(
         isa: Isa,
         dtype: Dtype,
@@ -54,7 +54,7 @@ impl PackedMatrix {
     /// A matrix of `count` panels, all zero.
     ///
     /// # Errors
-    /// No memory.
+    /// If memory cannot be allocated.
     pub fn zeros(
         isa: Isa,
         dtype: Dtype,
@@ -79,7 +79,7 @@ impl PackedMatrix {
         self.format
     }
 
-    /// What multiplies with it.
+    /// The kernel that multiplies with it.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
     }
@@ -89,19 +89,19 @@ impl PackedMatrix {
         self.count * NR
     }
 
-    /// Numbers held, with padding.
+    /// Number of elements, with padding.
     pub fn len(&self) -> usize {
         self.width() * self.k
     }
 
-    /// The weights of one output, as many as `to` takes.
+    /// The first `to.len()` weights of one output.
     pub fn row(&self, output: usize, to: &mut [f32]) {
         let (panel, column) = (output / NR, output % NR);
         let panel = &self.panels[self.panel_bytes() * panel..][..self.panel_bytes()];
         self.format.unpack(panel, 0..to.len(), column..column + 1, to);
     }
 
-    /// All panels, whatever their format, as if they held single-precision numbers.
+    /// All panels, whatever their format, reinterpreted as single-precision numbers.
     pub fn numbers(&self) -> &[f32] {
         numbers_of(&self.panels)
     }

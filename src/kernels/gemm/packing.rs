@@ -1,4 +1,4 @@
-//! From rows as they are stored to panels.
+//! Packing of stored rows into panels.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use crate::kernels::isa::Vector;
 use crate::kernels::layout::NR;
 use crate::kernels::transpose::{LINE_BYTES, transpose};
 
-/// What each panel of a matrix holds, in their order: a part and its rows. Panels of the parts, each with so many
-/// outputs, lie one part after another or, where `interleaved`, in turn.
+/// What each panel of a matrix holds, in order: the index of a part and a range of its rows. `outputs` are
+/// the numbers of rows of the parts, whose panels lie one part after another or, if `interleaved`, in turn.
 pub fn panels_of(outputs: &[usize], interleaved: bool) -> Vec<(usize, Range<usize>)> {
     let panels = |part: usize| outputs[part].div_ceil(NR);
     let panel = |part: usize, panel: usize| (part, panel * NR..((panel + 1) * NR).min(outputs[part]));
@@ -22,8 +22,8 @@ pub fn panels_of(outputs: &[usize], interleaved: bool) -> Vec<(usize, Range<usiz
     (0..most).flat_map(of_turn).collect()
 }
 
-/// Transposes a piece, `[rows][columns]`, to a panel in words of four bytes, where it has all rows of a panel and whole cache lines of
-/// columns. Otherwise it writes nothing and returns false.
+/// Transposes a piece, `[rows][columns]`, into a panel in words of four bytes, if it has all rows of a panel
+/// and its rows are whole cache lines. Otherwise it writes nothing and returns false.
 pub fn pack_words(vector: Vector, piece: &[u8], rows: usize, panel: &mut [u8]) -> bool {
     let is_whole = rows == NR && (piece.len() / NR).is_multiple_of(LINE_BYTES);
     if is_whole {
@@ -32,7 +32,7 @@ pub fn pack_words(vector: Vector, piece: &[u8], rows: usize, panel: &mut [u8]) -
     is_whole
 }
 
-/// Packs a piece number by number: `index(term, column)` is a number's place in the panel.
+/// Packs a piece element by element: `index(term, column)` is an element's index in the panel.
 pub fn pack_each<const SIZE: usize>(
     piece: &[u8],
     rows: usize,

@@ -1,14 +1,15 @@
-//! GEMM kernels by fused multiply-add in single precision, one set for each width of vectors.
+//! GEMM kernels with fused multiply-add in single precision, one set for each vector width.
 //!
-//! A number of C is `fma(a[p], b[p], sum)` over rising `p`, in every kernel and however many rows it takes: so its bits depend on
-//! its own row and column alone.
+//! An element of C is `fma(a[p], b[p], sum)` over rising `p`; with `Bf16Pairs`, over rising pairs, the odd term
+//! of a pair first. The order is the same in every kernel and for any number of rows, so an element's bits
+//! depend on its own row and column alone.
 
 use super::args::GemmArgs;
 use super::kernel::Microkernel;
 use crate::kernels::isa::Vector;
 use crate::kernels::layout::{NR, TILE_K};
 
-/// How a packed panel of B holds its numbers.
+/// Layout of a packed panel of B.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PanelFormat {
     /// Single precision, `[k][NR]`.
@@ -24,7 +25,7 @@ const F32: u8 = 0;
 const F16: u8 = 1;
 const PAIRS: u8 = 2;
 
-/// Bytes of a panel that stay in the first-level cache, beside the rows.
+/// Bytes of a panel that stay in the first-level cache, besides the rows of A.
 const B_BYTES: usize = 24 << 10;
 
 const fn kc(format: u8) -> usize {
@@ -51,11 +52,12 @@ pub fn kernel(vector: Vector, format: PanelFormat) -> Microkernel<f32> {
     }
 }
 
-/// A block of C: as many rows and vectors of 16 columns as registers hold the sums of.
+/// Computes a block of C whose sums fit in registers, from a row and a vector of 16 columns on.
 type MicroTile = unsafe fn(&mut GemmArgs<'_, f32>, usize, usize);
 
-/// Defines `Fma`, the kernel of an instruction set, over its `zero`, `splat`, `fma`, `load_f32`, `load_f16`, `load_pairs` and `store`:
-/// for each number of rows up to `MR` of `vectors` vectors, and, where registers suffice, for a few rows of two panels.
+/// Defines `Fma`, the kernel of an instruction set, in terms of its `zero`, `splat`, `fma`, `load_f32`,
+/// `load_f16`, `load_pairs` and `store`: for each number of rows up to `MR` with `vectors` vectors and, where
+/// registers suffice, for a few rows of two panels.
 macro_rules! fma_kernel {
     (mr: $mr:literal, vectors: $vectors:literal, rows: [$($rows:literal)*],
      two_panels_mr: $two_mr:literal, rows_of_two: [$($of_two:literal)*], $(#[$feature:meta])*) => {
@@ -92,7 +94,7 @@ macro_rules! fma_kernel {
         /// Computes `ROWS` rows of C from `row` on, in `TILE_VECTORS` vectors of columns from `vector` on.
         ///
         /// # Safety
-        /// The rows and the panels are there; the processor has the instructions.
+        /// The rows and the panels lie within the operands; the processor has the instructions.
         $(#[$feature])*
         unsafe fn micro_tile<const FORMAT: u8, const ROWS: usize, const TILE_VECTORS: usize>(
             args: &mut GemmArgs<'_, f32>,
@@ -103,7 +105,7 @@ macro_rules! fma_kernel {
             let c_of: [usize; TILE_VECTORS] = std::array::from_fn(|v| args.c_offset(vector + v));
             let (lda, ldc, b_row) = (args.lda, args.ldc, args.b.row);
             let mut sums = [[zero(); TILE_VECTORS]; ROWS];
-            // SAFETY: the caller vouches for all rows and columns.
+            // SAFETY: the caller guarantees all rows and columns.
             unsafe {
                 let a = args.a.as_ptr().add(row * lda);
                 let c = args.c.as_mut_ptr().add(row * ldc);
@@ -163,7 +165,7 @@ mod avx512 {
     use crate::kernels::gemm::simd::{F16, MicroTile, PAIRS, kc};
     use crate::kernels::layout::{LANES, even_steps};
 
-    // 28 sums, the two vectors of b, and a from memory: 30 of 32 registers.
+    // 28 sums and two vectors of b, with a from memory: 30 of 32 registers.
     fma_kernel!(
         mr: 14, vectors: 2, rows: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], two_panels_mr: 4, rows_of_two: [1 2 3 4],
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
@@ -190,21 +192,21 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load_f32(at: *const u8) -> __m512 {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         unsafe { _mm512_loadu_ps(at.cast()) }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load_f16(at: *const u8) -> __m512 {
-        // SAFETY: the caller vouches for 32 bytes.
+        // SAFETY: the caller guarantees 32 bytes.
         _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load_pairs(at: *const u8) -> (__m512, __m512) {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         let bits = unsafe { _mm512_loadu_si512(at.cast()) };
         let odd = _mm512_and_si512(bits, _mm512_set1_epi32(0xffff_0000_u32 as i32));
         (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)), _mm512_castsi512_ps(odd))
@@ -213,7 +215,7 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn store(at: *mut f32, x: __m512) {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         unsafe { _mm512_storeu_ps(at, x) }
     }
 }
@@ -256,14 +258,14 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn load_f32(at: *const u8) -> Pair {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         unsafe { [_mm256_loadu_ps(at.cast()), _mm256_loadu_ps(at.add(32).cast())] }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn load_f16(at: *const u8) -> Pair {
-        // SAFETY: the caller vouches for 32 bytes.
+        // SAFETY: the caller guarantees 32 bytes.
         let (low, high) = unsafe { (_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.add(16).cast())) };
         [_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)]
     }
@@ -271,7 +273,7 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn load_pairs(at: *const u8) -> (Pair, Pair) {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         let bits = unsafe { [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())] };
         let mask = _mm256_set1_epi32(0xffff_0000_u32 as i32);
         let even = bits.map(|half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(half)));
@@ -281,7 +283,7 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn store(at: *mut f32, x: Pair) {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         unsafe {
             _mm256_storeu_ps(at, x[0]);
             _mm256_storeu_ps(at.add(8), x[1]);
@@ -318,26 +320,26 @@ mod portable {
 
     #[inline]
     unsafe fn load_f32(at: *const u8) -> Numbers {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         unsafe { at.cast::<Numbers>().read_unaligned() }
     }
 
     #[inline]
     unsafe fn load_f16(at: *const u8) -> Numbers {
-        // SAFETY: the caller vouches for 32 bytes.
+        // SAFETY: the caller guarantees 32 bytes.
         unsafe { at.cast::<[u16; LANES]>().read_unaligned() }.map(|bits| f16::from_bits(bits).to_f32())
     }
 
     #[inline]
     unsafe fn load_pairs(at: *const u8) -> (Numbers, Numbers) {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         let bits = unsafe { at.cast::<[u32; LANES]>().read_unaligned() };
         (bits.map(|b| f32::from_bits(b << 16)), bits.map(|b| f32::from_bits(b & 0xffff_0000)))
     }
 
     #[inline]
     unsafe fn store(at: *mut f32, x: Numbers) {
-        // SAFETY: the caller vouches for 64 bytes.
+        // SAFETY: the caller guarantees 64 bytes.
         unsafe { at.cast::<Numbers>().write_unaligned(x) }
     }
 }

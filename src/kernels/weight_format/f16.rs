@@ -35,9 +35,10 @@ impl WeightFormat for F16 {
     }
 
     fn pack(&self, vector: Vector, piece: &[u8], rows: usize, panel: &mut [u8]) {
-        match pack_words(vector, piece, rows, panel) {
-            true => separate_pairs(&mut panel[..piece.len()]),
-            false => pack_each::<2>(piece, rows, panel, |k, column| k * NR + column),
+        if pack_words(vector, piece, rows, panel) {
+            separate_pairs(&mut panel[..piece.len()]);
+        } else {
+            pack_each::<2>(piece, rows, panel, |k, column| k * NR + column);
         }
     }
 
@@ -55,7 +56,7 @@ impl WeightFormat for F16 {
     }
 }
 
-/// Words of two terms of 32 columns become 32 numbers of one term and 32 of the next.
+/// Separates words that hold two terms of 32 columns into 32 elements of one term and 32 of the next.
 fn separate_pairs(panel: &mut [u8]) {
     for both in panel.as_chunks_mut::<{ NR * 4 }>().0 {
         let pairs = *both;

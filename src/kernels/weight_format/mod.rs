@@ -1,7 +1,8 @@
-//! Formats of weights: one file a format.
+//! Formats of weights: one file per format.
 //!
-//! A format says how many numbers a stored block has and how they are read, how rows of blocks become packed panels, how a packed
-//! panel is unpacked, and which kernel multiplies with it. It does not say how files name it.
+//! A format defines how many elements a stored block has and how they are read, how rows of blocks are packed
+//! into panels, how a panel is unpacked, and which kernel multiplies with it. It does not define how files
+//! name it.
 
 mod bf16;
 mod f16;

@@ -1,4 +1,4 @@
-//! What an architecture's file says.
+//! An entry of the table of architectures.
 
 use crate::model::config::architecture::Architecture;
 use crate::model::config::error::{ConfigError, GgufConfigError};
@@ -8,11 +8,10 @@ use crate::model::files::gguf::GgufFile;
 
 /// An architecture, and how its configuration is read.
 pub struct ArchitectureEntry {
-    /// Its names.
     pub architecture: Architecture,
-    /// Reads the configuration from the keys of `config.json`: sizes, flags and defaults, and refuses what is not computed.
+    /// Reads sizes, flags and defaults from the keys of `config.json`. Rejects what isn't supported.
     pub read_hf: fn(&HfKeys<'_>) -> Result<ModelConfig, ConfigError>,
-    /// The same from GGUF metadata, where such files name it.
+    /// The same from GGUF metadata; `None` if GGUF files don't name this architecture.
     pub read_gguf: Option<ReadGguf>,
 }
 

@@ -38,7 +38,7 @@ pub const TENSORS: &[(&str, &str)] = &[
 ];
 
 fn read_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
-    // Llama 1's files don't say how many key heads there are.
+    // Llama 1's files don't have the number of key heads.
     let config = read_decoder(keys, &LLAMA.architecture, KvHeads::AsQueryHeads)?;
     if let Some(found) = keys.get("sliding_window")
         && keys.flag("use_sliding_window")? != Some(false)
@@ -56,17 +56,18 @@ fn read_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
     })
 }
 
-/// The format has no window for this architecture: Mistral's files lose theirs, which only contexts beyond it would tell.
+/// GGUF has no window for this architecture, so Mistral's files lose theirs. Only contexts longer than the
+/// window differ.
 fn read_gguf(file: &GgufFile) -> Result<ModelConfig, GgufConfigError> {
     gguf_keys::read(file, &LLAMA.architecture, "llama")
 }
 
-/// How many key heads there are where a file doesn't say.
+/// The number of key heads if the file doesn't have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvHeads {
     /// As many as query heads.
     AsQueryHeads,
-    /// The class's default is right for one size only: that is an error.
+    /// An error: the class's default is right for one model size only.
     Required,
 }
 

@@ -9,7 +9,7 @@ use crate::model::config::error::ConfigError;
 use crate::model::config::hf_keys::HfKeys;
 use crate::model::config::model_config::ModelConfig;
 
-/// `MistralForCausalLM`. GGUF files of it say `llama`.
+/// `MistralForCausalLM`. Its GGUF files name `llama`.
 pub static MISTRAL: ArchitectureEntry = ArchitectureEntry {
     architecture: Architecture {
         name: "Mistral",
@@ -26,7 +26,7 @@ fn read_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
     keys.refuse_switch("attention_bias")?;
     keys.refuse_switch("mlp_bias")?;
     let config = read_decoder(keys, &MISTRAL.architecture, KvHeads::Required)?;
-    // The class defaults to 4096; v0.2 and later say null.
+    // The class defaults to 4096; v0.2 and later have null.
     let window = keys.sliding_window(Some(4096))?;
     let windows = vec![window; config.layers];
     match keys.layer_types(config.layers, window)? {

@@ -1,6 +1,6 @@
-//! Architectures: one file each, which says how files name it, what its configuration means, and what is refused.
+//! Architectures, one file each: how files name it, what its configuration means, and what is rejected.
 //!
-//! A new one is a file, its `mod` line, and a row of [`ARCHITECTURES`].
+//! To add one, add a file, its `mod` line, and an element of [`ARCHITECTURES`].
 
 mod entry;
 mod llama;
@@ -18,20 +18,19 @@ use super::config::hf_keys::{HfKeys, read_object};
 use super::config::model_config::ModelConfig;
 use super::files::gguf::GgufFile;
 
-/// All architectures.
 static ARCHITECTURES: [&ArchitectureEntry; 3] = [&llama::LLAMA, &mistral::MISTRAL, &qwen2::QWEN2];
 
 impl ModelConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`ConfigError`], where the file can't be read, isn't JSON, lacks a key, has a value that can't be, or asks for
-    /// something that isn't computed here.
+    /// [`ConfigError`] if the file can't be read, isn't JSON, lacks a key, has an invalid value, or requires
+    /// something unsupported.
     pub fn from_hf_file(path: &Path) -> Result<Self, ConfigError> {
         let map = read_object(path)?;
         let keys = HfKeys::new(path, &map);
         let mut model = (by_class(&keys)?.read_hf)(&keys)?;
-        // transformers' `generate` asks this file where there is one; instruct models list more tokens here.
+        // `generate` of transformers reads this file if it exists; instruct models list more tokens here.
         let generation = path.with_file_name("generation_config.json");
         if generation.exists() {
             let map = read_object(&generation)?;

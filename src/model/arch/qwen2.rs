@@ -1,4 +1,5 @@
-//! Qwen2: `modeling_qwen2.py` of transformers. Llama with biases on q, k and v, and a sliding window in the upper layers on request.
+//! Qwen2: `modeling_qwen2.py` of transformers. Llama with biases on q, k and v, and an optional sliding
+//! window in the upper layers.
 
 use super::entry::ArchitectureEntry;
 use super::llama::{KvHeads, TENSORS, read_decoder};
@@ -27,9 +28,10 @@ fn read_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
     keys.refuse_switch("mlp_bias")?;
     let config = read_decoder(keys, &QWEN2.architecture, KvHeads::Required)?;
     // Off, 4096 and 28 are the class's defaults.
-    let window = match keys.flag("use_sliding_window")?.unwrap_or(false) {
-        true => keys.sliding_window(Some(4096))?,
-        false => None,
+    let window = if keys.flag("use_sliding_window")?.unwrap_or(false) {
+        keys.sliding_window(Some(4096))?
+    } else {
+        None
     };
     let windows = match keys.layer_types(config.layers, window)? {
         Some(windows) => windows,

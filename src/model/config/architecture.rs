@@ -1,29 +1,29 @@
-//! What tells an architecture from others, as plain data.
+//! What distinguishes an architecture from others, as plain data.
 
 use std::fmt;
 
 /// An architecture: how files name it and its tensors.
 ///
-/// What its configuration means stands in a file of its own below `model/arch/`.
+/// How its configuration is read is in its own file below `model/arch/`.
 pub struct Architecture {
-    /// In one word. It is part of a configuration's hash in run records.
+    /// A single word. It is part of a configuration's hash in run records.
     pub name: &'static str,
     /// The class in transformers, as `architectures` of config.json names it.
     pub class: &'static str,
-    /// `general.architecture` of GGUF files.
+    /// `general.architecture` of GGUF files; `None` if they don't name it.
     pub gguf: Option<&'static str>,
-    /// Tensors by their names in Hugging Face checkpoints and in GGUF files, without the endings `.weight` and `.bias`; `{}` stands for
-    /// the layer's number.
+    /// Names of the tensors in Hugging Face checkpoints and in GGUF files, without `.weight` and `.bias`;
+    /// `{}` stands for the layer's number.
     pub tensors: &'static [(&'static str, &'static str)],
-    /// Whether GGUF files hold the rows of q and k in pairs: llama.cpp rotates neighbouring rows of a head, transformers row `i` with row
-    /// `i + head_dim / 2`; so the converter stores row `half * head_dim / 2 + i` at `2 * i + half` (`permute` in
-    /// `convert_hf_to_gguf.py`).
+    /// Whether GGUF files store the rows of q and k in pairs: llama.cpp rotates adjacent rows of a head,
+    /// transformers row `i` with row `i + head_dim / 2`. The converter therefore stores row
+    /// `half * head_dim / 2 + i` at `2 * i + half` (`permute` in `convert_hf_to_gguf.py`).
     pub gguf_has_paired_rows: bool,
 }
 
 impl Architecture {
-    /// The name in a GGUF file of the tensor that a Hugging Face checkpoint calls `name`; `None` where the architecture has no such
-    /// tensor.
+    /// The GGUF name of the tensor that is called `name` in a Hugging Face checkpoint; `None` if the
+    /// architecture has no such tensor.
     pub fn gguf_tensor(&self, name: &str) -> Option<String> {
         let (stem, ending) = name.rsplit_once('.')?;
         self.tensors.iter().find_map(|(hf, gguf)| match hf.split_once("{}") {

@@ -15,17 +15,11 @@ pub enum ConfigError {
             "a model folder needs config.json and its safetensors files; check the path and its permissions"
         )
     )]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// From the system.
-        reason: std::io::Error,
-    },
+    Read { path: PathBuf, reason: std::io::Error },
     /// It isn't JSON.
     #[error("{}:{line}:{column}: not valid JSON: {reason}", path.display())]
     #[diagnostic(code(assay::input), help("config.json may be cut off or edited by hand; fetch it again"))]
     Json {
-        /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
@@ -34,34 +28,18 @@ pub enum ConfigError {
         /// What the parser expected.
         reason: String,
     },
-    /// A key without which there is no model.
+    /// A required key is missing.
     #[error("{}: `{key}` is missing, expected {expected}", path.display())]
     #[diagnostic(
         code(assay::input),
         help("assay guesses no sizes: add the key with the value the model was trained with")
     )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// What belongs there.
-        expected: String,
-    },
-    /// A key with a value that can't be.
+    Missing { path: PathBuf, key: String, expected: String },
+    /// A key with an invalid value.
     #[error("{}: `{key}` is {found}, expected {expected}", path.display())]
     #[diagnostic(code(assay::input), help("correct the key, or fetch the model's configuration again"))]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// What stands there.
-        found: String,
-        /// What belongs there.
-        expected: String,
-    },
-    /// A key that asks for arithmetic that isn't here.
+    Value { path: PathBuf, key: String, found: String, expected: String },
+    /// A key that requires unsupported arithmetic.
     #[error("{}: `{key}` is {found}, which assay does not compute (it computes {computes})", path.display())]
     #[diagnostic(
         code(assay::input),
@@ -70,25 +48,22 @@ pub enum ConfigError {
         )
     )]
     Unsupported {
-        /// The file.
         path: PathBuf,
-        /// The key.
         key: String,
-        /// What stands there.
         found: String,
-        /// What is supported.
+        /// What is supported instead.
         computes: String,
     },
 }
 
-/// Why the metadata gives no configuration.
+/// Why GGUF metadata gives no configuration.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum GgufConfigError {
     /// A key is missing or of another type.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Metadata(#[from] GgufError),
-    /// A value can't be, or asks for what isn't computed.
+    /// A value is invalid, or requires something unsupported.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Config(#[from] ConfigError),

@@ -1,7 +1,7 @@
-//! A configuration in GGUF metadata.
+//! Reads a configuration from GGUF metadata.
 //!
 //! Keys are those llama.cpp writes (`gguf-py/gguf/constants.py`). A key of the architecture that isn't known here is an
-//! error: it may stand for arithmetic that would be left out.
+//! error: it may require arithmetic that would be left out.
 
 use super::architecture::Architecture;
 use super::error::{ConfigError, GgufConfigError};
@@ -9,7 +9,7 @@ use super::model_config::{ModelConfig, Rope, RopeScaling, SizeNames};
 use crate::model::files::gguf::GgufFile;
 use crate::model::files::gguf_value::{GgufError, GgufMetadata};
 
-/// Keys below the architecture's name that are understood.
+/// Supported keys, without the prefix of the architecture's name.
 const KNOWN: [&str; 17] = [
     "embedding_length",
     "feed_forward_length",
@@ -30,7 +30,7 @@ const KNOWN: [&str; 17] = [
     "expert_used_count",
 ];
 
-/// Names of the sizes below the architecture's name.
+/// Names of the sizes, with the prefix of the architecture's name.
 fn size_names(architecture: &str) -> SizeNames {
     let name = |key: &str| format!("{architecture}.{key}");
     SizeNames {
@@ -47,10 +47,11 @@ fn size_names(architecture: &str) -> SizeNames {
     }
 }
 
-/// The configuration in the metadata of an opened file, without biases and windows of attention; the embedding's rows are the vocabulary.
+/// The configuration in the metadata of an opened file, without biases and attention windows; the vocabulary
+/// size is the number of rows of the embedding.
 ///
 /// # Errors
-/// [`GgufConfigError`], where a key is missing, has a value that can't be, or asks for what isn't computed.
+/// [`GgufConfigError`] if a key is missing, has an invalid value, or requires something unsupported.
 pub fn read(
     file: &GgufFile,
     architecture: &'static Architecture,
@@ -96,7 +97,7 @@ pub fn read(
         intermediate_size: size(metadata, &names.intermediate_size)?,
         layers,
         heads,
-        // Left out by writers where every query head has a key head of its own.
+        // Writers leave it out if every query head has its own key head.
         kv_heads: metadata.whole(&names.kv_heads)?.map_or(heads, |n| n as usize),
         head_dim,
         vocab_size,
@@ -105,7 +106,7 @@ pub fn read(
             .number(&names.rms_norm_eps)?
             .ok_or_else(|| metadata.wrong(&names.rms_norm_eps, "a number"))?,
         rope: Rope {
-            // llama.cpp's own default, which files of models with that base rely on.
+            // llama.cpp's default, which files of models with that base rely on.
             theta: metadata.number(&names.rope_theta)?.unwrap_or(10_000.0),
             scaling: RopeScaling::None,
         },
@@ -126,7 +127,7 @@ fn size(metadata: &GgufMetadata, key: &str) -> Result<usize, GgufError> {
     size.ok_or_else(|| metadata.wrong(key, "a whole number"))
 }
 
-/// That a key asks for what isn't computed.
+/// The error for a key that requires something unsupported.
 pub fn unsupported(metadata: &GgufMetadata, key: &str, computes: &str) -> ConfigError {
     ConfigError::Unsupported {
         path: metadata.path().to_owned(),

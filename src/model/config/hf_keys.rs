@@ -1,8 +1,8 @@
 //! `config.json` as Hugging Face writes it, in the spelling of transformers 4 (`rope_theta`, `rope_scaling`,
 //! `torch_dtype`) and of transformers 5 (`rope_parameters`, `dtype`).
 //!
-//! A key that is absent gets the default of the architecture's class in transformers where that class has one that its
-//! saved files rely on (said at each), and is an error otherwise.
+//! An absent key gets the default of the architecture's class in transformers if saved files rely on that
+//! default (noted at each one); otherwise it is an error.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ pub fn size_names() -> SizeNames {
 /// Reads a file that holds a JSON object.
 ///
 /// # Errors
-/// [`ConfigError`], where the file can't be read or holds something else.
+/// [`ConfigError`] if the file can't be read or holds something else.
 pub fn read_object(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let text = std::fs::read(path).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
     let value: Value = serde_json::from_slice(&text).map_err(|error| ConfigError::Json {
@@ -52,27 +52,27 @@ pub fn read_object(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     }
 }
 
-/// The keys of one JSON object, and where it came from.
+/// The keys of one JSON object, and its file.
 pub struct HfKeys<'a> {
     pub path: &'a Path,
     pub map: &'a Map<String, Value>,
-    /// Name of the enclosing key and a dot, or nothing.
+    /// Name of the enclosing key and a dot, or empty at the top level.
     pub inside: &'static str,
 }
 
-/// A value cut to what fits in one line.
+/// A value as text, truncated to 60 characters.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 60 { text } else { text.chars().take(57).chain("...".chars()).collect() }
 }
 
 impl<'a> HfKeys<'a> {
-    /// Those of a whole file.
+    /// The keys of a file's top-level object.
     pub fn new(path: &'a Path, map: &'a Map<String, Value>) -> Self {
         Self { path, map, inside: "" }
     }
 
-    /// The value of a key; JSON's null is as good as absent.
+    /// The value of a key; JSON's null counts as absent.
     pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
@@ -81,7 +81,7 @@ impl<'a> HfKeys<'a> {
         format!("{}{key}", self.inside)
     }
 
-    /// That a key has a value that can't be.
+    /// The error for a key with an invalid value.
     pub fn wrong(&self, key: &str, found: &Value, expected: &str) -> ConfigError {
         ConfigError::Value {
             path: self.path.to_owned(),
@@ -91,7 +91,7 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// That a key asks for what isn't computed.
+    /// The error for a key that requires something unsupported.
     pub fn unsupported(&self, key: &str, found: &Value, computes: &str) -> ConfigError {
         ConfigError::Unsupported {
             path: self.path.to_owned(),
@@ -101,7 +101,7 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// That a key without which there is no model is absent.
+    /// The error for a required key that is absent.
     pub fn missing(&self, key: &str, expected: &str) -> ConfigError {
         ConfigError::Missing {
             path: self.path.to_owned(),
@@ -110,12 +110,12 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub fn required(&self, key: &str, expected: &str) -> Result<&'a Value, ConfigError> {
         self.get(key).ok_or_else(|| self.missing(key, expected))
     }
 
-    /// A value as a whole number.
+    /// A value as a non-negative integer.
     pub fn whole(&self, key: &str, value: &Value) -> Result<usize, ConfigError> {
         value
             .as_u64()
@@ -123,7 +123,7 @@ impl<'a> HfKeys<'a> {
             .ok_or_else(|| self.wrong(key, value, "a whole number that is not negative"))
     }
 
-    /// A key that must be there, as a whole number.
+    /// A required key as a non-negative integer.
     pub fn size(&self, key: &str) -> Result<usize, ConfigError> {
         self.whole(key, self.required(key, "a whole number")?)
     }
@@ -133,14 +133,14 @@ impl<'a> HfKeys<'a> {
         value.as_f64().filter(|n| n.is_finite()).ok_or_else(|| self.wrong(key, value, "a number"))
     }
 
-    /// A key as true or false, where it is there.
+    /// A key as a boolean, if present.
     pub fn flag(&self, key: &str) -> Result<Option<bool>, ConfigError> {
         self.get(key)
             .map(|value| value.as_bool().ok_or_else(|| self.wrong(key, value, "true or false")))
             .transpose()
     }
 
-    /// A value as an object, whose keys are named by `inside` in messages.
+    /// A value as an object, whose keys have the prefix `inside` in messages.
     pub fn object(
         &self,
         key: &str,
@@ -153,7 +153,7 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// `layer_types`, where it is given, with the window of its sliding layers.
+    /// The window of each layer by `layer_types`, if given; `window` is that of its sliding layers.
     pub fn layer_types(
         &self,
         layers: usize,
@@ -175,7 +175,7 @@ impl<'a> HfKeys<'a> {
         windows.map(Some).ok_or_else(|| self.wrong("layer_types", value, expected))
     }
 
-    /// `sliding_window`, where it is given, or else `absent`; null for none.
+    /// `sliding_window`, or `absent` if the key is missing; null means no window.
     pub fn sliding_window(&self, absent: Option<usize>) -> Result<Option<usize>, ConfigError> {
         match self.map.get("sliding_window") {
             None => Ok(absent),
@@ -187,7 +187,7 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// The width of a head: `head_dim`, or else an even share of the hidden size.
+    /// `head_dim` if given, else `hidden_size / heads`.
     pub fn head_dim(&self, hidden_size: usize, heads: usize) -> Result<usize, ConfigError> {
         if let Some(value) = self.get("head_dim") {
             return self.whole("head_dim", value);
@@ -199,7 +199,7 @@ impl<'a> HfKeys<'a> {
         Ok(hidden_size / heads)
     }
 
-    /// Tokens that end a text.
+    /// End-of-sequence tokens.
     pub fn eos_token_ids(&self) -> Result<Vec<u32>, ConfigError> {
         let wrong = |value: &Value| self.wrong("eos_token_id", value, "a token id or a list of them");
         let id =
@@ -211,7 +211,7 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// The number format of the weights, where it is named.
+    /// The dtype of the weights, if named.
     pub fn dtype(&self) -> Result<Option<Dtype>, ConfigError> {
         let (key, value) = match (self.get("dtype"), self.get("torch_dtype")) {
             (None, None) => return Ok(None),
@@ -229,7 +229,7 @@ impl<'a> HfKeys<'a> {
         }
     }
 
-    /// Refuses what is computed for no architecture.
+    /// Rejects what is supported for no architecture.
     pub fn refuse_unsupported(&self) -> Result<(), ConfigError> {
         let activation = self.required("hidden_act", "\"silu\"")?;
         if activation.as_str() != Some("silu") {
@@ -250,7 +250,7 @@ impl<'a> HfKeys<'a> {
         Ok(())
     }
 
-    /// Refuses a switch that is on, which the architecture's class does not have: the file was made by other code.
+    /// Rejects a switch that is on but isn't in the architecture's class: the file was made by other code.
     pub fn refuse_switch(&self, key: &str) -> Result<(), ConfigError> {
         match self.flag(key)? {
             Some(true) => Err(self.unsupported(key, &Value::Bool(true), "false for this architecture")),

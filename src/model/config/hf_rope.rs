@@ -22,7 +22,7 @@ impl HfKeys<'_> {
             }
             return Ok(Rope { theta, scaling: parameters.rope_scaling()? });
         }
-        // transformers 4: the classes of all three architectures default to 10000, which Llama 1's and 2's files rely on.
+        // transformers 4: the classes of all three architectures default to 10000; Llama 1 and 2 rely on it.
         let theta = match self.get("rope_theta") {
             Some(value) => self.number("rope_theta", value)?,
             None => 10_000.0,
@@ -34,7 +34,7 @@ impl HfKeys<'_> {
         Ok(Rope { theta, scaling })
     }
 
-    /// Of the object `rope_scaling` or `rope_parameters`.
+    /// The scaling, where `self` is the object `rope_scaling` or `rope_parameters`.
     fn rope_scaling(&self) -> Result<RopeScaling, ConfigError> {
         const KINDS: &str = "\"default\" and \"llama3\"";
         const KNOWN: [&str; 8] = [

@@ -1,4 +1,4 @@
-//! A model's configuration, and what its files say of it: `config.json` and GGUF metadata.
+//! A model's configuration, and how it is read from `config.json` and GGUF metadata.
 
 pub mod architecture;
 pub mod error;

@@ -1,4 +1,4 @@
-//! What a decoder is made of, whichever file says so.
+//! Configuration of a decoder, whichever file it comes from.
 
 use std::path::Path;
 
@@ -9,15 +9,14 @@ use crate::kernels::dtype::Dtype;
 /// How rotary frequencies differ from `theta^(-2i/head_dim)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
     None,
-    /// Llama 3.1: low frequencies divided by `factor`, high ones kept, those between blended.
+    /// Llama 3.1: low frequencies are divided by `factor`, high ones unchanged, those between interpolated.
     Llama3 {
         /// Divisor of the low frequencies.
         factor: f64,
         /// Wavelengths above `original_max_positions / low_freq_factor` are scaled in full.
         low_freq_factor: f64,
-        /// Wavelengths below `original_max_positions / high_freq_factor` are kept.
+        /// Wavelengths below `original_max_positions / high_freq_factor` are unchanged.
         high_freq_factor: f64,
         /// Context length before the scaling.
         original_max_positions: f64,
@@ -29,36 +28,33 @@ pub enum RopeScaling {
 pub struct Rope {
     /// Base of the frequencies.
     pub theta: f64,
-    /// Change to the frequencies.
     pub scaling: RopeScaling,
 }
 
 /// Everything the forward pass and the shapes of the weights depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// Architecture.
     pub architecture: &'static Architecture,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width inside the MLP.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub heads: usize,
-    /// Key and value heads; a divisor of `heads`.
+    /// Number of key and value heads; a divisor of `heads`.
     pub kv_heads: usize,
-    /// Width of a head; even, as rotary embedding turns pairs.
+    /// Width of a head; even, since rotary embedding rotates pairs.
     pub head_dim: usize,
-    /// Rows of the embedding: token ids are below it.
+    /// Rows of the embedding; token ids are less than this.
     pub vocab_size: usize,
-    /// Positions the model was made for.
+    /// Maximum number of positions.
     pub max_positions: usize,
     /// Epsilon of every RMS norm.
     pub rms_norm_eps: f64,
-    /// Position embedding.
     pub rope: Rope,
-    /// Attention window of each layer: key `j` is seen from `i` when `i - j < window`. `None`: all earlier keys.
+    /// Window of each layer: query `i` attends to key `j` if `i - j < window`. `None`: to all earlier keys.
     pub windows: Vec<Option<usize>>,
     /// Biases on q, k and v.
     pub qkv_bias: bool,
@@ -66,15 +62,15 @@ pub struct ModelConfig {
     pub output_bias: bool,
     /// Biases in the MLP.
     pub mlp_bias: bool,
-    /// Whether the output matrix is the embedding.
+    /// Whether the output matrix is the embedding matrix.
     pub tied_embeddings: bool,
-    /// Tokens that end a text.
+    /// End-of-sequence tokens.
     pub eos_token_ids: Vec<u32>,
-    /// Number format that the configuration names.
+    /// Dtype that the configuration names, if any.
     pub dtype: Option<Dtype>,
 }
 
-/// Sizes above these are read from a damaged or hostile file, not from a model.
+/// Sizes above these come from a damaged or hostile file, not from a model.
 const MAX_WIDTH: usize = 1 << 20;
 const MAX_LAYERS: usize = 1 << 12;
 const MAX_VOCABULARY: usize = 1 << 24;
@@ -86,7 +82,7 @@ impl ModelConfig {
         self.heads * self.head_dim
     }
 
-    /// Bytes of keys and values that a token takes in all layers.
+    /// Bytes of keys and values per token, in all layers.
     pub fn kv_bytes_per_token(&self, dtype: Dtype) -> u64 {
         (self.layers * 2 * self.kv_width()) as u64 * dtype.size() as u64
     }
@@ -96,7 +92,7 @@ impl ModelConfig {
         self.kv_heads * self.head_dim
     }
 
-    /// Refuses sizes that fit no model, naming keys by `names`.
+    /// Rejects sizes that no model has; errors name the keys by `names`.
     pub fn check_sizes(&self, path: &Path, names: &SizeNames) -> Result<(), ConfigError> {
         let wrong = |key: &str, found: String, expected: String| {
             Err(ConfigError::Value { path: path.to_owned(), key: key.to_owned(), found, expected })
@@ -143,7 +139,7 @@ impl ModelConfig {
     }
 }
 
-/// How a file spells the sizes, for messages.
+/// The names of the sizes in a file, for messages.
 pub struct SizeNames {
     pub hidden_size: String,
     pub intermediate_size: String,

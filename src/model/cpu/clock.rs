@@ -1,9 +1,10 @@
-//! Where the time of passes goes, by operation.
+//! Time spent in passes, by operation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// What a pass is made of. Rounding, biases and additions count with the product that they follow, SiLU with `GateUp`.
+/// The operations of a pass. Rounding, biases and additions count with the product that they follow, SiLU
+/// with `GateUp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Embedding,
@@ -38,7 +39,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Does `work` and counts its time.
+    /// Runs `work` and adds its time to `operation`.
     pub fn time<R>(&self, operation: Operation, work: impl FnOnce() -> R) -> R {
         let start = Instant::now();
         let result = work();
@@ -66,8 +67,8 @@ mod tests {
         for _ in 0..3 {
             clock.time(Operation::Down, || std::thread::sleep(std::time::Duration::from_millis(2)));
         }
-        for (place, ((operation, _), (_, seconds))) in OPERATIONS.iter().zip(clock.seconds()).enumerate() {
-            assert_eq!(*operation as usize, place);
+        for (index, ((operation, _), (_, seconds))) in OPERATIONS.iter().zip(clock.seconds()).enumerate() {
+            assert_eq!(*operation as usize, index);
             assert!(if *operation == Operation::Down { seconds >= 0.006 } else { seconds == 0.0 });
         }
     }

@@ -1,10 +1,10 @@
-//! A table of embeddings, as it is stored.
+//! An embedding table, row-major and unpacked, in the model's dtype.
 
 use crate::kernels::dtype::Dtype;
 use crate::kernels::memory::{Aligned, NoMemory, WeightArena};
 use crate::kernels::weight_format::of_dtype;
 
-/// A row of numbers for each token.
+/// One row of values per token.
 pub struct Embedding {
     dtype: Dtype,
     width: usize,

@@ -1,4 +1,4 @@
-//! The whole network with every set of instructions that this processor has.
+//! Tests the whole network with every instruction set that can run here; AMX is emulated where needed.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::model::kv_cache::{KvCache, KvCacheShape, SegmentId};
 use crate::model::pass::{Layout, Segment};
 use crate::model::weights::Weights;
 
-/// Logits of two passes: a text and two that continue it, then a token more of each of those.
+/// Logits of two passes: a segment and two that continue it, then one more token of each of those two.
 fn logits(isa: Isa, dtype: Dtype) -> Vec<f32> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
     let config = ModelConfig::from_hf_file(&folder.join("config.json")).unwrap();
@@ -54,7 +54,7 @@ fn all_sets_of_instructions_give_the_same_bits_but_for_tiles() {
             let found = logits(isa, dtype);
             assert!(found.iter().all(|x| x.is_finite()));
             let Some(expected) = &expected else {
-                // With tiles first, the reference is the next path.
+                // AMX, where it comes first, sums in another order: the reference is the next path.
                 if dtype == Dtype::F16 || !isa.has_tiles() {
                     expected = Some(found);
                 }

@@ -16,12 +16,13 @@ use crate::kernels::team;
 use crate::model::kv_cache::{KvCache, Link, SegmentError, SegmentId};
 use crate::model::pass::{ForwardError, Layout};
 
-/// Logits of a piece of the wanted rows are at most as many: 64 MiB.
+/// Maximum number of logits computed at a time for wanted rows: 64 MiB.
 const MAX_LOGITS: usize = 1 << 24;
 
 impl Network {
-    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, from all
-    /// threads and in any order. Of several rows that it refuses, the first is the error.
+    /// Computes a pass: writes keys and values of all its rows to `kv`, and calls `read` with the logits of
+    /// the rows in `wanted`, from all threads and in any order. If `read` fails for several rows, the error
+    /// of the first is returned.
     pub fn forward(
         &self,
         layout: &Layout,
@@ -29,47 +30,50 @@ impl Network {
         kv: &mut KvCache,
         read: impl Fn(usize, &[f32]) -> Result<(), ForwardError> + Sync,
     ) -> Result<(), ForwardError> {
-        let kept = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut workspaces = match kept().take() {
+        let cached = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspaces = match cached().take() {
             Some(workspaces) => workspaces,
             None => [self.workspace()?, self.workspace()?],
         };
         let result = self.forward_in(&mut workspaces, layout, wanted, kv, read);
-        *kept() = Some(workspaces);
+        *cached() = Some(workspaces);
         result
     }
 
     fn forward_in(
         &self,
-        [workspace, some]: &mut [Workspace; 2],
+        [workspace, selected]: &mut [Workspace; 2],
         layout: &Layout,
         wanted: &[u32],
         kv: &mut KvCache,
         read: impl Fn(usize, &[f32]) -> Result<(), ForwardError> + Sync,
     ) -> Result<(), ForwardError> {
-        // On a thread of the pool: handing over the many small jobs of a pass from outside would cost more than they do.
+        // On a thread of the pool: submitting the many small jobs of a pass from outside would cost more than
+        // the jobs.
         team::together(|| self.layers(workspace, layout, wanted, kv))?;
         let piece = (MAX_LOGITS / self.head.width()).max(1);
         for (at, rows) in wanted.chunks(piece).enumerate() {
             team::together(|| {
-                self.logits(workspace, some, rows)?;
-                let refused = Mutex::new(None);
+                self.logits(workspace, selected, rows)?;
+                let failed = Mutex::new(None);
                 team::for_each(rows.len(), |i| {
-                    if let Err(error) = read(at * piece + i, &some.logits.row(i)[..self.config.vocab_size]) {
-                        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-                        if refused.as_ref().is_none_or(|(first, _)| i < *first) {
-                            *refused = Some((i, error));
+                    if let Err(error) =
+                        read(at * piece + i, &selected.logits.row(i)[..self.config.vocab_size])
+                    {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        if failed.as_ref().is_none_or(|(first, _)| i < *first) {
+                            *failed = Some((i, error));
                         }
                     }
                 });
-                let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
-                refused.map_or(Ok(()), |(_, error)| Err(error))
+                let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+                failed.map_or(Ok(()), |(_, error)| Err(error))
             })?;
         }
         Ok(())
     }
 
-    /// All layers, the last one up to its attention, which is computed for wanted rows alone.
+    /// Computes all layers, the last one up to its attention, which is computed only for wanted rows.
     fn layers(
         &self,
         workspace: &mut Workspace,
@@ -92,7 +96,7 @@ impl Network {
             clock.time(Operation::Rope, || self.rotate(qkv, &cos, &sin));
             clock.time(Operation::Keep, || {
                 self.check(layout, qkv)?;
-                self.keep(layout, number, qkv, kv);
+                self.append_kv(layout, number, qkv, kv);
                 Ok::<_, ForwardError>(())
             })?;
             if last && wanted.is_empty() {
@@ -118,18 +122,23 @@ impl Network {
         Ok(())
     }
 
-    /// What follows the last attention, for some rows.
-    fn logits(&self, workspace: &Workspace, some: &mut Workspace, rows: &[u32]) -> Result<(), ForwardError> {
-        some.set_count(rows.len())?;
-        some.x.gather(&workspace.x, rows)?;
+    /// Computes what follows the last attention, for the given rows.
+    fn logits(
+        &self,
+        workspace: &Workspace,
+        selected: &mut Workspace,
+        rows: &[u32],
+    ) -> Result<(), ForwardError> {
+        selected.set_count(rows.len())?;
+        selected.x.gather(&workspace.x, rows)?;
         if let Some(layer) = self.layers.last() {
-            some.attended.gather(&workspace.attended, rows)?;
-            self.after_attention(layer, some);
+            selected.attended.gather(&workspace.attended, rows)?;
+            self.after_attention(layer, selected);
         }
-        self.norm(&some.x, &self.norm, &mut some.normed);
-        some.logits.set_count(rows.len())?;
+        self.norm(&selected.x, &self.norm, &mut selected.normed);
+        selected.logits.set_count(rows.len())?;
         self.clock.time(Operation::Head, || {
-            self.product(&self.head, None, &some.normed, &mut some.logits);
+            self.product(&self.head, None, &selected.normed, &mut selected.logits);
         });
         Ok(())
     }
@@ -141,7 +150,7 @@ impl Network {
         });
     }
 
-    /// Where keys begin among a row's queries, keys and values, and where values do.
+    /// First columns of the keys and of the values in a row of `qkv`.
     fn columns(&self) -> (usize, usize) {
         let keys = self.config.query_width().next_multiple_of(NR);
         (keys, keys + self.config.kv_width().next_multiple_of(NR))
@@ -161,13 +170,13 @@ impl Network {
         });
     }
 
-    /// Refuses keys and values that are no numbers, whether or not somebody reads the row: unseen places have weight zero,
-    /// which makes a zero of a number only.
+    /// Rejects non-finite keys and values, whether or not the row's logits are requested: masked positions
+    /// have weight zero, and zero times a non-finite value is not zero.
     fn check(&self, layout: &Layout, qkv: &Activations) -> Result<(), ForwardError> {
         let (keys, values) = self.columns();
         let width = self.config.kv_width();
         let is_split = self.dtype == Dtype::F32 && self.isa.has_tiles();
-        // Attention on tiles would make infinities of what is that large.
+        // AMX attention splits values into bfloat16 parts; the first part of values this large is infinite.
         let is_too_large = |part: &[f32]| {
             is_split && part.iter().map(|x| x.to_bits() & !(1 << 31)).fold(0, u32::max) >= TOO_LARGE
         };
@@ -191,26 +200,26 @@ impl Network {
         Err(ForwardError::NotFinite { path: self.path.clone(), what: "keys or values", id, token })
     }
 
-    fn keep(&self, layout: &Layout, layer: usize, qkv: &Activations, kv: &mut KvCache) {
+    fn append_kv(&self, layout: &Layout, layer: usize, qkv: &Activations, kv: &mut KvCache) {
         let shape = self.kv_shape();
         let (keys, values) = self.columns();
         let width = self.config.kv_width();
-        let mut kept: Vec<_> = layout.ids().map(|id| kv.take_rows(id, layer)).collect();
-        team::for_each_chunk(&mut kept, 1, |number, kept| {
+        let mut cached: Vec<_> = layout.ids().map(|id| kv.take_rows(id, layer)).collect();
+        team::for_each_chunk(&mut cached, 1, |number, cached| {
             let placed = &layout.segments[number];
-            for (kept, length) in kept {
-                kept.append(self.isa.vector, shape, *length, placed.rows.len(), |row| {
+            for (cached, length) in cached {
+                cached.append(self.isa.vector, shape, *length, placed.rows.len(), |row| {
                     let row = qkv.row(placed.rows.start + row);
                     (&row[keys..keys + width], &row[values..values + width])
                 });
             }
         });
-        for ((kept, _), id) in kept.into_iter().zip(layout.ids()) {
-            kv.put_rows(id, layer, kept);
+        for ((cached, _), id) in cached.into_iter().zip(layout.ids()) {
+            kv.put_rows(id, layer, cached);
         }
     }
 
-    /// The pass's segments with all rows or the wanted ones, and what they see.
+    /// The pass's segments with all rows or only the wanted ones, and the keys that they attend to.
     fn segment_queries<'k>(
         &self,
         layout: &Layout,
@@ -234,7 +243,7 @@ impl Network {
             if rows.is_empty() {
                 continue;
             }
-            // A segment that grows continues what it kept itself: its own rows are then behind those.
+            // The last link of a growing segment is its own cached rows, which its new rows follow.
             let grown = placed.links.last().filter(|link| link.id == placed.id);
             let chain = &placed.links[..placed.links.len() - usize::from(grown.is_some())];
             let start = grown.map_or(layout.positions[placed.rows.start], |link| link.start);

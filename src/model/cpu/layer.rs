@@ -1,4 +1,4 @@
-//! The weights of a decoder's layer.
+//! The weights of a decoder layer.
 
 use super::packer::Packer;
 use crate::kernels::gemm::packed_matrix::PackedMatrix;
@@ -8,13 +8,13 @@ use crate::model::files::error::WeightsError;
 /// A layer of the Llama family.
 pub struct Layer {
     pub input_norm: Vec<f32>,
-    /// Queries, keys and values, each filled up to whole panels.
+    /// Queries, keys and values, each padded to whole panels.
     pub qkv: PackedMatrix,
     pub qkv_bias: Option<Vec<f32>>,
     pub output: PackedMatrix,
     pub output_bias: Option<Vec<f32>>,
     pub post_norm: Vec<f32>,
-    /// Panels of gate and up in turn.
+    /// Alternating panels of gate and up.
     pub gate_up: PackedMatrix,
     pub gate_up_bias: Option<Vec<f32>>,
     pub down: PackedMatrix,
@@ -22,7 +22,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// What a pass reads of it.
+    /// The matrices that a pass reads.
     pub fn matrices(&self) -> [&PackedMatrix; 4] {
         [&self.qkv, &self.output, &self.gate_up, &self.down]
     }

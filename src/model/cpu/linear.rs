@@ -1,4 +1,4 @@
-//! What a layer does to each row for itself: norms, products, the MLP.
+//! The row-wise operations of a layer: norms, products, the MLP.
 
 use super::clock::Operation;
 use super::layer::Layer;
@@ -31,7 +31,7 @@ impl Network {
         });
     }
 
-    /// The norm of each row of `x`.
+    /// RMS norm of each row of `x`.
     pub(super) fn norm(&self, x: &Activations, weight: &[f32], to: &mut GemmInput) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
         let epsilon = self.config.rms_norm_eps as f32;
@@ -72,7 +72,7 @@ impl Network {
         });
     }
 
-    /// The MLP's inner activations.
+    /// Computes the MLP's inner activations.
     fn gated(&self, layer: &Layer, normed: &GemmInput, inner: &mut GemmInput) {
         let (vector, dtype) = (self.isa.vector, self.dtype);
         let bias = layer.gate_up_bias.as_deref();

@@ -1,8 +1,9 @@
-//! The CPU path: weights packed for kernels that are chosen by what the processor can do.
+//! The CPU path: weights packed for kernels that are chosen by the processor's instruction sets.
 //!
-//! What it promises: a response has the same bits whatever else is computed with it, in whatever order, on however many
-//! threads. Every number of a product is a sum over rising inputs in one fixed order; nothing is summed across rows or
-//! threads; attention goes by the places of a row's own chain. The plain path is the reference that it is tested against.
+//! Guarantee: a response has the same bits whatever else is computed with it, in any order, on any number of
+//! threads. Every element of a product is a sum over ascending inputs in one fixed order; nothing is summed
+//! across rows or threads; attention follows the positions of a row's own chain. The path is tested against
+//! the plain path.
 
 mod clock;
 mod embedding;

@@ -1,7 +1,8 @@
-//! The decoder of the Llama family on the CPU, by our own kernels.
+//! The decoder of the Llama family on the CPU, with our own kernels.
 //!
-//! The same network as the plain path's; see there for sources. Each number of a row is computed by the same operations in
-//! the same order whatever else is in the pass, so responses have the same bits under any schedule.
+//! The same network as the plain path's; see there for sources. Each value of a row is computed by the same
+//! operations in the same order whatever else is in the pass, so responses have the same bits under any
+//! schedule.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -26,19 +27,19 @@ use crate::model::weights::Weights;
 
 /// The whole network.
 pub struct Network {
-    /// Of the model, for messages.
+    /// Path of the model, for messages.
     pub path: PathBuf,
     pub isa: Isa,
     pub dtype: Dtype,
     pub config: ModelConfig,
-    /// `[vocab, hidden]`; `None` where it is the head.
+    /// `[vocab, hidden]`; `None` if tied to the head.
     pub embedding: Option<Embedding>,
     pub layers: Vec<Layer>,
     pub norm: Vec<f32>,
     pub head: PackedMatrix,
     pub rotary: Rotary,
     pub clock: Clock,
-    /// What the last pass worked in, for the next one: for all rows, and for those that are wanted.
+    /// Scratch memory of the last pass, reused by the next one: for all rows, and for the wanted rows.
     pub workspaces: Mutex<Option<[Workspace; 2]>>,
 }
 
@@ -56,9 +57,10 @@ impl Network {
         let mut packer = Packer { weights, isa, dtype, arena: WeightArena::default() };
         let name = if config.tied_embeddings { EMBEDDING } else { "lm_head" };
         let head = packer.matrix(&[(name.to_owned(), vocabulary)], hidden)?;
-        let embedding = match config.tied_embeddings {
-            true => None,
-            false => Some(packer.embedding(&format!("{EMBEDDING}.weight"), vocabulary, hidden)?),
+        let embedding = if config.tied_embeddings {
+            None
+        } else {
+            Some(packer.embedding(&format!("{EMBEDDING}.weight"), vocabulary, hidden)?)
         };
         let layers = (0..config.layers)
             .map(|number| Layer::take(&mut packer, config, number))
@@ -82,7 +84,7 @@ impl Network {
         })
     }
 
-    /// Bytes a second at which all threads together read the matrices where they are, the best of `tries`.
+    /// Bytes per second at which all threads together read the packed matrices, the best of `tries + 1`.
     pub fn read_rate(&self, tries: usize) -> f64 {
         let matrices = self.layers.iter().flat_map(Layer::matrices).chain([&self.head]);
         measure::read_rate(&matrices.map(PackedMatrix::numbers).collect::<Vec<_>>(), tries)
@@ -93,12 +95,12 @@ impl Network {
         self.isa.name(self.dtype)
     }
 
-    /// Seconds that passes took since it was loaded, by operation.
+    /// Seconds spent in passes since the model was loaded, by operation.
     pub fn seconds_by_operation(&self) -> Vec<(&'static str, f64)> {
         self.clock.seconds()
     }
 
-    /// How keys and values are kept.
+    /// Dimensions and dtype of cached keys and values.
     pub fn kv_shape(&self) -> KvShape {
         KvShape { kv_heads: self.config.kv_heads, head_dim: self.config.head_dim, dtype: self.dtype }
     }
@@ -115,7 +117,8 @@ impl Network {
         Workspace::new(widths, self.head.kernel(), self.kv_shape())
     }
 
-    /// Times the MLP of the first layer over `rows` rows, warmed up: seconds, and the weights that were used.
+    /// Times the MLP of the first layer over `rows` rows, the best of three: seconds, and the number of
+    /// weights used.
     pub fn time_layer(&self, rows: usize) -> Result<(f64, usize), ForwardError> {
         let Some(layer) = self.layers.first() else { return Ok((0.0, 1)) };
         let mut workspace = self.workspace()?;

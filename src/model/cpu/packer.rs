@@ -1,5 +1,5 @@
-//! From a checkpoint's tensors to packed matrices: pieces that stay in a core's cache are read and packed by all threads,
-//! of several tensors at a time, and no tensor is held twice.
+//! Packs a checkpoint's tensors into matrices. All threads read and pack pieces that fit in a core's cache,
+//! of several tensors at a time, so no tensor is held in memory twice.
 
 use std::ops::Range;
 
@@ -26,20 +26,20 @@ pub struct Packer<'a, 'w> {
     pub arena: WeightArena,
 }
 
-/// A matrix that is there, and where its weights come from.
-pub struct Unfilled<'w> {
+/// An allocated matrix, and the tensors that its weights come from.
+pub struct Unpacked<'w> {
     matrix: PackedMatrix,
     parts: Vec<StoredTensor<'w>>,
     interleaved: bool,
 }
 
-/// Bytes of a piece: half of a small core's second cache.
+/// Bytes of a piece: half of a small core's L2 cache.
 const PIECE: usize = 1 << 19;
 
-/// Bytes that a thread fills on end.
+/// Contiguous bytes that one thread fills.
 const UNIT: usize = 2 << 20;
 
-/// Rows of a tensor, and where they go: to a panel, or as they are.
+/// Rows of a tensor and their destination: packed to a panel, or unpacked if `panel` is `None`.
 struct Job<'a> {
     from: &'a StoredTensor<'a>,
     rows: Range<usize>,
@@ -48,13 +48,13 @@ struct Job<'a> {
 }
 
 impl<'w> Packer<'_, 'w> {
-    /// Finds the tensors of one matrix, each with its outputs.
+    /// Allocates one matrix and finds its tensors, each given with its number of outputs.
     pub fn unfilled(
         &mut self,
         parts: &[(String, usize)],
         inputs: usize,
         interleaved: bool,
-    ) -> Result<Unfilled<'w>, WeightsError> {
+    ) -> Result<Unpacked<'w>, WeightsError> {
         let mut found = Vec::with_capacity(parts.len());
         for (name, outputs) in parts {
             found.push(self.weights.find(&format!("{name}.weight"), &[*outputs, inputs])?);
@@ -62,16 +62,16 @@ impl<'w> Packer<'_, 'w> {
         let panels = parts.iter().map(|(_, outputs)| outputs.div_ceil(NR)).sum();
         let matrix = PackedMatrix::zeros(self.isa, self.dtype, panels, inputs, &mut self.arena);
         let matrix = matrix.map_err(|error| self.no_memory(&parts[0].0, &error))?;
-        Ok(Unfilled { matrix, parts: found, interleaved })
+        Ok(Unpacked { matrix, parts: found, interleaved })
     }
 
     /// Reads and packs the weights of matrices.
     pub fn fill<const N: usize>(
         &self,
-        mut matrices: [Unfilled<'w>; N],
+        mut matrices: [Unpacked<'w>; N],
     ) -> Result<[PackedMatrix; N], WeightsError> {
         let mut jobs = Vec::new();
-        for Unfilled { matrix, parts, interleaved } in &mut matrices {
+        for Unpacked { matrix, parts, interleaved } in &mut matrices {
             let outputs: Vec<usize> = parts.iter().map(|part| part.rows).collect();
             let panel = Some(matrix.format());
             let panels = panels_of(&outputs, *interleaved).into_iter().zip(matrix.panels_mut());
@@ -81,14 +81,14 @@ impl<'w> Packer<'_, 'w> {
         Ok(matrices.map(|unfilled| unfilled.matrix))
     }
 
-    /// One matrix of several tensors, each with its outputs.
+    /// One matrix of several tensors, each given with its number of outputs.
     pub fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Result<PackedMatrix, WeightsError> {
         let unfilled = self.unfilled(parts, inputs, false)?;
         let [matrix] = self.fill([unfilled])?;
         Ok(matrix)
     }
 
-    /// A table as it is stored.
+    /// An unpacked table, in the model's dtype.
     pub fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Result<Embedding, WeightsError> {
         let from = self.weights.find(name, &[rows, width])?;
         let table = Embedding::zeros(self.dtype, rows, width, &mut self.arena);
@@ -102,18 +102,19 @@ impl<'w> Packer<'_, 'w> {
         Ok(table)
     }
 
-    /// Does jobs, each thread some that lie side by side: a large page is then filled by the one that got it.
+    /// Runs jobs, each thread several adjacent ones, so that a huge page is filled by the thread that touched
+    /// it first.
     fn run(&self, jobs: Vec<Job<'_>>) -> Result<(), WeightsError> {
         let bytes: usize = jobs.iter().map(|job| job.to.len()).sum();
         let share = UNIT.min(bytes / (4 * rayon::current_num_threads()));
         let mut units: Vec<Vec<Job<'_>>> = Vec::new();
-        let mut room = 0;
+        let mut left = 0;
         for job in jobs {
-            if room == 0 {
+            if left == 0 {
                 units.push(Vec::new());
-                room = share;
+                left = share;
             }
-            room = room.saturating_sub(job.to.len());
+            left = left.saturating_sub(job.to.len());
             if let Some(unit) = units.last_mut() {
                 unit.push(job);
             }
@@ -146,10 +147,10 @@ impl<'w> Packer<'_, 'w> {
 
     /// A tensor of one dimension, in single precision.
     pub fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, WeightsError> {
-        Ok(self.weights.take_numbers(name, &[length])?.into_f32())
+        Ok(self.weights.take_values(name, &[length])?.into_f32())
     }
 
-    /// Biases side by side, each filled up to whole panels; interleaved panel by panel.
+    /// Biases one after another, each padded to whole panels; where `interleaved`, panel by panel in turn.
     pub fn biases(&mut self, parts: &[(String, usize)], interleaved: bool) -> Result<Vec<f32>, WeightsError> {
         let mut all = Vec::with_capacity(parts.len());
         for (name, outputs) in parts {
@@ -179,12 +180,12 @@ mod tests {
     /// Wider than a piece in every format.
     const SHAPE: [usize; 2] = [70, PIECE / (NR * 2) + 300];
 
-    /// Few bits, so that every format holds them.
+    /// A value of few bits, so that every format represents it exactly.
     fn number(row: usize, column: usize) -> f32 {
         ((row * 7919 + column * 31) % 251) as f32 / 64.0 - 2.0
     }
 
-    /// A folder with tensors `a.weight` and `b.weight` of this format.
+    /// A folder with tensors `a.weight` and `b.weight` in this format.
     fn folder(dtype: Dtype) -> tempfile::TempDir {
         let numbers: Vec<f32> =
             (0..SHAPE[0]).flat_map(|row| (0..SHAPE[1]).map(move |column| number(row, column))).collect();

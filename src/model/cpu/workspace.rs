@@ -1,4 +1,4 @@
-//! What a pass works in, kept from pass to pass: fresh memory costs more than what is computed in it.
+//! Scratch memory of passes, reused from pass to pass: fresh memory costs more than the computation in it.
 
 use crate::kernels::attention::kv_layout::PackedKv;
 use crate::kernels::attention::kv_rows::KvShape;
@@ -6,7 +6,7 @@ use crate::kernels::gemm::activations::{Activations, GemmInput};
 use crate::kernels::gemm::kernel::Kernel;
 use crate::kernels::memory::NoMemory;
 
-/// Numbers of a row at the stages of a layer, with padding.
+/// Elements of a row at each stage of a layer, with padding.
 #[derive(Debug, Clone, Copy)]
 pub struct Widths {
     /// The residual stream.
@@ -17,15 +17,14 @@ pub struct Widths {
     pub attended: usize,
     /// Inside the MLP.
     pub inner: usize,
-    /// Logits.
     pub logits: usize,
 }
 
 /// Rows of a pass at every stage of a layer.
 pub struct Workspace {
-    /// The stream that layers add to.
+    /// The residual stream.
     pub x: Activations,
-    /// Its rows, normed.
+    /// Rows of `x` after the norm.
     pub normed: GemmInput,
     pub qkv: Activations,
     pub attended: GemmInput,
@@ -36,7 +35,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Without rows, for products by `kernel`.
+    /// A workspace without rows, for products by `kernel`.
     pub fn new(widths: Widths, kernel: &Kernel, shape: KvShape) -> Result<Self, NoMemory> {
         let input = |width| GemmInput::zeros(kernel, 0, width);
         Ok(Self {
@@ -50,7 +49,7 @@ impl Workspace {
         })
     }
 
-    /// Makes it a workspace for `count` rows, which hold anything.
+    /// Resizes all stages but the logits to `count` rows, with unspecified contents.
     pub fn set_count(&mut self, count: usize) -> Result<(), NoMemory> {
         self.x.set_count(count)?;
         self.normed.set_count(count)?;

@@ -1,4 +1,4 @@
-//! The files of a checkpoint: safetensors, whole or in shards, or GGUF.
+//! The files of a checkpoint: safetensors, single or in shards, or GGUF.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ pub enum Checkpoint {
         /// The single file, or the index.
         path: PathBuf,
         shards: Vec<SafetensorsFile>,
-        /// Tensor to shard.
+        /// Index of each tensor's shard.
         shard_of: BTreeMap<String, usize>,
     },
     Gguf(Box<GgufFile>),
 }
 
 impl Checkpoint {
-    /// Opens the safetensors of a Hugging Face folder; like transformers, a single file before an index.
+    /// Opens the safetensors of a Hugging Face folder; like transformers, prefers a single file to an index.
     pub fn open_folder(folder: &Path) -> Result<Self, WeightsError> {
         let single = folder.join("model.safetensors");
         let index = folder.join("model.safetensors.index.json");
@@ -65,7 +65,7 @@ impl Checkpoint {
         Ok(Checkpoint::Safetensors { path, shards, shard_of })
     }
 
-    /// The weight files.
+    /// The weight files, in reading order.
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
             Checkpoint::Safetensors { shards, .. } => {
@@ -75,7 +75,7 @@ impl Checkpoint {
         }
     }
 
-    /// That no file changed since it was opened.
+    /// Checks that no file changed since it was opened.
     pub fn check_unchanged(&self) -> Result<(), WeightFileError> {
         match self {
             Checkpoint::Safetensors { shards, .. } => {
@@ -85,7 +85,7 @@ impl Checkpoint {
         }
     }
 
-    /// The one number format of all tensors, if there is one.
+    /// The dtype of all tensors, if they have the same.
     pub fn stored_dtype(&self) -> Option<Dtype> {
         let Checkpoint::Safetensors { shards, .. } = self else { return None };
         let mut dtypes = shards.iter().flat_map(|shard| shard.tensors.values().map(|tensor| tensor.dtype));
@@ -101,7 +101,7 @@ impl Checkpoint {
         }
     }
 
-    /// The tensors, as the files call them.
+    /// Names of the tensors in the files.
     pub fn names(&self) -> Vec<&String> {
         match self {
             Checkpoint::Safetensors { shard_of, .. } => shard_of.keys().collect(),
@@ -110,7 +110,7 @@ impl Checkpoint {
     }
 }
 
-/// Tensor to file name.
+/// Reads the file name of each tensor.
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
     let wrong = |what: String| WeightsError::Index { path: path.to_owned(), what };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
@@ -122,7 +122,7 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
     }
     let mut files = BTreeMap::new();
     for (tensor, file) in map {
-        // A shard lies beside its index: nothing else is opened by the word of a file.
+        // A shard lies beside its index. An untrusted index must not make us open other files.
         match file.as_str().filter(|name| Path::new(name).file_name() == Some(name.as_ref())) {
             Some(name) => files.insert(tensor.clone(), name.to_owned()),
             None => {

@@ -1,5 +1,5 @@
-//! How files store and name weights: the formats of [`weight_format`](crate::kernels::weight_format), and llama.cpp's block formats,
-//! which candle dequantises.
+//! How files store and name weights: the formats of [`weight_format`](crate::kernels::weight_format), and
+//! llama.cpp's block formats, which candle dequantises.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use crate::kernels::dtype::Dtype;
 use crate::kernels::weight_format::{WeightFormat, of_dtype};
 
-/// How a tensor's numbers are stored.
+/// How a tensor's values are stored.
 #[derive(Debug, Clone, Copy)]
 pub enum Encoding {
-    /// In a format of our own.
+    /// In one of our own formats.
     Format(&'static dyn WeightFormat),
-    /// In blocks of llama.cpp's; a row is whole blocks.
+    /// In llama.cpp's blocks; a row is a whole number of blocks.
     Ggml(GgmlDType),
 }
 
-/// Columns that begin at multiples of it lie in whole blocks of every encoding.
+/// Multiples of this column are block boundaries in every encoding.
 pub const WHOLE_BLOCKS: usize = 256;
 
-/// The formats of our own: the name in safetensors, the number in `ggml.h`, and the format.
+/// Our own formats: the name in safetensors, the type number in `ggml.h`, and the format.
 const FORMATS: [(&str, u32, Dtype); 3] =
     [("F32", 0, Dtype::F32), ("F16", 1, Dtype::F16), ("BF16", 30, Dtype::Bf16)];
 
-/// The number format that a safetensors file names.
+/// The dtype that a safetensors file names.
 pub fn dtype_of_safetensors(name: &str) -> Option<Dtype> {
     FORMATS.iter().find(|(known, ..)| *known == name).map(|(.., dtype)| *dtype)
 }
 
 impl Encoding {
-    /// That of plain numbers.
+    /// The encoding of unquantised values.
     pub fn of_dtype(dtype: Dtype) -> Self {
         Self::Format(of_dtype(dtype))
     }
 
-    /// That of a number in `ggml.h`; `None` for one that can't be read.
+    /// The encoding with this type number in `ggml.h`; `None` if unsupported.
     pub fn of_ggml(number: u32) -> Option<Self> {
         if let Some((.., dtype)) = FORMATS.iter().find(|(_, known, _)| *known == number) {
             return Some(Self::of_dtype(*dtype));
@@ -56,12 +56,12 @@ impl Encoding {
         }))
     }
 
-    /// Whether these are plain numbers of this format.
+    /// Whether values are stored unquantised in this format.
     pub fn is_plain(self, dtype: Dtype) -> bool {
         matches!(self, Self::Format(format) if format.name() == dtype.name())
     }
 
-    /// Numbers and bytes of a block.
+    /// Values and bytes of a block.
     pub fn block(self) -> (usize, usize) {
         match self {
             Self::Format(format) => (format.block_len(), format.block_bytes()),
@@ -69,16 +69,16 @@ impl Encoding {
         }
     }
 
-    /// Bytes that so many numbers take, which are whole blocks.
+    /// Bytes of `count` values, which must be whole blocks.
     pub fn bytes(self, count: usize) -> usize {
         let (numbers, bytes) = self.block();
         count / numbers * bytes
     }
 
-    /// Reads whole blocks as single-precision numbers.
+    /// Reads whole blocks as single-precision values.
     ///
     /// # Errors
-    /// What candle says of blocks that it can't dequantise.
+    /// candle's message for blocks that it can't dequantise.
     pub fn read(self, blocks: &[u8], to: &mut Vec<f32>) -> Result<(), String> {
         let (numbers, bytes) = self.block();
         let count = blocks.len() / bytes * numbers;
@@ -95,7 +95,7 @@ impl Encoding {
     }
 }
 
-/// As files name it.
+/// The name used in files.
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,7 +113,7 @@ fn dequantised(dtype: GgmlDType, blocks: &[u8], count: usize) -> candle_core::Re
     QTensor::new(storage, count)?.dequantize(&Device::Cpu)?.to_vec1()
 }
 
-/// candle appends a backtrace to its messages.
+/// The message without the backtrace that candle appends.
 pub fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or("unknown failure").to_owned()
 }

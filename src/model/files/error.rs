@@ -9,19 +9,19 @@ use super::weight_file::WeightFileError;
 /// Why weights can't be loaded.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum WeightsError {
-    /// A safetensors file is wrong.
+    /// A safetensors file is invalid.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Safetensors(#[from] SafetensorsError),
-    /// A GGUF file is wrong.
+    /// A GGUF file is invalid.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Gguf(#[from] GgufError),
-    /// A file fails or changes under the reader.
+    /// Reading a file fails, or it changes while it is read.
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] WeightFileError),
-    /// A folder without weights that are read.
+    /// A folder without supported weight files.
     #[error("{}: no model.safetensors and no model.safetensors.index.json", path.display())]
     #[diagnostic(
         code(assay::input),
@@ -29,37 +29,26 @@ pub enum WeightsError {
             "assay reads safetensors and GGUF; convert pytorch_model.bin with transformers' save_pretrained, or fetch the missing files"
         )
     )]
-    NoWeights {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The index of shards is wrong.
+    NoWeights { path: PathBuf },
+    /// The index of shards is invalid.
     #[error("{}: not an index of shards: {what}", path.display())]
     #[diagnostic(
         code(assay::engine),
         help("fetch model.safetensors.index.json again, together with the shards it names")
     )]
     Index {
-        /// The index.
         path: PathBuf,
         /// What was found and what was expected.
         what: String,
     },
-    /// The index says that a tensor is in a file where it isn't, or files repeat it.
+    /// The index names a shard that doesn't have the tensor, or two shards have it.
     #[error("{}: tensor `{tensor}` {what}", path.display())]
     #[diagnostic(
         code(assay::engine),
         help("index and shards are not of one export; fetch the whole folder again")
     )]
-    Shard {
-        /// The shard.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// A tensor that the configuration calls for.
+    Shard { path: PathBuf, tensor: String, what: &'static str },
+    /// A tensor that the configuration requires is missing.
     #[error("{}: tensor `{tensor}` is missing", path.display())]
     #[diagnostic(
         code(assay::engine),
@@ -70,23 +59,21 @@ pub enum WeightsError {
     Missing {
         /// The file or index.
         path: PathBuf,
-        /// Its name there.
+        /// Its name in the file.
         tensor: String,
     },
-    /// A tensor of another shape.
+    /// A tensor's shape differs from the configuration.
     #[error("{}: tensor `{tensor}` has shape {found:?}, expected {expected:?}", path.display())]
     #[diagnostic(
         code(assay::engine),
         help("configuration and weights do not belong together; fetch both again from one place")
     )]
     Shape {
-        /// The file.
         path: PathBuf,
-        /// Its name there.
+        /// Its name in the file.
         tensor: String,
-        /// In the file.
         found: Vec<usize>,
-        /// By the configuration.
+        /// From the configuration.
         expected: Vec<usize>,
     },
     /// Tensors that this architecture doesn't use.
@@ -107,23 +94,19 @@ pub enum WeightsError {
         /// The configured class.
         architecture: &'static str,
     },
-    /// Embedding and output are one matrix by the configuration, but two in the file.
+    /// Embedding and output matrix are tied by the configuration, but differ in the file.
     #[error("{}: `lm_head.weight` differs from `model.embed_tokens.weight`, but tie_word_embeddings is true", path.display())]
     #[diagnostic(
         code(assay::input),
         help("set tie_word_embeddings to false in config.json if the model was trained with two matrices")
     )]
-    Untied {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No memory, on the host or on the device.
+    Untied { path: PathBuf },
+    /// No memory for a tensor, on the host or on the device.
     #[error("{}: cannot hold tensor `{tensor}` in memory: {reason}", path.display())]
     #[diagnostic(code(assay::engine), help("use a smaller model or --dtype bfloat16, or free memory"))]
     Memory {
-        /// The file.
         path: PathBuf,
-        /// Its name there.
+        /// Its name in the file.
         tensor: String,
         /// From the allocator or device.
         reason: String,

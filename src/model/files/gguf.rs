@@ -1,4 +1,4 @@
-//! The GGUF format, version 2 and 3: key-value metadata, tensor descriptions, and the tensors' blocks.
+//! The GGUF format, versions 2 and 3: key-value metadata, tensor descriptions, and the tensors' blocks.
 //!
 //! Every count and length is checked against the bytes that are left before anything is allocated for it:
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
@@ -14,15 +14,15 @@ impl GgufMetadata {
     /// Reads the metadata of the file at `path`.
     ///
     /// # Errors
-    /// Where the file can't be read or its header is damaged.
+    /// If the file can't be read or its header is damaged.
     pub fn read(path: &Path) -> Result<Self, GgufError> {
         GgufFile::open(path).map(|file| file.metadata)
     }
 
-    /// The metadata in a whole file's `bytes`; `path` is for messages.
+    /// The metadata in an entire file's `bytes`; `path` is for messages.
     ///
     /// # Errors
-    /// Where the header is damaged or does not fit the bytes.
+    /// If the header is damaged or doesn't fit the bytes.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, GgufError> {
         let (values, _) =
             Reader::new(path, bytes, bytes.len() as u64).file().map_err(|error| error.of(path))?;
@@ -30,7 +30,7 @@ impl GgufMetadata {
     }
 }
 
-/// A file whose header was read and found right.
+/// A file whose header was read and validated.
 pub struct GgufFile {
     pub file: WeightFile,
     pub metadata: GgufMetadata,

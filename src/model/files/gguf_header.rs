@@ -1,6 +1,6 @@
 //! The header of a GGUF file, read from front to back.
 //!
-//! Every count and length is held against the bytes that are left before anything is allocated by its word.
+//! Every count and length is checked against the remaining bytes before memory is allocated for it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,11 +11,12 @@ use super::gguf_value::{GgufError, GgufTensor, GgufValue};
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 const MAX_DIMENSIONS: u32 = 4;
-/// In all arrays, above any vocabulary with its merges; an element takes more memory here than in the file.
+/// Maximum elements of all arrays together, above any vocabulary with its merges. It is bounded since an
+/// element takes more memory here than in the file.
 const MAX_ELEMENTS: usize = 1 << 22;
-/// Of tensors, of metadata values, and of elements in one array.
+/// Maximum number of tensors, of metadata values, and of elements of one array.
 const MAX_COUNT: u64 = MAX_ELEMENTS as u64;
-/// Bytes of a header; those of the largest vocabularies have some tens of MiB.
+/// Maximum bytes of a header; the largest vocabularies have some tens of MiB.
 const MAX_HEADER: u64 = 256 << 20;
 
 /// Reads a header from front to back.
@@ -23,7 +24,7 @@ pub struct Reader<'a, R> {
     path: &'a Path,
     source: R,
     at: u64,
-    /// Of the file, in bytes.
+    /// Bytes of the file.
     length: u64,
     /// Elements of all arrays so far.
     elements: usize,
@@ -31,14 +32,14 @@ pub struct Reader<'a, R> {
 
 /// Why a header can't be read.
 pub enum HeaderError {
-    /// By what it says.
+    /// Its contents are invalid.
     Gguf(GgufError),
-    /// The source fails, at this byte.
+    /// Reading the source fails at byte `at`.
     Read { at: u64, reason: io::Error },
 }
 
 impl HeaderError {
-    /// The error of a file at `path` that has no file behind it.
+    /// The error of a source that is no open file; `path` is for messages.
     pub fn of(self, path: &Path) -> GgufError {
         match self {
             HeaderError::Gguf(error) => error,
@@ -52,7 +53,7 @@ type Values = BTreeMap<String, GgufValue>;
 type Tensors = BTreeMap<String, GgufTensor>;
 
 impl<'a, R: io::Read> Reader<'a, R> {
-    /// Reads `source`, which has `length` bytes.
+    /// A reader of `source`, which has `length` bytes.
     pub fn new(path: &'a Path, source: R, length: u64) -> Self {
         Self { path, source, at: 0, length, elements: 0 }
     }
@@ -69,7 +70,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
         self.length - self.at
     }
 
-    /// That `count` bytes are left, in the file and of a header's most.
+    /// Checks that `count` more bytes fit in the file and in [`MAX_HEADER`].
     fn check(&self, count: u64) -> Read<()> {
         if count > self.left() {
             return Err(self.damaged(format!(
@@ -106,7 +107,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
         self.word().map(u64::from_le_bytes)
     }
 
-    /// A count of things of at least `least` bytes each, which must fit in what is left.
+    /// Reads a count of items of at least `least` bytes each, which must fit in the remaining bytes.
     fn count(&mut self, of: &str, least: u64) -> Read<usize> {
         let count = self.u64()?;
         match count.checked_mul(least) {
@@ -160,7 +161,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
                         format!("arrays of {} elements, expected at most {MAX_ELEMENTS}", self.elements);
                     return Err(self.damaged(what));
                 }
-                // Grown as elements are read: a value takes more memory than its least bytes in the file.
+                // Not reserved in advance: a value takes more memory than its minimum bytes in the file.
                 let mut values = Vec::new();
                 for _ in 0..count {
                     values.push(self.value(kind, true)?);
@@ -174,7 +175,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
         })
     }
 
-    /// The metadata, and where the tensors are.
+    /// Reads the metadata, and the descriptions of the tensors.
     pub fn file(mut self) -> Read<(Values, Tensors)> {
         if self.word::<4>()? != *b"GGUF" {
             return Err(self.damaged("it does not begin with `GGUF`".to_owned()));
@@ -184,7 +185,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
             let what = format!("GGUF version {version}, expected 2 or 3, little-endian");
             return Err(self.unsupported(what));
         }
-        // The least a tensor's description and a key with its value take.
+        // The minimum bytes of a tensor's description, and of a key with its value.
         let tensor_count = self.count("tensors", 24)?;
         let value_count = self.count("metadata values", 13)?;
         let mut values = BTreeMap::new();
@@ -217,7 +218,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
         Ok((values, tensors))
     }
 
-    /// Name, number format, shape, offset and bytes.
+    /// Reads name, encoding, shape, offset and bytes of a tensor.
     fn tensor(&mut self) -> Read<(String, Encoding, Vec<usize>, u64, u64)> {
         let name = self.string()?;
         let dimensions = self.u32()?;
@@ -238,14 +239,14 @@ impl<'a, R: io::Read> Reader<'a, R> {
             );
             return Err(self.unsupported(what));
         };
-        // Blocks lie within a row, which is GGUF's first dimension.
+        // A block doesn't cross rows; a row is GGUF's first dimension.
         let (block, block_bytes) = encoding.block();
         let block = block as u64;
         let count = shape.iter().try_fold(1u64, |count, &n| count.checked_mul(n));
         let bytes = count.and_then(|count| (count / block).checked_mul(block_bytes as u64));
         match bytes {
             Some(bytes) if shape[0].is_multiple_of(block) && bytes <= self.length => {
-                // With a dimension of 0 the others could be anything; no model has one.
+                // With a dimension of 0 the others would be unbounded; no model has one.
                 if bytes == 0 {
                     return Err(self.damaged(format!("tensor `{name}` is empty: {shape:?}")));
                 }

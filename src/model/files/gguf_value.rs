@@ -1,4 +1,4 @@
-//! What a GGUF file holds, in plain types: metadata values and the places of tensors.
+//! The contents of a GGUF file in plain types: metadata values and tensor descriptions.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,56 +13,40 @@ pub enum GgufError {
     /// It can't be opened.
     #[error("cannot read {}: {reason}", path.display())]
     #[diagnostic(code(assay::input), help("check that the file exists and can be read"))]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// From the system.
-        reason: std::io::Error,
-    },
-    /// Reading it fails, or it changed.
+    Open { path: PathBuf, reason: std::io::Error },
+    /// Reading it fails, or it changed while it was read.
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] WeightFileError),
-    /// It breaks the format.
+    /// It violates the format.
     #[error("{}: damaged GGUF file: {what}", path.display())]
     #[diagnostic(
         code(assay::engine),
         help("the file is cut off or corrupt; fetch it again and compare its size with the publisher's")
     )]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What was found and what was expected.
         what: String,
     },
-    /// A version or a number format that isn't read.
+    /// An unsupported version or encoding.
     #[error("{}: {what}", path.display())]
     #[diagnostic(
         code(assay::input),
         help("export the model again as F32, F16, BF16, Q8_0 or a K-quant with a recent llama.cpp")
     )]
     Unsupported {
-        /// The file.
         path: PathBuf,
-        /// What was found and what is read.
+        /// What was found and what is supported.
         what: String,
     },
-    /// A metadata key that is needed.
+    /// A metadata key that is missing or has an invalid value.
     #[error("{}: metadata `{key}` is {found}, expected {expected}", path.display())]
     #[diagnostic(
         code(assay::input),
         help("the file lacks what its model needs; export it again with a recent llama.cpp")
     )]
-    Metadata {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// What stands there.
-        found: String,
-        /// What belongs there.
-        expected: &'static str,
-    },
+    Metadata { path: PathBuf, key: String, found: String, expected: &'static str },
 }
 
 /// A metadata value.
@@ -74,11 +58,9 @@ pub enum GgufValue {
     Signed(i64),
     /// Of either width.
     Float(f64),
-    /// True or false.
     Bool(bool),
-    /// UTF-8.
     String(String),
-    /// Of one type; arrays of arrays are refused, as no model has them.
+    /// Of one type; arrays of arrays are rejected, as no model has them.
     Array(Vec<GgufValue>),
 }
 
@@ -111,7 +93,7 @@ pub struct GgufMetadata {
 }
 
 impl GgufMetadata {
-    /// Metadata from elsewhere than a file; `path` is for messages.
+    /// Metadata of these values; `path` is for messages.
     pub fn from_values(path: &Path, values: BTreeMap<String, GgufValue>) -> Self {
         Self { path: path.to_owned(), values }
     }
@@ -126,12 +108,12 @@ impl GgufMetadata {
         self.values.keys().map(String::as_str)
     }
 
-    /// A value as it stands, for messages; "missing" where it doesn't.
+    /// A value as text, for messages; "missing" if there is none.
     pub fn shown(&self, key: &str) -> String {
         self.values.get(key).map_or_else(|| "missing".to_owned(), GgufValue::shown)
     }
 
-    /// That `key` is not `expected`.
+    /// The error that `key` is not `expected`.
     pub fn wrong(&self, key: &str, expected: &'static str) -> GgufError {
         GgufError::Metadata { path: self.path.clone(), key: key.to_owned(), found: self.shown(key), expected }
     }
@@ -145,12 +127,12 @@ impl GgufMetadata {
         self.values.get(key).map(|value| read(value).ok_or_else(|| self.wrong(key, expected))).transpose()
     }
 
-    /// A whole number, where the key is there.
+    /// A non-negative integer, if the key exists.
     pub fn whole(&self, key: &str) -> Result<Option<u64>, GgufError> {
         self.optional(key, "a whole number", GgufValue::whole)
     }
 
-    /// A number, where the key is there.
+    /// A finite number, if the key exists.
     pub fn number(&self, key: &str) -> Result<Option<f64>, GgufError> {
         self.optional(key, "a finite number", |value| match *value {
             GgufValue::Float(n) => Some(n).filter(|n| n.is_finite()),
@@ -158,7 +140,7 @@ impl GgufMetadata {
         })
     }
 
-    /// A truth value, where the key is there.
+    /// A boolean, if the key exists.
     pub fn flag(&self, key: &str) -> Result<Option<bool>, GgufError> {
         self.optional(key, "true or false", |value| match value {
             GgufValue::Bool(b) => Some(*b),
@@ -166,22 +148,22 @@ impl GgufMetadata {
         })
     }
 
-    /// A string, where the key is there.
+    /// A string, if the key exists.
     pub fn string(&self, key: &str) -> Result<Option<&str>, GgufError> {
         self.optional(key, "a string", string)
     }
 
-    /// An array of strings, where the key is there.
+    /// An array of strings, if the key exists.
     pub fn strings(&self, key: &str) -> Result<Option<Vec<&str>>, GgufError> {
         self.array(key, "an array of strings", string)
     }
 
-    /// An array of whole numbers, where the key is there.
+    /// An array of non-negative integers, if the key exists.
     pub fn wholes(&self, key: &str) -> Result<Option<Vec<u64>>, GgufError> {
         self.array(key, "an array of whole numbers", GgufValue::whole)
     }
 
-    /// An array of numbers, where the key is there.
+    /// An array of finite floats, if the key exists.
     pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>, GgufError> {
         self.array(key, "an array of finite numbers", |value| match *value {
             GgufValue::Float(n) if n.is_finite() => Some(n),
@@ -209,12 +191,12 @@ fn string(value: &GgufValue) -> Option<&str> {
     }
 }
 
-/// Where a tensor lies in its file.
+/// Description of a tensor in its file.
 #[derive(Debug, Clone)]
 pub struct GgufTensor {
     pub encoding: Encoding,
-    /// Rows first, as everywhere but in GGUF itself.
+    /// Slowest dimension first, the reverse of GGUF's order.
     pub shape: Vec<usize>,
-    /// Bytes, from the beginning of the file.
+    /// Byte range from the beginning of the file.
     pub range: Range<u64>,
 }

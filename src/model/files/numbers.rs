@@ -1,4 +1,4 @@
-//! The numbers of a tensor in the wanted format.
+//! The values of a tensor in the model's dtype.
 
 use std::collections::TryReserveError;
 
@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use crate::kernels::dtype::Dtype;
 
-/// The numbers of one tensor, row by row, in the wanted format.
+/// The values of one tensor, row-major, in the model's dtype.
 pub enum Numbers {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
@@ -14,10 +14,10 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    /// Reserves memory for `count` numbers.
+    /// Reserves memory for `count` values.
     ///
     /// # Errors
-    /// Where the memory isn't there.
+    /// If there is no memory.
     pub fn with_capacity(dtype: Dtype, count: usize) -> Result<Self, TryReserveError> {
         fn reserved<T>(count: usize) -> Result<Vec<T>, TryReserveError> {
             let mut numbers = Vec::new();
@@ -31,7 +31,7 @@ impl Numbers {
         })
     }
 
-    /// Appends little-endian numbers; bytes after the last whole number are left out.
+    /// Appends little-endian values; bytes after the last complete value are ignored.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         match self {
             Numbers::F32(to) => to.extend(words(bytes).map(f32::from_le_bytes)),
@@ -40,7 +40,7 @@ impl Numbers {
         }
     }
 
-    /// All of them in single precision.
+    /// All values in single precision.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             Numbers::F32(numbers) => numbers,

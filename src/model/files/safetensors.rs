@@ -1,6 +1,6 @@
 //! The safetensors format: 8 bytes of header length, a JSON header, and the tensors' bytes without gaps.
 //!
-//! The header is checked in full before anything is read or allocated by its word:
+//! The entire header is checked before data is read or memory is allocated by what it declares:
 //! <https://huggingface.co/docs/safetensors/index#format>.
 
 use std::collections::BTreeMap;
@@ -24,60 +24,52 @@ pub enum SafetensorsError {
         code(assay::input),
         help("check that the file exists and can be read; an interrupted download leaves shards out")
     )]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// From the system.
-        reason: std::io::Error,
-    },
-    /// Reading it fails, or it changed.
+    Open { path: PathBuf, reason: std::io::Error },
+    /// Reading it fails, or it changed while it was read.
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] WeightFileError),
-    /// It breaks the format.
+    /// It violates the format.
     #[error("{}: damaged safetensors file: {what}", path.display())]
     #[diagnostic(
         code(assay::engine),
         help("the file is cut off or corrupt; fetch it again and compare its size with the hub's")
     )]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What was found and what was expected.
         what: String,
     },
-    /// Numbers in a format that isn't read.
+    /// A tensor of an unsupported dtype.
     #[error("{}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16", path.display())]
     #[diagnostic(
         code(assay::engine),
         help("quantised safetensors are not read; use the original weights or a GGUF file")
     )]
     Dtype {
-        /// The file.
         path: PathBuf,
-        /// Its name.
         tensor: String,
-        /// As the header says.
+        /// From the header.
         found: String,
     },
 }
 
-/// Where a tensor lies in its file.
+/// Description of a tensor in its file.
 #[derive(Debug, Clone)]
 pub struct TensorEntry {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
-    /// Bytes, from the beginning of the file.
+    /// Byte range from the beginning of the file.
     pub range: Range<u64>,
 }
 
-/// A file whose header was read and found right.
+/// A file whose header was read and validated.
 pub struct SafetensorsFile {
     pub file: WeightFile,
     pub tensors: BTreeMap<String, TensorEntry>,
 }
 
-/// The format's own bound on the header.
+/// The format's own limit on the bytes of the header.
 const MAX_HEADER: u64 = 100_000_000;
 
 impl SafetensorsFile {
@@ -89,13 +81,13 @@ impl SafetensorsFile {
     }
 }
 
-/// The names of the tensors in a whole file's `bytes`, whose header must be right; `path` is for messages.
+/// The names of the tensors in an entire file's `bytes`, whose header must be valid; `path` is for messages.
 ///
 /// # Errors
-/// [`SafetensorsError`], where the header breaks the format or does not fit the bytes.
+/// [`SafetensorsError`] if the header violates the format or doesn't fit the bytes.
 pub fn safetensors_names(path: &Path, bytes: &[u8]) -> Result<Vec<String>, SafetensorsError> {
     let tensors = read_file(path, bytes.len() as u64, |at, to| {
-        // Asked for only where the length allows it.
+        // `read_file` requests only ranges within the length.
         if let Some(from) = bytes.get(at as usize..at as usize + to.len()) {
             to.copy_from_slice(from);
         }
@@ -106,7 +98,7 @@ pub fn safetensors_names(path: &Path, bytes: &[u8]) -> Result<Vec<String>, Safet
 
 type Tensors = BTreeMap<String, TensorEntry>;
 
-/// Reads the header of a file of `length` bytes, of which `read` gives those at a place.
+/// Reads and validates the header of a file of `length` bytes; `read` fills a buffer from a file offset.
 fn read_file(
     path: &Path,
     length: u64,
@@ -127,7 +119,7 @@ fn read_file(
     read_header(path, &header, length)
 }
 
-/// Reads the header of a file of `length` bytes.
+/// Parses and validates the header of a file of `length` bytes.
 fn read_header(path: &Path, header: &[u8], length: u64) -> Result<Tensors, SafetensorsError> {
     let damaged = |what: String| SafetensorsError::Damaged { path: path.to_owned(), what };
     let start = 8 + header.len() as u64;
@@ -155,7 +147,7 @@ fn read_header(path: &Path, header: &[u8], length: u64) -> Result<Tensors, Safet
                 "tensor `{name}` ends at byte {end} of the data, which has {data} bytes"
             )));
         }
-        // Both lie within the file now, so they fit.
+        // Both lie within the file, so the sums don't overflow.
         let range = start + begin..start + end;
         ranges.push((range.start, range.end, name.clone()));
         let shape = entry.shape.iter().map(|&n| n as usize).collect();
@@ -163,7 +155,7 @@ fn read_header(path: &Path, header: &[u8], length: u64) -> Result<Tensors, Safet
             return Err(damaged(format!("tensor `{name}` is declared twice")));
         }
     }
-    // The format knows neither gaps nor overlaps, so the ranges must follow each other to the end of the file.
+    // The format allows neither gaps nor overlaps, so the ranges must be contiguous to the end of the file.
     ranges.sort();
     let mut reached = start;
     for (begin, end, name) in ranges {
@@ -180,7 +172,7 @@ fn read_header(path: &Path, header: &[u8], length: u64) -> Result<Tensors, Safet
     Ok(tensors)
 }
 
-/// The header's tensors in the order of the file, with repeated names kept, so that they can be refused.
+/// The header's tensors in file order. Repeated names are preserved, so that they can be rejected.
 struct Header(Vec<(String, Entry)>);
 
 #[derive(Deserialize)]

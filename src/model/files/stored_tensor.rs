@@ -1,4 +1,4 @@
-//! A tensor in its file, read in pieces from any thread, and converted on the way.
+//! A tensor in its file, read in pieces from any thread and converted while it is read.
 
 use std::ops::Range;
 
@@ -9,23 +9,23 @@ use super::numbers::Numbers;
 use super::weight_file::WeightFile;
 use crate::kernels::dtype::Dtype;
 
-/// A tensor that is there in the shape that was asked for.
+/// A tensor that was found in the requested shape.
 pub struct StoredTensor<'a> {
     pub file: &'a WeightFile,
-    /// As the file calls it.
+    /// The name in the file.
     pub name: String,
     pub encoding: Encoding,
-    /// Its first byte in the file.
+    /// Offset of its first byte in the file.
     pub start: u64,
     pub rows: usize,
-    /// Numbers of a row.
+    /// Values per row.
     pub width: usize,
-    /// Width of the heads, where their rows are stored in pairs, see
+    /// Width of the heads if their rows are stored in pairs, see
     /// [`Architecture::gguf_has_paired_rows`](crate::model::config::architecture::Architecture::gguf_has_paired_rows).
     pub paired_heads: Option<usize>,
 }
 
-/// Memory that conversions use again for each piece.
+/// Scratch memory of conversions, reused for each piece.
 #[derive(Default)]
 pub struct Scratch {
     stored: Vec<u8>,
@@ -33,8 +33,9 @@ pub struct Scratch {
 }
 
 impl StoredTensor<'_> {
-    /// Reads columns of some rows as little-endian numbers of format `dtype`, row by row; `to` holds just them. Columns
-    /// begin at a multiple of [`WHOLE_BLOCKS`], and end at one or with the row.
+    /// Reads columns of some rows as little-endian values of format `dtype`, row-major, into `to`, which has
+    /// exactly their size. Columns begin at a multiple of [`WHOLE_BLOCKS`], and end at one or at the end of
+    /// the row.
     pub fn read(
         &self,
         rows: Range<usize>,
@@ -57,7 +58,7 @@ impl StoredTensor<'_> {
         Ok(())
     }
 
-    /// The same as it is stored.
+    /// Like [`read`](Self::read), without conversion.
     fn read_stored(
         &self,
         rows: Range<usize>,
@@ -71,20 +72,20 @@ impl StoredTensor<'_> {
         }
         let bytes = self.encoding.bytes(columns.len());
         for (row, to) in rows.zip(to.chunks_mut(bytes.max(1))) {
-            self.file.read(at(self.place(row)), to)?;
+            self.file.read(at(self.stored_row(row)), to)?;
         }
         Ok(())
     }
 
-    /// Where a row is stored.
-    fn place(&self, row: usize) -> usize {
+    /// The index at which a row is stored.
+    fn stored_row(&self, row: usize) -> usize {
         let Some(head_dim) = self.paired_heads else { return row };
         let (head, within) = (row / head_dim, row % head_dim);
         let (half, i) = (within / (head_dim / 2), within % (head_dim / 2));
         head * head_dim + 2 * i + half
     }
 
-    /// All numbers, in the format `dtype`.
+    /// All values, in the format `dtype`.
     pub fn numbers(&self, dtype: Dtype) -> Result<Numbers, WeightsError> {
         const PIECE: usize = 1 << 16;
         let count = self.rows * self.width;

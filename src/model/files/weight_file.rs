@@ -1,6 +1,7 @@
-//! A weight file that is read piece by piece, and must stay as it was opened.
+//! A weight file that is read piece by piece, and must not change after it is opened.
 //!
-//! It is not mapped: a mapped file that is cut off while it is read kills the process, a read only fails.
+//! It is not memory-mapped: if a mapped file is truncated while it is read, the process is killed; a read
+//! only fails.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -8,21 +9,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What happens to a weight file while it is read.
+/// What can go wrong with a weight file while it is read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum WeightFileError {
     /// Reading fails.
     #[error("{}: reading failed at byte {at}: {reason}", path.display())]
     #[diagnostic(code(assay::engine), help("check the disk or the network share that holds the file"))]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// Where the piece begins.
+        /// Offset of the piece.
         at: u64,
-        /// From the system.
         reason: io::Error,
     },
-    /// It is another file by now.
+    /// It changed since it was opened.
     #[error("{}: changed while it was read: {what}", path.display())]
     #[diagnostic(
         code(assay::engine),
@@ -31,14 +30,13 @@ pub enum WeightFileError {
         )
     )]
     Changed {
-        /// The file.
         path: PathBuf,
         /// What was found and what was expected.
         what: String,
     },
 }
 
-/// An open file.
+/// An open weight file.
 pub struct WeightFile {
     path: PathBuf,
     file: File,
@@ -46,14 +44,14 @@ pub struct WeightFile {
     modified: Option<SystemTime>,
 }
 
-/// Bytes read at a time; whole blocks of every number format.
+/// Maximum bytes read at a time.
 const PIECE: usize = 1 << 18;
 
 impl WeightFile {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let facts = file.metadata()?;
-        // Directories open as files on Unix, and fail later with an error that names nothing.
+        // Directories open as files on Unix, and fail later with an unspecific error.
         if !facts.is_file() {
             return Err(io::Error::other("not a file"));
         }
@@ -64,22 +62,22 @@ impl WeightFile {
         &self.path
     }
 
-    /// Bytes, when it was opened.
+    /// Bytes of the file when it was opened.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The file from its beginning; [`read_error`](Self::read_error) makes an error of what goes wrong.
+    /// Reads the file from its beginning; [`read_error`](Self::read_error) converts its errors.
     pub fn reader(&self) -> impl io::Read + '_ {
         io::BufReader::with_capacity(PIECE / 4, At { file: &self.file, at: 0 })
     }
 
-    /// Fills `bytes` with those at `at`.
+    /// Fills `bytes` from offset `at`.
     pub fn read(&self, at: u64, bytes: &mut [u8]) -> Result<(), WeightFileError> {
         read_exact_at(&self.file, bytes, at).map_err(|reason| self.read_error(at, reason))
     }
 
-    /// Reads `range` in pieces of whole multiples of `unit` bytes.
+    /// Reads `range` in pieces of multiples of `unit` bytes; the last piece may be shorter.
     pub fn read_pieces<E: From<WeightFileError>>(
         &self,
         range: Range<u64>,
@@ -99,7 +97,7 @@ impl WeightFile {
         Ok(())
     }
 
-    /// That the file is still the one that was opened.
+    /// Checks that length and modification time are those at opening.
     pub fn check_unchanged(&self) -> Result<(), WeightFileError> {
         let facts = self.file.metadata().map_err(|reason| self.read_error(0, reason))?;
         if facts.len() != self.length {
@@ -111,7 +109,7 @@ impl WeightFile {
         Ok(())
     }
 
-    /// What went wrong with a read at `at`.
+    /// The error for a failed read at offset `at`.
     pub fn read_error(&self, at: u64, reason: io::Error) -> WeightFileError {
         match reason.kind() {
             ErrorKind::UnexpectedEof => {
@@ -127,7 +125,7 @@ impl WeightFile {
     }
 }
 
-/// Reads on from a place of its own.
+/// A reader with its own offset.
 struct At<'a> {
     file: &'a File,
     at: u64,
@@ -146,7 +144,7 @@ fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, bytes, at)
 }
 
-/// Moves the file's own place, which nobody else uses.
+/// Moves the file's own offset, which nothing else uses.
 #[cfg(not(unix))]
 fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     use std::io::{Read, Seek, SeekFrom};
@@ -162,7 +160,7 @@ fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A file of `length` bytes, each its place modulo 251.
+    /// A file of `length` bytes, each its offset modulo 251.
     fn written(length: usize) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights");

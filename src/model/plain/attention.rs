@@ -1,4 +1,4 @@
-//! Attention of the rows of a pass over kept keys and the pass's own.
+//! Attention of the rows of a pass over cached keys and the pass's own.
 
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
@@ -8,19 +8,19 @@ use super::blocks::Block;
 use super::causal::CausalAttention;
 use crate::model::kv_cache::KvCache;
 
-/// What the rows of a layer attend to beside each other.
+/// What attention in a layer needs besides the rows of the pass.
 pub struct AttentionContext<'a> {
     pub kv: &'a KvCache,
     pub layer: usize,
     pub window: Option<usize>,
-    /// For blocks that are whole texts.
+    /// For blocks that are whole segments.
     pub causal: Option<&'a dyn CausalAttention>,
 }
 
 /// `softmax(q k^T / sqrt(head_dim)) v` for each head (<https://arxiv.org/abs/1706.03762>), with grouped queries.
 ///
 /// `q` is `[heads, rows, head_dim]`, `k` and `v` are `[kv_heads, rows, head_dim]`, rotated; the result is
-/// `[rows, heads * head_dim]` in the number format of `q`. Rows of blocks for which `needed` is false are zero.
+/// `[rows, heads * head_dim]` in the dtype of `q`. Rows of blocks for which `needed` is false are zero.
 ///
 /// Scores, softmax and sum are in single precision whatever the model's format. PyTorch's fused attention on a CPU, and our
 /// kernels, round exponentials of bfloat16 models before the sum; its math path and this one don't.
@@ -51,7 +51,7 @@ pub fn attend(
         if block.whole {
             return whole(block);
         }
-        // Query heads of a group lie together, so they are rows of one product with the group's keys.
+        // Query heads of a group are contiguous, so they are rows of one product with the group's keys.
         let q = wide_q.narrow(1, block.rows.start, rows)?.reshape((
             kv_heads,
             heads / kv_heads * rows,
@@ -69,13 +69,13 @@ pub fn attend(
         };
         let mut scores = Vec::with_capacity(block.kept.len() + 1);
         let mut values = Vec::with_capacity(block.kept.len() + 1);
-        for kept in &block.kept {
-            let Some(tensors) = context.kv.tensors(kept.id) else {
-                candle_core::bail!("keys and values of segment {} are not kept", kept.id.0)
+        for cached in &block.kept {
+            let Some(tensors) = context.kv.tensors(cached.id) else {
+                candle_core::bail!("keys and values of segment {} are not kept", cached.id.0)
             };
-            let (keys, kept_values) = tensors.read(context.layer, kept.first, kept.count)?;
-            scores.push(scores_of(&keys.to_dtype(DType::F32)?, &kept.mask)?);
-            values.push(kept_values.to_dtype(DType::F32)?);
+            let (keys, cached_values) = tensors.read(context.layer, cached.first, cached.count)?;
+            scores.push(scores_of(&keys.to_dtype(DType::F32)?, &cached.mask)?);
+            values.push(cached_values.to_dtype(DType::F32)?);
         }
         scores.push(scores_of(&wide_k.narrow(1, block.own.start, block.own.len())?, &block.mask)?);
         values.push(wide_v.narrow(1, block.own.start, block.own.len())?);
@@ -86,7 +86,7 @@ pub fn attend(
         for values in &values {
             let count = values.dim(1)?;
             let mut part = weights.narrow(2, at, count)?;
-            // cuBLAS takes whole matrices only.
+            // cuBLAS takes contiguous matrices only.
             if !part.device().is_cpu() {
                 part = part.contiguous()?;
             }
@@ -102,10 +102,11 @@ pub fn attend(
             output.reshape((heads, rows, head_dim))?.transpose(0, 1)?.reshape((rows, heads * head_dim))?;
         output.to_dtype(dtype)
     };
-    // On the CPU much of a block's work is done by one thread, so blocks go side by side.
-    let outputs = match q.device().is_cpu() {
-        true => blocks.par_iter().map(attended).collect::<Result<Vec<_>>>()?,
-        false => blocks.iter().map(attended).collect::<Result<Vec<_>>>()?,
+    // On the CPU much of a block's work is single-threaded, so blocks run in parallel.
+    let outputs = if q.device().is_cpu() {
+        blocks.par_iter().map(attended).collect::<Result<Vec<_>>>()?
+    } else {
+        blocks.iter().map(attended).collect::<Result<Vec<_>>>()?
     };
     concatenated(outputs, 0)
 }

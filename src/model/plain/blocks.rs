@@ -1,4 +1,4 @@
-//! The attention of a pass in blocks of rows that see the same kept keys.
+//! Divides the attention of a pass into blocks of rows that attend to the same cached keys.
 
 use std::ops::Range;
 
@@ -7,27 +7,27 @@ use candle_core::{Device, Result, Tensor};
 use crate::model::kv_cache::SegmentId;
 use crate::model::pass::{Layout, Placed};
 
-/// Scores of a block, over all heads, are at most about as many: 32 MiB of them.
+/// Approximate maximum number of scores of a block, over all heads: 32 MiB.
 const MAX_SCORES: usize = 1 << 23;
 
-/// Rows of a pass that attend to the same kept keys, and to keys of the pass.
+/// Rows of a pass that attend to the same cached keys, and to keys of the pass.
 pub struct Block {
     pub rows: Range<usize>,
-    pub kept: Vec<KeptKeys>,
-    /// Rows of the pass whose keys are seen.
+    pub kept: Vec<CachedKeys>,
+    /// Rows of the pass whose keys the block attends to.
     pub own: Range<usize>,
-    /// `[rows, own]`: 0 where a key is seen, else minus infinity. `None`: all are seen.
+    /// `[rows, own]`: 0 where a row attends to a key, else minus infinity. `None`: no key is masked.
     pub mask: Option<Tensor>,
-    /// Whether it is a whole text, whose rows see those before them; `mask` says nothing then.
+    /// Whether it is a whole segment without a prefix; attention is then causal, and `mask` is unused.
     pub whole: bool,
 }
 
-/// Kept keys that a block sees.
-pub struct KeptKeys {
+/// Cached keys that a block attends to.
+pub struct CachedKeys {
     pub id: SegmentId,
     pub first: usize,
     pub count: usize,
-    /// As in [`Block`].
+    /// `[rows, count]`, as in [`Block`].
     pub mask: Option<Tensor>,
 }
 
@@ -35,11 +35,11 @@ fn mask(
     rows: usize,
     keys: usize,
     device: &Device,
-    seen: impl Fn(usize, usize) -> bool,
+    is_visible: impl Fn(usize, usize) -> bool,
 ) -> Result<Option<Tensor>> {
     let mut mask = Vec::with_capacity(rows * keys);
     for row in 0..rows {
-        mask.extend((0..keys).map(|key| if seen(row, key) { 0.0f32 } else { f32::NEG_INFINITY }));
+        mask.extend((0..keys).map(|key| if is_visible(row, key) { 0.0f32 } else { f32::NEG_INFINITY }));
     }
     if mask.iter().all(|&m| m == 0.0) {
         return Ok(None);
@@ -47,10 +47,11 @@ fn mask(
     Tensor::from_vec(mask, (rows, keys), device).map(Some)
 }
 
-/// Divides the attention of the pass in blocks of rows that see the same kept keys.
+/// Divides the attention of a pass into blocks of rows that attend to the same cached keys.
 ///
-/// Neighbouring segments with one prefix share blocks, so that the prefix's keys are multiplied once with all their
-/// rows; among themselves a mask keeps them apart. Where `whole`, a segment without a prefix is one block, without a mask.
+/// Adjacent segments with the same prefix share blocks, so that the prefix's keys are multiplied once with
+/// all their rows; a mask separates the segments. If `whole`, a segment without a prefix is one block,
+/// without a mask.
 pub fn blocks(
     layout: &Layout,
     window: Option<usize>,
@@ -62,9 +63,10 @@ pub fn blocks(
     let mut rest = layout.segments.as_slice();
     while let Some(first) = rest.first() {
         // Without a prefix there is nothing to share.
-        let shared = match first.links.is_empty() {
-            true => 1,
-            false => rest.iter().take_while(|placed| placed.links == first.links).count(),
+        let shared = if first.links.is_empty() {
+            1
+        } else {
+            rest.iter().take_while(|placed| placed.links == first.links).count()
         };
         let (run, others) = rest.split_at(shared);
         rest = others;
@@ -96,27 +98,29 @@ fn block(
     };
     let segment_starts: Vec<usize> = rows.clone().map(first_row_of).collect();
     let positions = &layout.positions[rows.clone()];
-    // The first position that any row of the block still sees.
-    let seen = |query: usize| window.map_or(0, |window| (query + 1).saturating_sub(window));
-    let first_seen = positions.iter().map(|&query| seen(query)).min().unwrap_or(0);
+    // The first position to which any row of the block attends.
+    let first_visible_to = |query: usize| window.map_or(0, |window| (query + 1).saturating_sub(window));
+    let first_visible = positions.iter().map(|&query| first_visible_to(query)).min().unwrap_or(0);
 
     let mut kept = Vec::new();
     for link in run.first().map_or(&[][..], |placed| &placed.links) {
-        let first = first_seen.saturating_sub(link.start);
+        let first = first_visible.saturating_sub(link.start);
         if first < link.length {
             let keys = link.start + first..link.start + link.length;
             let mask = mask(positions.len(), keys.len(), device, |row, key| {
-                seen(positions[row]) <= keys.start + key
+                first_visible_to(positions[row]) <= keys.start + key
             })?;
-            kept.push(KeptKeys { id: link.id, first, count: keys.len(), mask });
+            kept.push(CachedKeys { id: link.id, first, count: keys.len(), mask });
         }
     }
-    // The segment of the first row began furthest back; with a window not all of it is seen.
+    // The segment of the first row begins earliest; a window may exclude its beginning.
     let begin = segment_starts.first().copied().unwrap_or(rows.start);
     let own = begin.max(window.map_or(0, |window| (rows.start + 1).saturating_sub(window)))..rows.end;
     let mask = mask(rows.len(), own.len(), device, |row, key| {
         let (query, key) = (rows.start + row, own.start + key);
-        key <= query && key >= segment_starts[row] && seen(layout.positions[query]) <= layout.positions[key]
+        key <= query
+            && key >= segment_starts[row]
+            && first_visible_to(layout.positions[query]) <= layout.positions[key]
     })?;
     Ok(Block { rows, kept, own, mask, whole: false })
 }

@@ -1,20 +1,21 @@
-//! Attention of a text over itself alone, where a device has something better for it than blocks with masks.
+//! Attention of a segment without a prefix, if the device has a better kernel for it than blocks with masks.
 
 use candle_core::{Device, Result, Tensor};
 
 use crate::kernels::dtype::Dtype;
 
-/// `softmax(q k^T / sqrt(head_dim)) v` of one text that begins in the pass. All that depends on the device is behind it.
+/// `softmax(q k^T / sqrt(head_dim)) v` of one segment without a prefix. Hides what depends on the device.
 pub trait CausalAttention: Send + Sync {
-    /// As `run.json` names what computes.
+    /// Name of the kernels, as in `run.json`.
     fn name(&self) -> &'static str;
 
-    /// `q` is `[rows, heads, head_dim]`, `k` and `v` are `[rows, kv_heads, head_dim]`, rotated and contiguous in the last
-    /// dimension; the result is as `q`. A row sees itself and those before it, with a window the last `window` of these.
+    /// `q` is `[rows, heads, head_dim]`, `k` and `v` are `[rows, kv_heads, head_dim]`, rotated and contiguous
+    /// in the last dimension; the result has the shape of `q`. A row attends to itself and the rows before
+    /// it, with a window to the last `window` of these.
     fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, window: Option<usize>) -> Result<Tensor>;
 }
 
-/// What this build has for the device and the format; nothing on a CPU.
+/// What this build has for the device and the dtype; `None` on a CPU.
 pub fn causal_attention(device: &Device, dtype: Dtype, head_dim: usize) -> Option<Box<dyn CausalAttention>> {
     #[cfg(feature = "flash-attn")]
     if device.is_cuda() && dtype != Dtype::F32 && head_dim.is_multiple_of(8) && head_dim <= 256 {
@@ -38,7 +39,7 @@ impl CausalAttention for Flash {
     fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, window: Option<usize>) -> Result<Tensor> {
         let (q, k, v) = (q.unsqueeze(0)?, k.unsqueeze(0)?, v.unsqueeze(0)?);
         let scale = 1.0 / (q.dim(3)? as f32).sqrt();
-        // Rows to the left of a row, and to its right.
+        // Rows to the left of a row; none to its right.
         let left = window.map(|window| window.saturating_sub(1));
         candle_flash_attn::flash_attn_windowed(&q, &k, &v, scale, left, Some(0))?.squeeze(0)
     }

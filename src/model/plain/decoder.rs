@@ -1,7 +1,7 @@
 //! The decoder of the Llama family, after `modeling_llama.py`, `modeling_mistral.py` and `modeling_qwen2.py` of
-//! transformers: the plain path, by candle's operations.
+//! transformers: the plain path, with candle's operations.
 //!
-//! Weights and activations are in the model's number format between operations; norms, activation function, rotary
+//! Weights and activations are in the model's dtype between operations; norms, activation function, rotary
 //! angles and attention are computed in single precision.
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -20,14 +20,14 @@ use crate::model::pass::Layout;
 use crate::model::rope::Rotary;
 use crate::model::weights::Weights;
 
-/// Takes tensors out of a checkpoint, to a device.
+/// Takes tensors out of a checkpoint, and copies them to a device.
 struct Taker<'t, 'w> {
     weights: &'t mut Weights<'w>,
     device: &'t Device,
 }
 
 impl Taker<'_, '_> {
-    fn take(&mut self, name: &str, shape: &[usize]) -> Taken<Tensor> {
+    fn take(&mut self, name: &str, shape: &[usize]) -> WeightsResult<Tensor> {
         tensors::take(self.weights, self.device, name, shape)
     }
 }
@@ -39,7 +39,13 @@ struct Linear {
 }
 
 impl Linear {
-    fn take(taker: &mut Taker<'_, '_>, name: &str, out: usize, input: usize, bias: bool) -> Taken<Self> {
+    fn take(
+        taker: &mut Taker<'_, '_>,
+        name: &str,
+        out: usize,
+        input: usize,
+        bias: bool,
+    ) -> WeightsResult<Self> {
         let weight = taker.take(&format!("{name}.weight"), &[out, input])?;
         let bias = bias.then(|| taker.take(&format!("{name}.bias"), &[out])).transpose()?;
         Ok(Self { weight, bias })
@@ -58,13 +64,13 @@ impl Linear {
 /// Root mean square norm (<https://arxiv.org/abs/1910.07467>).
 struct RmsNorm {
     weight: Tensor,
-    /// Ones in single precision, where the model is in another format.
+    /// Ones in single precision, if the model is in another format.
     unit: Option<Tensor>,
     epsilon: f32,
 }
 
 impl RmsNorm {
-    fn take(taker: &mut Taker<'_, '_>, name: &str, config: &ModelConfig) -> Taken<Self> {
+    fn take(taker: &mut Taker<'_, '_>, name: &str, config: &ModelConfig) -> WeightsResult<Self> {
         let weight = taker.take(&format!("{name}.weight"), &[config.hidden_size])?;
         let unit = match weight.dtype() {
             DType::F32 => None,
@@ -96,10 +102,10 @@ struct Layer {
     down: Linear,
 }
 
-type Taken<T> = std::result::Result<T, WeightsError>;
+type WeightsResult<T> = std::result::Result<T, WeightsError>;
 
 impl Layer {
-    fn take(taker: &mut Taker<'_, '_>, config: &ModelConfig, number: usize) -> Taken<Self> {
+    fn take(taker: &mut Taker<'_, '_>, config: &ModelConfig, number: usize) -> WeightsResult<Self> {
         let at = |part: &str| format!("model.layers.{number}.{part}");
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, kv) = (config.query_width(), config.kv_width());
@@ -133,20 +139,20 @@ pub struct Decoder {
     embedding: Tensor,
     layers: Vec<Layer>,
     norm: RmsNorm,
-    /// `[vocab, hidden]`; the embedding itself where they are tied.
+    /// `[vocab, hidden]`; the embedding itself if they are tied.
     head: Linear,
     rotary: Rotary,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
     windows: Vec<Option<usize>>,
-    /// For texts without a prefix, where the device has it.
+    /// For segments without a prefix, if the device has it.
     causal: Option<Box<dyn CausalAttention>>,
     dtype: Dtype,
     device: Device,
 }
 
-/// Logits of a piece of the wanted rows are at most as many: 64 MiB in single precision.
+/// Maximum number of logits computed at a time for wanted rows: 64 MiB in single precision.
 const MAX_LOGITS: usize = 1 << 24;
 
 impl Decoder {
@@ -156,17 +162,16 @@ impl Decoder {
         config: &ModelConfig,
         dtype: Dtype,
         device: &Device,
-    ) -> Taken<Self> {
+    ) -> WeightsResult<Self> {
         let table = [config.vocab_size, config.hidden_size];
         let taker = &mut Taker { weights, device };
         let embedding = taker.take("model.embed_tokens.weight", &table)?;
-        let layers =
-            (0..config.layers).map(|number| Layer::take(taker, config, number)).collect::<Taken<Vec<_>>>()?;
+        let layers = (0..config.layers)
+            .map(|number| Layer::take(taker, config, number))
+            .collect::<WeightsResult<Vec<_>>>()?;
         let norm = RmsNorm::take(taker, "model.norm", config)?;
-        let head = match config.tied_embeddings {
-            true => embedding.clone(),
-            false => taker.take("lm_head.weight", &table)?,
-        };
+        let head =
+            if config.tied_embeddings { embedding.clone() } else { taker.take("lm_head.weight", &table)? };
         let divisors = taker.weights.take_rope_divisors()?;
         Ok(Self {
             embedding,
@@ -184,17 +189,18 @@ impl Decoder {
         })
     }
 
-    /// What computes.
+    /// Name of the kernels in use.
     pub fn kernels(&self) -> &'static str {
         self.causal.as_ref().map_or("plain", |causal| causal.name())
     }
 
     #[cfg(test)]
-    pub fn use_for_whole_texts(&mut self, causal: Option<Box<dyn CausalAttention>>) {
+    pub fn use_for_whole_segments(&mut self, causal: Option<Box<dyn CausalAttention>>) {
         self.causal = causal;
     }
 
-    /// Times what follows attention in the first layer over `rows` rows, warmed up: seconds, and the weights that were used.
+    /// Times what follows attention in the first layer over `rows` rows, the best of three: seconds, and the
+    /// number of weights used.
     pub fn time_layer(&self, rows: usize) -> Result<(f64, usize)> {
         let Some(layer) = self.layers.first() else { return Ok((0.0, 1)) };
         let dtype = self.embedding.dtype();
@@ -212,8 +218,8 @@ impl Decoder {
         Ok((seconds, numbers))
     }
 
-    /// Computes a pass: keys and values of all its rows go to `kv`, logits of the rows in `wanted` to `read`, in their
-    /// order.
+    /// Computes a pass: writes keys and values of all its rows to `kv`, and calls `read` with the logits of
+    /// the rows in `wanted`, in their order.
     pub fn forward<E: From<candle_core::Error>>(
         &self,
         layout: &Layout,
@@ -233,18 +239,18 @@ impl Decoder {
             let v = self.by_head(layer.v.forward(&normed)?, self.kv_heads)?;
             for placed in &layout.segments {
                 let (start, rows) = (placed.rows.start, placed.rows.len());
-                let Some((kept, length)) = kv.tensors_mut(placed.id) else {
+                let Some((tensors, length)) = kv.tensors_mut(placed.id) else {
                     return Err(candle_core::Error::msg(
                         "keys and values are written before a segment is opened",
                     )
                     .into());
                 };
-                kept.write(number, length, &k.narrow(1, start, rows)?, &v.narrow(1, start, rows)?)?;
+                tensors.write(number, length, &k.narrow(1, start, rows)?, &v.narrow(1, start, rows)?)?;
             }
             if last && wanted.is_empty() {
                 break;
             }
-            // Of the last layer only wanted rows go on, and keys and values are written already.
+            // In the last layer only wanted rows are computed further; keys and values are already written.
             let needed =
                 |block: &Block| !last || wanted.iter().any(|&row| block.rows.contains(&(row as usize)));
             let q = self.rotated(layer.q.forward(&normed)?, self.heads, &angles)?;
@@ -270,7 +276,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Blocks of attention for each window that a layer has.
+    /// Blocks of attention for each distinct window of the layers.
     fn blocks(&self, layout: &Layout) -> Result<Vec<(Option<usize>, Vec<Block>)>> {
         let mut blocks: Vec<(Option<usize>, Vec<Block>)> = Vec::new();
         for &window in &self.windows {

@@ -5,18 +5,18 @@ use candle_core::Device;
 use crate::model::device::{DeviceChoice, DeviceError};
 use crate::model::files::encoding::first_line;
 
-/// A device, and what it is called.
+/// A device and its name.
 pub struct OpenedDevice {
     pub device: Device,
-    /// `cpu`, or `cuda:` and a number.
+    /// `cpu`, or `cuda:` and the index.
     pub name: String,
 }
 
 impl OpenedDevice {
-    /// Opens the device asked for.
+    /// Opens the requested device.
     ///
     /// # Errors
-    /// [`DeviceError`], where it can't be had.
+    /// [`DeviceError`] if it can't be used.
     pub fn open(choice: DeviceChoice) -> Result<Self, DeviceError> {
         match choice {
             DeviceChoice::Cpu => Ok(cpu()),

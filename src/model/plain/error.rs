@@ -1,4 +1,4 @@
-//! candle's errors in our words.
+//! Conversion of candle's errors to ours.
 
 use crate::model::files::encoding::first_line;
 use crate::model::pass::ForwardError;
@@ -6,15 +6,17 @@ use crate::model::pass::ForwardError;
 impl From<candle_core::Error> for ForwardError {
     fn from(error: candle_core::Error) -> Self {
         let reason = first_line(&error);
-        match ran_out_of_memory(&error.to_string()) {
-            true => ForwardError::OutOfMemory { reason },
-            false => ForwardError::Device { reason },
+        if ran_out_of_memory(&error.to_string()) {
+            ForwardError::OutOfMemory { reason }
+        } else {
+            ForwardError::Device { reason }
         }
     }
 }
 
-/// Whether a device's message says that there is no memory left. candle passes the text of cudarc's errors on, and no more: the
-/// driver's `DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")` and `CublasError(CUBLAS_STATUS_ALLOC_FAILED)`.
+/// Whether a device's message reports that memory ran out. candle passes on only the text of cudarc's errors:
+/// the driver's `DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")` and
+/// `CublasError(CUBLAS_STATUS_ALLOC_FAILED)`.
 fn ran_out_of_memory(message: &str) -> bool {
     ["CUDA_ERROR_OUT_OF_MEMORY", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED"]
         .iter()

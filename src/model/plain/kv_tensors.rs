@@ -1,21 +1,21 @@
-//! Keys and values of a segment on the plain path.
+//! Cached keys and values of a segment on the plain path.
 
 use candle_core::{Result, Tensor};
 
-/// For each layer keys and values, each `[kv_heads, capacity, head_dim]`.
+/// Keys and values of each layer, each `[kv_heads, capacity, head_dim]`.
 #[derive(Default)]
 pub struct KvTensors {
     layers: Vec<(Tensor, Tensor)>,
 }
 
 impl KvTensors {
-    /// Numbers held, with spare capacity.
+    /// Allocated elements, including spare capacity.
     pub fn numbers(&self) -> usize {
         self.layers.iter().map(|(keys, values)| keys.elem_count() + values.elem_count()).sum()
     }
 
-    /// Writes keys and values, `[kv_heads, rows, head_dim]`, of one layer behind the first `length` rows. Layers are written in
-    /// order.
+    /// Writes keys and values of one layer, `[kv_heads, rows, head_dim]`, after the first `length` rows.
+    /// Layers are written in order.
     pub fn write(&mut self, layer: usize, length: usize, keys: &Tensor, values: &Tensor) -> Result<()> {
         match self.layers.get_mut(layer) {
             None => self.layers.push((keys.contiguous()?, values.contiguous()?)),
@@ -36,7 +36,8 @@ impl KvTensors {
     }
 }
 
-/// Writes `rows` behind the first `length` rows of `buffer`, in a buffer of twice the size where they don't fit.
+/// Writes `rows` after the first `length` rows of `buffer`. If they don't fit, the buffer is replaced by one
+/// of at least twice the size.
 fn append(buffer: &mut Tensor, length: usize, rows: &Tensor) -> Result<()> {
     let (heads, capacity, width) = buffer.dims3()?;
     let needed = length + rows.dim(1)?;

@@ -1,4 +1,4 @@
-//! What candle's product does at best on this machine.
+//! Measured peak rate of candle's product on this machine.
 
 use std::time::Instant;
 
@@ -7,7 +7,8 @@ use candle_core::{Device, Result, Tensor};
 use super::tensors::candle_dtype;
 use crate::kernels::dtype::Dtype;
 
-/// Floating-point operations a second of a product of `rows` rows with a matrix `[outputs, inputs]`, the best of `tries`.
+/// Floating-point operations per second of a product of `rows` rows with a matrix `[outputs, inputs]`, the
+/// best of `tries`.
 pub fn product_rate(dtype: Dtype, rows: usize, inputs: usize, outputs: usize, tries: usize) -> Result<f64> {
     let tensor = |shape| Tensor::full(0.5f32, shape, &Device::Cpu)?.to_dtype(candle_dtype(dtype));
     let (a, b) = (tensor((rows, inputs))?, tensor((outputs, inputs))?.t()?);

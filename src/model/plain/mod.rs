@@ -1,4 +1,5 @@
-//! The plain path: the network by candle's operations, on any device. It and `files/encoding.rs` are all that names candle.
+//! The plain path: the network with candle's operations, on any device. Only it and `files/encoding.rs` use
+//! candle.
 
 pub mod attention;
 pub mod blocks;

@@ -9,7 +9,7 @@ use crate::model::files::numbers::Numbers;
 use crate::model::rope::Rotary;
 use crate::model::weights::Weights;
 
-/// A number format in candle's words.
+/// candle's name for a dtype.
 pub fn candle_dtype(dtype: Dtype) -> DType {
     match dtype {
         Dtype::F32 => DType::F32,
@@ -18,17 +18,17 @@ pub fn candle_dtype(dtype: Dtype) -> DType {
     }
 }
 
-/// Takes the tensor with the Hugging Face name `name`, which must have this shape, to a device.
+/// Copies the tensor with the Hugging Face name `name`, which must have this shape, to a device.
 ///
 /// # Errors
-/// [`WeightsError`], also where the device has no memory for it.
+/// [`WeightsError`], also if the device has no memory for it.
 pub fn take(
     weights: &mut Weights<'_>,
     device: &Device,
     name: &str,
     shape: &[usize],
 ) -> std::result::Result<Tensor, WeightsError> {
-    let tensor = match weights.take_numbers(name, shape)? {
+    let tensor = match weights.take_values(name, shape)? {
         Numbers::F32(numbers) => Tensor::from_vec(numbers, shape, device),
         Numbers::Bf16(numbers) => Tensor::from_vec(numbers, shape, device),
         Numbers::F16(numbers) => Tensor::from_vec(numbers, shape, device),
@@ -39,7 +39,7 @@ pub fn take(
 /// `count` ones in single precision.
 ///
 /// # Errors
-/// The device has no memory for them.
+/// If the device has no memory for them.
 pub fn ones(
     weights: &Weights<'_>,
     device: &Device,
@@ -48,14 +48,14 @@ pub fn ones(
     Tensor::ones(count, DType::F32, device).map_err(|error| weights.no_memory("ones", first_line(&error)))
 }
 
-/// Cosines and sines of the rows of a pass, each `[rows, head_dim / 2]`, in the model's number format.
+/// Cosines and sines of the rows of a pass, each `[rows, head_dim / 2]`, in the model's dtype.
 pub struct Angles {
     pub cos: Tensor,
     pub sin: Tensor,
 }
 
 impl Angles {
-    /// For these positions, one a row.
+    /// Cosines and sines for these positions, one per row.
     pub fn new(rotary: &Rotary, positions: &[usize], dtype: Dtype, device: &Device) -> Result<Self> {
         let (cos, sin) = rotary.cosines_and_sines(positions, dtype);
         let shape = (positions.len(), cos.len() / positions.len().max(1));

@@ -1,4 +1,4 @@
-//! Attention over whole texts beside attention block by block: they must agree.
+//! Tests that attention over whole segments agrees with attention block by block.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::model::kv_cache::{KvCache, KvCacheShape, SegmentId};
 use crate::model::pass::{ForwardError, Layout, Segment};
 use crate::model::weights::Weights;
 
-/// The whole text at once, by candle's operations.
+/// Attends over a whole segment at once, with candle's operations.
 struct Direct;
 
 impl CausalAttention for Direct {
@@ -34,9 +34,12 @@ impl CausalAttention for Direct {
                     .reshape((rows, heads, head_dim))?,
             )
         };
-        let seen = |row: usize, key: usize| key <= row && window.is_none_or(|window| row - key < window);
+        let is_visible =
+            |row: usize, key: usize| key <= row && window.is_none_or(|window| row - key < window);
         let mask: Vec<f32> = (0..rows)
-            .flat_map(|row| (0..rows).map(move |key| if seen(row, key) { 0.0 } else { f32::NEG_INFINITY }))
+            .flat_map(|row| {
+                (0..rows).map(move |key| if is_visible(row, key) { 0.0 } else { f32::NEG_INFINITY })
+            })
             .collect();
         let mask = Tensor::from_vec(mask, (1, rows, rows), q.device())?;
         let scores = (by_head(q)?.matmul(&repeated(k)?.transpose(D::Minus1, D::Minus2)?)?
@@ -46,7 +49,7 @@ impl CausalAttention for Direct {
     }
 }
 
-/// Logits of three passes: texts with and without a prefix, texts that grow, texts of several blocks.
+/// Logits of three passes: segments with and without a prefix, growing segments, segments of several blocks.
 fn logits(dtype: Dtype, window: Option<usize>, causal: Option<Box<dyn CausalAttention>>) -> Vec<f32> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model");
     let mut config = ModelConfig::from_hf_file(&folder.join("config.json")).unwrap();
@@ -55,7 +58,7 @@ fn logits(dtype: Dtype, window: Option<usize>, causal: Option<Box<dyn CausalAtte
     let mut weights = Weights::new(&checkpoint, &config, dtype);
     let mut decoder = Decoder::take(&mut weights, &config, dtype, &Device::Cpu).unwrap();
     assert_eq!(decoder.kernels(), "plain");
-    decoder.use_for_whole_texts(causal);
+    decoder.use_for_whole_segments(causal);
     let (layers, kv_heads, head_dim) = (config.layers, config.kv_heads, config.head_dim);
     let mut kv = KvCache::new(KvCacheShape { layers, kv_heads, head_dim, dtype });
     let segment = |id: usize, prefix: &[usize], tokens: std::ops::Range<u32>| Segment {

@@ -1,4 +1,4 @@
-//! What the readers of other harnesses' files have in common.
+//! Helpers for the readers of other harnesses' files.
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::run::{ForeignError, ForeignTask};
 
-/// The names of a folder's files, in order.
+/// The names of a folder's files, sorted.
 pub fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.path().is_file());
@@ -24,7 +24,7 @@ pub fn open(path: &Path) -> Result<BufReader<File>, ForeignError> {
     Ok(BufReader::with_capacity(1 << 20, file))
 }
 
-/// That a file cannot be read.
+/// The error of a file that cannot be read.
 pub fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> ForeignError {
     ForeignError::new(
         format!("{}: cannot be read: {error}", path.display()),
@@ -32,11 +32,12 @@ pub fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> ForeignError {
     )
 }
 
-/// A fault of a file's JSON; `line` is added where the file is read line by line.
+/// The error of a file's invalid JSON; `line` is the number of lines before it, if the file is read line by
+/// line.
 pub fn damaged(path: &Path, line: usize, error: &serde_json::Error) -> ForeignError {
     let column = error.column().max(1);
     let line = line + error.line().max(1);
-    // Its own words end with its own place.
+    // The message of serde_json ends with its own position.
     let what = error.to_string().to_lowercase();
     let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
     ForeignError::new(
@@ -45,12 +46,12 @@ pub fn damaged(path: &Path, line: usize, error: &serde_json::Error) -> ForeignEr
     )
 }
 
-/// A metric's value of one document; none where it is no number at all, such as a list.
+/// A metric's value of one document; `None` if it is not a number, such as a list.
 pub fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
-        // The old harness writes values as Python prints them.
+        // lm-evaluation-harness before 0.4 writes values as Python prints them.
         Value::String(text) => match text.as_str() {
             "True" => Some(1.0),
             "False" => Some(0.0),
@@ -60,7 +61,8 @@ pub fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// What is wrong with documents as a whole: the same one twice, or a metric that only some of them have.
+/// Sorts the documents, and checks that none occurs twice, that all have the same metrics, and that all
+/// values are finite.
 pub fn check(task: &mut ForeignTask) -> Result<(), ForeignError> {
     task.documents.sort_by_key(|document| document.doc_id);
     let file = &task.file;

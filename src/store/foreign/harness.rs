@@ -11,22 +11,23 @@ use super::run::{ForeignDocument, ForeignError, ForeignRun, ForeignTask};
 use crate::task::Task;
 use crate::vocabulary::{Fingerprint, Fingerprinter};
 
-/// Bytes of a line, at most: a document with its prompts.
+/// Maximum bytes of a line, which is a document with its prompts.
 const LONGEST_LINE: u64 = 1 << 28;
-/// How far the mean over documents may be from the score in the results, which are printed in full.
+/// Tolerance between the mean over documents and the score in the results, which are printed in full
+/// precision.
 const AGREES: f64 = 1e-9;
 
-/// Whether a file's name is that of results.
+/// Whether a file name is that of a results file.
 pub fn is_results(name: &str) -> bool {
     name.starts_with("results_") && name.ends_with(".json")
 }
 
-/// Whether a file's name is that of samples.
+/// Whether a file name is that of a samples file.
 pub fn is_samples(name: &str) -> bool {
     name.starts_with("samples_") && name.ends_with(".jsonl")
 }
 
-/// Reads the one run of a folder.
+/// Reads the only run of a folder.
 pub fn read_folder(folder: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignError> {
     let results: Vec<String> = names_in(folder).into_iter().filter(|name| is_results(name)).collect();
     match results.as_slice() {
@@ -42,7 +43,7 @@ pub fn read_folder(folder: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignE
     }
 }
 
-/// Reads the run of a file with results.
+/// Reads the run of a results file.
 pub fn read_results(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignError> {
     let mut text = String::new();
     open(path)?.read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
@@ -116,18 +117,19 @@ pub fn read_results(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignEr
     Ok(run)
 }
 
-/// The model's name: the last part of its path.
+/// The model's name; of a local path, its last part.
 fn name_of(results: &Value) -> Option<String> {
     let arguments = &results["config"]["model_args"];
-    // Earlier versions keep them as they were typed.
+    // Earlier versions store them as they were typed.
     let typed =
         arguments.as_str().and_then(|typed| typed.split(',').find_map(|one| one.strip_prefix("pretrained=")));
     let name = arguments["pretrained"].as_str().or(typed).or(results["model_name"].as_str())?;
     let last = name.trim_end_matches('/');
-    // A path is of this machine, a name on the hub has one slash.
-    match last.starts_with(['/', '.', '~']) || last.matches('/').count() > 1 {
-        true => last.rsplit('/').next().map(str::to_string),
-        false => Some(last.to_string()),
+    // A local path starts with `/`, `.` or `~` or has several slashes; a name on the hub has one.
+    if last.starts_with(['/', '.', '~']) || last.matches('/').count() > 1 {
+        last.rsplit('/').next().map(str::to_string)
+    } else {
+        Some(last.to_string())
     }
 }
 
@@ -149,16 +151,16 @@ fn own_scores(entry: &Map<String, Value>) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// The file with a task's samples: that of the run's own date, if the folder holds several.
+/// The file with a task's samples of the run's own date. Samples of another date are an error.
 fn samples_of(folder: &Path, task: &str, date: &str, results: &Path) -> Result<PathBuf, ForeignError> {
-    // Characters that no file's name may have are written as others there.
+    // The harness replaces characters that file names must not contain.
     let as_file: String = task.chars().map(|c| if "\"<>:/|\\?*[]".contains(c) { '_' } else { c }).collect();
     let own = folder.join(format!("samples_{as_file}_{date}.jsonl"));
     if own.is_file() {
         return Ok(own);
     }
     let prefix = format!("samples_{as_file}_");
-    // A date has no letters but its T: the rest of a longer task's name is none.
+    // A date starts with a digit and has no underscore, unlike the rest of a longer task name.
     let is_date = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('_');
     let others: Vec<String> = names_in(folder)
         .into_iter()
@@ -180,7 +182,7 @@ fn samples_of(folder: &Path, task: &str, date: &str, results: &Path) -> Result<P
     ))
 }
 
-/// Reads documents line by line: a line for each of a document's chains of filters.
+/// Reads documents line by line; a document has one line per filter chain.
 fn read_samples(path: &Path, task: &mut ForeignTask) -> Result<(), ForeignError> {
     let mut file = open(path)?;
     let mut places: HashMap<usize, usize> = HashMap::new();
@@ -239,7 +241,7 @@ fn read_sample(sample: &Value, place: usize) -> Result<ForeignDocument, String> 
         if value.is_null() {
             return Err(format!("document {doc_id}: metric `{name}` is null, expected a number"));
         }
-        // What is no number is for an aggregation of several, which nothing here has.
+        // Other values are for aggregations over several documents, which no metric here has.
         if let Some(value) = number(value) {
             values.insert(marked(name), value);
         }
@@ -258,25 +260,25 @@ fn read_sample(sample: &Value, place: usize) -> Result<ForeignDocument, String> 
     Ok(ForeignDocument { doc_id, place, asked, values, answers, target })
 }
 
-/// See [`asked_of`](super::asked_of). Requests are `gen_args_0`, `gen_args_1` and so on.
+/// See [`request_hash`](super::run::request_hash). Requests are `gen_args_0`, `gen_args_1` and so on.
 fn asked(arguments: &Value) -> Option<Fingerprint> {
     let requests = arguments.as_object().filter(|requests| !requests.is_empty())?;
     let mut hasher = Fingerprinter::default();
     for place in 0..requests.len() {
         let request = requests.get(&format!("gen_args_{place}"))?;
-        // What follows the context of a generated text is its settings.
+        // The argument after the context of a generation is its settings.
         let continuation = request["arg_1"].as_str().unwrap_or_default();
         hasher.part(format!("{}{continuation}", request["arg_0"].as_str()?).as_bytes());
     }
     Some(hasher.finish())
 }
 
-/// Whether the samples give the scores of the results.
+/// Checks that the means over the samples equal the scores in the results.
 fn check_means(task: &ForeignTask, results: &Path) -> Result<(), ForeignError> {
     for (metric, score) in &task.scores {
         let values: Vec<f64> = task.documents.iter().filter_map(|d| d.values.get(metric).copied()).collect();
         let is_share = values.iter().all(|value| (0.0..=1.0).contains(value));
-        // Other metrics may have another aggregation than the mean.
+        // Other metrics may be aggregated by something other than the mean.
         if values.is_empty() || !is_share {
             continue;
         }

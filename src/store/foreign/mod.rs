@@ -1,4 +1,4 @@
-//! Runs that other harnesses made: their files, read into plain data.
+//! Runs of other harnesses: their files, read into plain data.
 
 mod files;
 mod harness;
@@ -7,6 +7,6 @@ mod read;
 mod run;
 mod write_out;
 
-pub use pairing::{AskedOf, compared_foreign};
+pub use pairing::{RequestsByTask, compared_foreign};
 pub use read::{is_foreign, read_foreign};
 pub use run::{ForeignError, ForeignRun, ForeignTask};

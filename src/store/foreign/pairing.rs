@@ -1,31 +1,32 @@
-//! Which documents the documents of another harness are. Its numbers for them are of no use: it may have shuffled, chosen or dropped
-//! rows. What it asked the model says it, to the byte.
+//! Matches the documents of another harness with ours. Its document numbers cannot be used: it may have
+//! shuffled, selected or dropped rows. Documents are matched by the exact bytes of their requests.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::run::{ForeignDocument, ForeignError, ForeignRun, ForeignTask, asked_of};
+use super::run::{ForeignDocument, ForeignError, ForeignRun, ForeignTask, request_hash};
 use crate::metric::Scorer;
 use crate::task::Task;
 use crate::vocabulary::{
     ComparedDocument, ComparedMetric, ComparedRun, ComparedTask, DocumentRequests, Fingerprint, Gold,
 };
 
-/// All documents of each task, by name, with what our run asked about them.
-pub type AskedOf = BTreeMap<String, Vec<DocumentRequests>>;
+/// All documents of each task, by task name, with our run's requests.
+pub type RequestsByTask = BTreeMap<String, Vec<DocumentRequests>>;
 
-/// Shown of a list of missing things, at most.
+/// Maximum number of metrics that a message lists.
 const SHOWN: usize = 3;
 
-/// The run as comparisons see it; `source` is what the user called it. With what our own run `asked` its documents are those, and
-/// one that is none of them is an error; without, they are told apart by their numbers and by what was asked.
+/// Converts the run for comparisons; `source` is what the user called it. Given the requests that our own run
+/// `asked`, its documents are matched with ours, and one without a match is an error. Without them, documents
+/// are identified by their numbers and by a hash of their requests.
 ///
 /// # Errors
-/// Tasks that were asked otherwise, metrics that are not there.
+/// A task has other requests, or metrics are missing.
 pub fn compared_foreign(
     run: ForeignRun,
     source: &str,
     tasks: &[Task],
-    asked: Option<&AskedOf>,
+    asked: Option<&RequestsByTask>,
 ) -> Result<ComparedRun, ForeignError> {
     let mut compared = ComparedRun {
         name: run.name,
@@ -119,7 +120,7 @@ fn compared_task(
     })
 }
 
-/// The metrics that both have, as they and as we call them.
+/// The metrics that both have, as pairs of their name and ours.
 fn metrics_of(
     outside: &ForeignTask,
     task: &Task,
@@ -176,7 +177,7 @@ fn answer(document: &ForeignDocument, metric: &str) -> Option<String> {
     document.answers.get(chain).cloned()
 }
 
-/// For each document the place of ours that it is.
+/// For each document, the index of ours that it matches.
 fn identities(
     outside: &ForeignTask,
     task: &Task,
@@ -193,7 +194,8 @@ fn identities(
     for document in &outside.documents {
         let same = places.get(&document.asked).map(Vec::as_slice).unwrap_or_default();
         let free = || same.iter().copied().filter(|place| !taken.contains(place));
-        // Of documents that were asked alike, the one with its number: of the row, or after the shuffle.
+        // Among documents with equal requests, prefer the one with its number: of the row, or after the
+        // shuffle.
         let by_number =
             free().find(|&place| own[place].row == document.doc_id || own[place].doc_id == document.doc_id);
         match by_number.or(free().next()) {
@@ -221,7 +223,7 @@ fn identities(
     }
 }
 
-/// What our run asked about a document, as far as these metrics see it.
+/// Hash of our run's requests for a document, as far as these metrics use them.
 fn asked_about(document: &DocumentRequests, task: &Task, metrics: &[(String, String)]) -> Fingerprint {
     let place = |name: &String| task.metrics.iter().position(|metric| metric.name == *name);
     let mut seen =
@@ -229,12 +231,12 @@ fn asked_about(document: &DocumentRequests, task: &Task, metrics: &[(String, Str
     let first = seen.next();
     let requests = &document.requests;
     match first.filter(|first| !first.is_empty() && seen.all(|other| other == *first)) {
-        Some(range) => asked_of(requests.get(range.clone()).unwrap_or(requests)),
-        None => asked_of(requests),
+        Some(range) => request_hash(requests.get(range.clone()).unwrap_or(requests)),
+        None => request_hash(requests),
     }
 }
 
-/// The same prompt with another right answer is another version of the dataset.
+/// Checks the gold answer: the same prompt with another one means another version of the dataset.
 fn check_gold(
     outside: &ForeignTask,
     document: &ForeignDocument,
@@ -258,7 +260,7 @@ fn check_gold(
     }
 }
 
-/// Two tasks of another harness that are one of ours, with a metric each.
+/// Joins two tasks of another harness that are one of ours, each with metrics of its own.
 fn join(known: &mut ComparedTask, more: ComparedTask, source: &str) -> Result<(), ForeignError> {
     let fault = |what: &str| {
         ForeignError::new(

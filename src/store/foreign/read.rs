@@ -1,4 +1,4 @@
-//! Which harness wrote a folder or a file, and reading it.
+//! Detects which harness wrote a folder or a file, and reads it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,24 @@ use super::run::{ForeignError, ForeignRun};
 use super::{harness, write_out};
 use crate::task::Task;
 
-/// Whether `path` is for [`read_foreign`]: a run of our own is a folder with `run.json`.
+/// Whether `path` is to be read by [`read_foreign`]; a run of our own is a folder with `run.json`.
 pub fn is_foreign(path: &Path) -> bool {
-    match path.is_dir() {
-        true => !path.join("run.json").exists() && kind_of(path).is_some(),
-        false => path.extension().is_some_and(|ending| ending == "json"),
+    if path.is_dir() {
+        !path.join("run.json").exists() && kind_of(path).is_some()
+    } else {
+        path.extension().is_some_and(|ending| ending == "json")
     }
 }
 
-/// What writes such files.
+/// The harness that wrote the files.
 enum Kind {
     /// lm-evaluation-harness 0.4: the folder with the files.
     Results(PathBuf),
-    /// Before it.
+    /// lm-evaluation-harness before 0.4.
     WriteOut,
 }
 
-/// What a folder holds; 0.4 writes into a folder of the model's name below the one that it is given.
+/// Detects what a folder holds. 0.4 writes into a folder of the model's name below the one that it is given.
 fn kind_of(folder: &Path) -> Option<Kind> {
     let has = |folder: &Path, found: fn(&str) -> bool| names_in(folder).iter().any(|name| found(name));
     if has(folder, write_out::is_one) {
@@ -39,16 +40,17 @@ fn kind_of(folder: &Path) -> Option<Kind> {
     below.sort();
     match below.len() {
         1 => below.pop().map(Kind::Results),
-        // Of several it is told which there are, by whoever reads them.
         0 => None,
+        // Several: reading the folder reports the ambiguity.
         _ => Some(Kind::Results(folder.to_path_buf())),
     }
 }
 
-/// Reads the run in a folder, or that of a results file. Tasks that none of `tasks` is are left out, with a note.
+/// Reads the run in a folder, or that of a results file. Tasks that are not in `tasks` are left out, with a
+/// note.
 ///
 /// # Errors
-/// Files that are missing, damaged, or do not agree with one another.
+/// Files are missing, damaged, or inconsistent with one another.
 pub fn read_foreign(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignError> {
     if !path.exists() {
         return Err(ForeignError::new(
@@ -57,8 +59,8 @@ pub fn read_foreign(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignEr
         ));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    match path.is_dir() {
-        true => match kind_of(path) {
+    if path.is_dir() {
+        match kind_of(path) {
             Some(Kind::Results(folder)) => harness::read_folder(&folder, tasks),
             Some(Kind::WriteOut) => write_out::read_folder(path, tasks),
             None => Err(ForeignError::new(
@@ -66,8 +68,10 @@ pub fn read_foreign(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignEr
                 "give a folder that `assay eval` wrote, one with results_*.json and samples_*.jsonl of lm-evaluation-harness \
                  0.4, or one with *_write_out_info.json",
             )),
-        },
-        false if write_out::is_one(&name) => write_out::read_files(&[path.to_path_buf()], path, tasks),
-        false => harness::read_results(path, tasks),
+        }
+    } else if write_out::is_one(&name) {
+        write_out::read_files(&[path.to_path_buf()], path, tasks)
+    } else {
+        harness::read_results(path, tasks)
     }
 }

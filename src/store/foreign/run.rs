@@ -17,7 +17,7 @@ pub struct ForeignError {
 }
 
 impl ForeignError {
-    /// What is wrong, with its place, and what to do.
+    /// `what` says what is wrong and where, `hint` what to do.
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into() }
     }
@@ -26,17 +26,16 @@ impl ForeignError {
 /// A run as another harness wrote it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ForeignRun {
-    /// The model, as it is called there, or the folder where no file says.
+    /// The model's name there, or the folder's if no file gives one.
     pub name: String,
     /// The number format, where it is known.
     pub dtype: Option<String>,
-    /// Its tasks.
     pub tasks: Vec<ForeignTask>,
-    /// What whoever reads its scores has to know.
+    /// Notes that are needed to read its scores.
     pub notes: Vec<String>,
 }
 
-/// A task of such a run, in that harness's words.
+/// A task of such a run, in that harness's terms.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ForeignTask {
     /// Its name there.
@@ -49,9 +48,9 @@ pub struct ForeignTask {
     pub available: Option<usize>,
     /// Stops of generated texts, where there are any and they are known.
     pub until: Option<Vec<String>>,
-    /// Scores that the run itself gives, by metric.
+    /// Scores that the run itself reports, by metric.
     pub scores: BTreeMap<String, f64>,
-    /// Its documents, by rising `doc_id`.
+    /// Sorted by `doc_id`.
     pub documents: Vec<ForeignDocument>,
 }
 
@@ -60,21 +59,21 @@ pub struct ForeignTask {
 pub struct ForeignDocument {
     /// Its number there.
     pub doc_id: usize,
-    /// Where it stands in the file: the line, or the number of the entry, from 1.
+    /// Its location in the file: the line, or the number of the entry, from 1.
     pub place: usize,
-    /// Hash of all that the model was asked about it, see [`asked_of`].
+    /// Hash of its requests, see [`request_hash`].
     pub asked: Fingerprint,
-    /// Values by metric, with the chain of filters behind a comma where it has one.
+    /// Values by metric; the name of a filter chain, if there is one, follows a comma.
     pub values: BTreeMap<String, f64>,
-    /// What was read out of a generated text, by chain of filters.
+    /// The answer extracted from a generation, by filter chain.
     pub answers: BTreeMap<String, String>,
-    /// What was right, as it is written there.
+    /// The gold answer, as it is written there.
     pub target: Option<String>,
 }
 
-/// Hash of what a model is asked about a document: each context with its continuation, and a generated text's context alone. All
-/// harnesses keep that much; one of them does not keep where a continuation begins.
-pub fn asked_of<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Fingerprint {
+/// Hash of a document's requests: each context with its continuation, and a generation's context alone. All
+/// harnesses record that much; one of them does not record where a continuation begins.
+pub fn request_hash<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Fingerprint {
     let mut hasher = Fingerprinter::default();
     for request in requests {
         let continuation = match request {

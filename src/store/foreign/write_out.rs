@@ -1,5 +1,5 @@
-//! lm-evaluation-harness before 0.4, as the leaderboard ran it: with `--write_out`, `<task>_write_out_info.json` has an entry a
-//! document, in the order of its shuffle.
+//! lm-evaluation-harness before 0.4, as the leaderboard ran it: with `--write_out`,
+//! `<task>_write_out_info.json` has one entry per document, in the order of its shuffle.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,15 +15,15 @@ use crate::task::Task;
 use crate::vocabulary::{Fingerprint, Fingerprinter};
 
 const ENDING: &str = "_write_out_info.json";
-/// What that harness leaves of the settings of a generated text behind its prompt: the keys of a mapping, joined.
+/// What that harness appends to the prompt of a generation: the keys of its mapping of settings, joined.
 const SETTINGS: &str = "until";
 
-/// Whether a file's name is that of such a list.
+/// Whether a file name is that of such a file.
 pub fn is_one(name: &str) -> bool {
     name.ends_with(ENDING)
 }
 
-/// Reads the lists in a folder.
+/// Reads all such files in a folder.
 pub fn read_folder(folder: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignError> {
     let names = names_in(folder);
     let files: Vec<PathBuf> =
@@ -31,7 +31,7 @@ pub fn read_folder(folder: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignE
     read_files(&files, folder, tasks)
 }
 
-/// Reads lists of one run; it is called by the name of `place`, since no list names a model.
+/// Reads the files of one run, which is named after `place`, since no file names a model.
 pub fn read_files(files: &[PathBuf], place: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignError> {
     let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut run = ForeignRun { name, ..ForeignRun::default() };
@@ -66,7 +66,7 @@ pub fn read_files(files: &[PathBuf], place: &Path, tasks: &[Task]) -> Result<For
     Ok(run)
 }
 
-/// Reads a list entry by entry: prompts are long, and there are thousands.
+/// Reads a file entry by entry: prompts are long, and there are thousands.
 fn read_list(path: &Path, task: &Task) -> Result<Vec<ForeignDocument>, ForeignError> {
     let mut reader = serde_json::Deserializer::from_reader(open(path)?);
     let found = reader.deserialize_seq(Entries { task });
@@ -110,10 +110,10 @@ fn read_entry(entry: &Map<String, Value>, place: usize, task: &Task) -> Result<F
     let asked = asked.ok_or_else(|| format!("document {doc_id}: no `prompt_0`"))?;
     let mut values = BTreeMap::new();
     for (key, value) in entry {
-        let told = ["doc_id", "truth"].contains(&key.as_str())
+        let not_metric = ["doc_id", "truth"].contains(&key.as_str())
             || key.starts_with("prompt_")
             || key.starts_with("logit_");
-        if let (false, Some(value)) = (told, number(value)) {
+        if let (false, Some(value)) = (not_metric, number(value)) {
             values.insert(key.clone(), value);
         }
     }
@@ -126,8 +126,8 @@ fn read_entry(entry: &Map<String, Value>, place: usize, task: &Task) -> Result<F
     Ok(ForeignDocument { doc_id, place, asked, values, answers, target })
 }
 
-/// See [`asked_of`](super::asked_of). A prompt is a context and its continuation in one; behind a generated text's prompt stands
-/// what is left of its settings.
+/// See [`request_hash`](super::run::request_hash). A prompt is a context and its continuation in one; a generation's
+/// prompt is followed by what is left of its settings.
 fn asked(entry: &Map<String, Value>, generated: bool, task: &Task) -> Option<Fingerprint> {
     let mut hasher = Fingerprinter::default();
     for place in 0.. {
@@ -136,7 +136,7 @@ fn asked(entry: &Map<String, Value>, generated: bool, task: &Task) -> Option<Fin
         };
         let mut prompt = prompt.as_str()?;
         if generated {
-            // Before it took a mapping it took a list of stops, which are then joined.
+            // Earlier versions took a list of stops instead of a mapping; these are joined.
             let stops = task.generation.until.concat();
             prompt = prompt.strip_suffix(SETTINGS).or(prompt.strip_suffix(&stops)).unwrap_or(prompt);
         }
