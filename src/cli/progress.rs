@@ -50,15 +50,15 @@ impl Progress {
                     bar.set_message(task.to_string());
                 }
             }
-            Event::Advanced { tokens } => {
+            Event::BatchDone { tokens } => {
                 // Each family counts from zero.
                 if *tokens < self.computed.1 {
                     self.computed.0 += self.computed.1;
                 }
                 self.computed.1 = *tokens;
             }
-            Event::PassesNarrowed { rows_per_pass } => self.print_line(&format!(
-                "note: the device's memory ran out: passes have at most {rows_per_pass} rows from here on"
+            Event::BatchesNarrowed { rows } => self.print_line(&format!(
+                "note: the device's memory ran out: passes have at most {rows} rows from here on"
             )),
             Event::DocumentFinished { task, requests, running, .. } => {
                 self.answered += requests;

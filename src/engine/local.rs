@@ -72,6 +72,10 @@ impl Engine for LocalEngine<'_> {
         self.limits
     }
 
+    fn rows_per_batch(&self) -> Option<usize> {
+        Some(self.rows_per_pass)
+    }
+
     fn seconds_per_token(&self) -> Result<Option<f64>, EngineError> {
         Ok(self.forward.seconds_per_token()?)
     }

@@ -1,7 +1,7 @@
 //! The interface between engines and everything else: requests go in, answers come out.
 //!
 //! The in-process engine implements it over a loaded model ([`LocalEngine`](super::LocalEngine)), tests over
-//! a stub. A remote engine can implement it too: nothing in it names logits, passes or a device.
+//! a stub. A remote engine can implement it too: nothing in it names logits or passes.
 
 use std::ops::ControlFlow;
 
@@ -23,6 +23,11 @@ pub trait Engine {
     /// The engine's.
     fn seconds_per_token(&self) -> Result<Option<f64>, EngineError> {
         Ok(None)
+    }
+
+    /// Maximum rows of a batch, for an engine that computes in rows of tokens; lowered if its device runs out of memory.
+    fn rows_per_batch(&self) -> Option<usize> {
+        None
     }
 
     /// Answers all requests, in any order. `on_event` may stop it early; answers reported by then stay valid.

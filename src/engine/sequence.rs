@@ -38,7 +38,7 @@ impl Sequence {
         if cut < request.context().len() { Ok(Self { id, request, cut }) } else { Err(too_long) }
     }
 
-    /// The request before truncation.
+    /// The request before truncation. Models are fed [`context`](Self::context) and [`targets`](Self::targets).
     pub fn request(&self) -> &TokenRequest {
         &self.request
     }

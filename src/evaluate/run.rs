@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::answered::AnsweredTask;
 use super::ledger::{Ledger, NotStored};
 use super::plan::{PlannedFamily, RunPlan};
-use crate::engine::{Answer, Engine, EngineError, EngineEvent, ROWS_PER_PASS, Work};
+use crate::engine::{Answer, Engine, EngineError, EngineEvent, Work};
 use crate::metric::MetricError;
 use crate::vocabulary::{Event, Response, TaskRecord};
 
@@ -44,21 +44,15 @@ pub enum EvaluateError {
 }
 
 /// The result of an evaluation.
+#[derive(Default)]
 pub struct Evaluation {
     /// The tasks that were started, in order; those of the last family may be incomplete.
     pub tasks: Vec<TaskRecord>,
     pub work: Work,
-    /// Maximum rows of a pass; lowered if the device ran out of memory.
-    pub rows_per_pass: usize,
+    /// Maximum rows of a batch, if the engine has one; lowered if its device ran out of memory.
+    pub rows_per_batch: Option<usize>,
     /// Whether it was stopped early.
     pub interrupted: bool,
-}
-
-impl Default for Evaluation {
-    fn default() -> Self {
-        let (tasks, work) = Default::default();
-        Self { tasks, work, rows_per_pass: ROWS_PER_PASS, interrupted: false }
-    }
 }
 
 /// What an evaluation needs.
@@ -84,6 +78,7 @@ pub fn evaluate<'f>(
     context: &mut EvalContext<'_>,
     evaluation: &mut Evaluation,
 ) -> Result<(), EvaluateError> {
+    evaluation.rows_per_batch = context.engine.rows_per_batch();
     let mut tasks = tasks.into_iter();
     for planned in &plan.families {
         if (context.stop)() {
@@ -97,7 +92,8 @@ pub fn evaluate<'f>(
         }
         let (work_before, work) = (evaluation.work, Work::default());
         let mut family = Family { tasks, planned, work_before, work };
-        let outcome = family.answer(context, &mut evaluation.rows_per_pass);
+        let outcome = family.answer(context);
+        evaluation.rows_per_batch = context.engine.rows_per_batch();
         evaluation.work.add(&family.work);
         evaluation.tasks.extend(family.tasks.into_iter().map(AnsweredTask::record));
         evaluation.interrupted |= outcome?;
@@ -119,11 +115,7 @@ struct Family<'a, 'f> {
 
 impl<'f> Family<'_, 'f> {
     /// Answers and scores the family; returns whether it was stopped early.
-    fn answer(
-        &mut self,
-        context: &mut EvalContext<'_>,
-        rows_per_pass: &mut usize,
-    ) -> Result<bool, EvaluateError> {
+    fn answer(&mut self, context: &mut EvalContext<'_>) -> Result<bool, EvaluateError> {
         let EvalContext { engine, stop, notify, ledger } = context;
         for task in &mut self.tasks {
             task.score_known(*notify)?;
@@ -140,8 +132,7 @@ impl<'f> Family<'_, 'f> {
                 ControlFlow::Continue(())
             }
             EngineEvent::BatchesNarrowed { rows } => {
-                *rows_per_pass = rows;
-                notify(Event::PassesNarrowed { rows_per_pass: rows });
+                notify(Event::BatchesNarrowed { rows });
                 ControlFlow::Continue(())
             }
             EngineEvent::BatchDone(work) => {
@@ -150,7 +141,7 @@ impl<'f> Family<'_, 'f> {
                     fault = Some(error);
                     return ControlFlow::Break(());
                 }
-                notify(Event::Advanced { tokens: work.tokens_computed + work.tokens_generated });
+                notify(Event::BatchDone { tokens: work.tokens_computed + work.tokens_generated });
                 stopped = stop();
                 if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }

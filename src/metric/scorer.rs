@@ -220,7 +220,7 @@ impl Scorer {
                     _ => return Err("the gold is no text".into()),
                 };
                 let decision = Decision { margin: None, near_tie: near_ties > 0 };
-                Ok((compare(&text, &right)?, Some(decision)))
+                Ok((compare(&text, &right)?, bound.metric.decides.then_some(decision)))
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::task::{Node, Yaml};
 /// The arguments of a metric, by name.
 pub type Arguments = [(String, Node)];
 
-/// 1 if a text is one of the right ones; an error if a regular expression fails to match within its limits.
+/// A document's value, of its text and the right ones; an error if a regular expression fails to match within its limits.
 pub type TextMetric = Box<dyn Fn(&str, &[&str]) -> Result<f64, String> + Send + Sync>;
 
 /// `exact_match` and what it ignores, as Hugging Face's metric of that name.

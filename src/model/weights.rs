@@ -1,4 +1,4 @@
-//! Weights by their Hugging Face names, for both file formats.
+//! Weights by their roles, for both file formats.
 //!
 //! A tensor that is never taken is an error: it would belong to a part of the model that is left out.
 
@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::config::model_config::ModelConfig;
+use super::config::tensor_role::{TensorId, TensorRole};
 use super::files::checkpoint::Checkpoint;
 use super::files::encoding::Encoding;
 use super::files::error::WeightsError;
@@ -32,45 +33,56 @@ impl<'a> Weights<'a> {
     }
 
     /// The values of a tensor, row-major, in the model's dtype.
-    pub fn take_values(&mut self, name: &str, shape: &[usize]) -> Result<Numbers, WeightsError> {
-        self.find(name, shape)?.numbers(self.dtype)
+    pub fn take_values(&mut self, tensor: TensorId, shape: &[usize]) -> Result<Numbers, WeightsError> {
+        self.find(tensor, shape)?.numbers(self.dtype)
     }
 
     /// Finds a tensor in its file. It counts as taken.
-    pub fn find(&mut self, name: &str, shape: &[usize]) -> Result<StoredTensor<'a>, WeightsError> {
+    pub fn find(&mut self, tensor: TensorId, shape: &[usize]) -> Result<StoredTensor<'a>, WeightsError> {
+        let name = self.name(tensor);
         let rows = shape.iter().rev().skip(1).product();
         let width = shape.last().copied().unwrap_or(1);
         let stored = match self.checkpoint {
             Checkpoint::Safetensors { path, shards, shard_of } => {
-                let shard = shard_of.get(name).and_then(|&number| shards.get(number));
-                let Some((shard, stored)) = shard.and_then(|s| Some((s, s.tensors.get(name)?))) else {
-                    return Err(WeightsError::Missing { path: path.clone(), tensor: name.to_owned() });
+                let shard = shard_of.get(&name).and_then(|&number| shards.get(number));
+                let Some((shard, stored)) = shard.and_then(|s| Some((s, s.tensors.get(&name)?))) else {
+                    return Err(WeightsError::Missing { path: path.clone(), tensor: name });
                 };
-                let (file, name) = (&shard.file, name.to_owned());
+                let file = &shard.file;
                 self.check_shape(file.path(), &name, &stored.shape, shape)?;
                 let (encoding, start) = (Encoding::of_dtype(stored.dtype), stored.range.start);
                 StoredTensor { file, name, encoding, start, rows, width, paired_heads: None }
             }
             Checkpoint::Gguf(gguf) => {
-                let architecture = self.config.architecture;
-                let stored_name = architecture.gguf_tensor(name).unwrap_or_else(|| name.to_owned());
                 let file = &gguf.file;
-                let Some(stored) = gguf.tensors.get(&stored_name) else {
+                let Some(stored) = gguf.tensors.get(&name) else {
                     let path = file.path().to_owned();
-                    return Err(WeightsError::Missing { path, tensor: stored_name });
+                    return Err(WeightsError::Missing { path, tensor: name });
                 };
-                self.check_shape(file.path(), &stored_name, &stored.shape, shape)?;
-                let is_rotated = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
-                let paired_heads =
-                    (is_rotated && architecture.gguf_has_paired_rows).then_some(self.config.head_dim);
+                self.check_shape(file.path(), &name, &stored.shape, shape)?;
+                let is_rotated =
+                    matches!(tensor.role, TensorRole::Query | TensorRole::Key) && !tensor.is_bias;
+                let paired_heads = (is_rotated && self.config.architecture.gguf_has_paired_rows)
+                    .then_some(self.config.head_dim);
                 let encoding = stored.encoding;
                 let start = stored.range.start;
-                StoredTensor { file, name: stored_name, encoding, start, rows, width, paired_heads }
+                StoredTensor { file, name, encoding, start, rows, width, paired_heads }
             }
         };
         self.parameters += shape.iter().product::<usize>() as u64;
         self.taken.insert(stored.name.clone());
         Ok(stored)
+    }
+
+    /// The name of a tensor in the checkpoint.
+    pub fn name(&self, tensor: TensorId) -> String {
+        let architecture = self.config.architecture;
+        let name = match self.checkpoint {
+            Checkpoint::Safetensors { .. } => architecture.hf_tensor(tensor),
+            Checkpoint::Gguf(_) => architecture.gguf_tensor(tensor),
+        };
+        // Reported as missing: no file has a tensor of this name.
+        name.unwrap_or_else(|| format!("{:?} of {}", tensor.role, architecture.name))
     }
 
     /// The weight file or the index.
@@ -112,6 +124,7 @@ impl<'a> Weights<'a> {
             self.check_tied()?;
         }
         self.checkpoint.check_unchanged()?;
+        let head = self.name(TensorRole::Head.into());
         let left: Vec<_> = self
             .checkpoint
             .names()
@@ -119,7 +132,7 @@ impl<'a> Weights<'a> {
             .filter(|name| !self.taken.contains(*name))
             // Frequencies that old versions of transformers saved; they follow from the configuration.
             .filter(|name| !name.ends_with("rotary_emb.inv_freq"))
-            .filter(|name| !(self.config.tied_embeddings && *name == "lm_head.weight"))
+            .filter(|name| !(self.config.tied_embeddings && **name == head))
             .collect();
         match left.first() {
             None => Ok(self.parameters),
@@ -136,19 +149,25 @@ impl<'a> Weights<'a> {
     /// matrix.
     fn check_tied(&self) -> Result<(), WeightsError> {
         let Checkpoint::Safetensors { shards, shard_of, .. } = self.checkpoint else { return Ok(()) };
+        let [head_name, embedding_name] =
+            [TensorRole::Head, TensorRole::Embedding].map(|role| self.name(role.into()));
         let stored = |name: &str| {
             let shard = shards.get(*shard_of.get(name)?)?;
             Some((&shard.file, shard.tensors.get(name)?))
         };
         let (Some((head_file, head)), Some((file, embedding))) =
-            (stored("lm_head.weight"), stored("model.embed_tokens.weight"))
+            (stored(&head_name), stored(&embedding_name))
         else {
             return Ok(());
         };
         if head.dtype == embedding.dtype && same_bytes(head_file, head, file, embedding)? {
             return Ok(());
         }
-        Err(WeightsError::Untied { path: head_file.path().to_owned() })
+        Err(WeightsError::Untied {
+            path: head_file.path().to_owned(),
+            head: head_name,
+            embedding: embedding_name,
+        })
     }
 
     fn check_shape(
@@ -204,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         let whole = std::fs::read(sample.join("model.safetensors")).unwrap();
-        let norm = ("model.norm.weight", [config.hidden_size]);
+        let norm = (TensorRole::FinalNorm.into(), [config.hidden_size]);
         for cut in [true, false] {
             std::fs::write(&path, &whole).unwrap();
             let checkpoint = Checkpoint::open_folder(folder.path()).unwrap();

@@ -111,11 +111,14 @@ impl EvaluatedRun<'_> {
             earlier: &history.sessions,
             session: session.clone(),
             answered: answers,
-            work: vec![
-                ("tokens_alone", self.plan.tokens_alone),
-                ("peak_live_kv_tokens", evaluation.work.peak_live_kv_tokens),
-                ("rows_per_pass", evaluation.rows_per_pass),
-            ],
+            work: [
+                ("tokens_alone", Some(self.plan.tokens_alone)),
+                ("peak_live_kv_tokens", Some(evaluation.work.peak_live_kv_tokens)),
+                ("rows_per_pass", evaluation.rows_per_batch),
+            ]
+            .into_iter()
+            .filter_map(|(name, count)| Some((name, count?)))
+            .collect(),
             tokens_planned: self.plan.tokens_planned,
             interrupted: evaluation.interrupted,
             failed: outcome.as_ref().err().map(ToString::to_string),

@@ -42,10 +42,12 @@ pub struct KeptAnswers<'a> {
 }
 
 impl<'a> KeptAnswers<'a> {
-    /// The cached answers below `folder` for a model; without a folder only the run's own answers are known.
+    /// The cached answers below `folder` for a model; without a folder only the run's own answers are known. So it is for a model
+    /// whose weights are unknown: another one may be served under its name tomorrow.
     pub fn new(folder: Option<&'a Path>, model: &'a ModelRecord) -> Self {
         let end = format!("{:?} {}", model.engine.end_of_text, model.tokenizer.1);
         let (cache, unshared, unkept) = Default::default();
+        let folder = folder.filter(|_| model.engine.weights.is_some());
         Self { folder, model, end: Fingerprint::of(end.as_bytes()), cache, unshared, unkept }
     }
 

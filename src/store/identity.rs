@@ -14,14 +14,20 @@ pub fn model_identity(model: &ModelRecord) -> Value {
     let hashes = |weights: &Vec<(String, Fingerprint)>| -> Value {
         weights.iter().map(|(_, hash)| json!(hash)).collect()
     };
-    json!({
+    let mut identity = json!({
         "weights": engine.weights.as_ref().map(hashes),
         "config": engine.config,
         "dtype": engine.numerics.dtype,
         "device": engine.numerics.device,
         "kernels": engine.numerics.kernels,
         "numerics": engine.numerics.code,
-    })
+    });
+    // Content identifies a model wherever it lies. Without it, only name and address tell two models apart.
+    if engine.weights.is_none() {
+        identity["name"] = json!(engine.name);
+        identity["location"] = json!(engine.location);
+    }
+    identity
 }
 
 /// What all results of a run depend on.

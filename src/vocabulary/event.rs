@@ -19,15 +19,15 @@ pub enum Event<'a> {
         /// Each metric's mean over the task's documents so far.
         running: &'a [(String, f64)],
     },
-    /// A pass is over.
-    Advanced {
+    /// A batch is answered and its answers are kept.
+    BatchDone {
         /// Tokens computed so far in this family of tasks.
         tokens: usize,
     },
-    /// The device ran out of memory for a pass; it is computed in parts, and later passes are smaller.
-    PassesNarrowed {
-        /// Maximum rows of a pass.
-        rows_per_pass: usize,
+    /// The device ran out of memory for a batch; it is computed in parts, and later batches are smaller.
+    BatchesNarrowed {
+        /// Maximum rows of a batch.
+        rows: usize,
     },
     /// All documents of a task are finished.
     TaskFinished {

@@ -112,12 +112,19 @@ fn an_engine_elsewhere_gives_the_outcomes_of_the_one_here() {
 
 #[test]
 fn what_an_engine_cannot_know_of_itself_is_null() {
-    let engine = EngineIdentity { name: "served".into(), ..EngineIdentity::default() };
-    let tokenizer = (String::new(), Fingerprint::of(b""));
-    let identity = model_identity(&ModelRecord { engine, max_length: 4096, tokenizer, sample: false });
+    let identity = model_identity(&served("http://one"));
     let unknown = ["weights", "config", "dtype", "device", "kernels", "numerics"];
-    assert_eq!(identity.as_object().unwrap().len(), unknown.len());
+    assert_eq!(identity.as_object().unwrap().len(), unknown.len() + 2);
     for key in unknown {
         assert_eq!(identity[key], Value::Null, "{key}: {}", json!(identity));
     }
+    assert_ne!(identity, model_identity(&served("http://another")), "two servers are two models");
+}
+
+/// A model of which nothing but name and address is known.
+fn served(location: &str) -> ModelRecord {
+    let engine =
+        EngineIdentity { name: "served".into(), location: location.into(), ..EngineIdentity::default() };
+    let tokenizer = (String::new(), Fingerprint::of(b""));
+    ModelRecord { engine, max_length: 4096, tokenizer, sample: false }
 }

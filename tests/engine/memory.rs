@@ -158,7 +158,7 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
         let mut tight = Tight { loaded: LoadedModel::new(&model, &tokenizer), rows, refused: 0 };
         let (mut evaluation, mut said) = (Evaluation::default(), Vec::new());
         let notify = &mut |event: Event<'_>| {
-            if let Event::PassesNarrowed { rows_per_pass } = event {
+            if let Event::BatchesNarrowed { rows: rows_per_pass } = event {
                 said.push(rows_per_pass);
             }
         };
@@ -170,12 +170,12 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
         (evaluation, said, tight.refused)
     };
     let (whole, said, refused) = run(ROWS_PER_PASS);
-    assert_eq!((whole.rows_per_pass, said, refused), (ROWS_PER_PASS, vec![], 0));
+    assert_eq!((whole.rows_per_batch, said, refused), (Some(ROWS_PER_PASS), vec![], 0));
     // Fewer rows than concurrent generations.
     let (cut, said, refused) = run(2);
     assert!(refused > 0 && refused < 12, "{refused} passes failed: the smaller size stays over all tasks");
-    assert_eq!(said.last(), Some(&cut.rows_per_pass));
-    assert!(cut.rows_per_pass <= 2 && said.len() <= 2, "{said:?}");
+    assert_eq!(said.last().copied(), cut.rows_per_batch);
+    assert!(cut.rows_per_batch.unwrap() <= 2 && said.len() <= 2, "{said:?}");
     assert_eq!(cut.work.tokens_computed, whole.work.tokens_computed);
     for (cut, whole) in cut.tasks.iter().zip(&whole.tasks) {
         for (cut, whole) in cut.outcomes.iter().zip(&whole.outcomes) {

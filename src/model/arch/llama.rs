@@ -6,6 +6,7 @@ use crate::model::config::error::{ConfigError, GgufConfigError};
 use crate::model::config::gguf_keys;
 use crate::model::config::hf_keys::{HfKeys, size_names};
 use crate::model::config::model_config::ModelConfig;
+use crate::model::config::tensor_role::TensorRole;
 use crate::model::files::gguf::GgufFile;
 
 /// `LlamaForCausalLM`, and `llama` in GGUF, which Mistral's files use too.
@@ -21,20 +22,20 @@ pub static LLAMA: ArchitectureEntry = ArchitectureEntry {
     read_gguf: Some(read_gguf),
 };
 
-/// Names in Hugging Face checkpoints and in GGUF files (`gguf-py/gguf/tensor_mapping.py`).
-pub const TENSORS: &[(&str, &str)] = &[
-    ("model.embed_tokens", "token_embd"),
-    ("model.norm", "output_norm"),
-    ("lm_head", "output"),
-    ("model.layers.{}.input_layernorm", "blk.{}.attn_norm"),
-    ("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
-    ("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k"),
-    ("model.layers.{}.self_attn.v_proj", "blk.{}.attn_v"),
-    ("model.layers.{}.self_attn.o_proj", "blk.{}.attn_output"),
-    ("model.layers.{}.post_attention_layernorm", "blk.{}.ffn_norm"),
-    ("model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate"),
-    ("model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"),
-    ("model.layers.{}.mlp.down_proj", "blk.{}.ffn_down"),
+/// Names of tensors in Hugging Face checkpoints and in GGUF files (`gguf-py/gguf/tensor_mapping.py`).
+pub const TENSORS: &[(TensorRole, &str, &str)] = &[
+    (TensorRole::Embedding, "model.embed_tokens", "token_embd"),
+    (TensorRole::FinalNorm, "model.norm", "output_norm"),
+    (TensorRole::Head, "lm_head", "output"),
+    (TensorRole::InputNorm, "model.layers.{}.input_layernorm", "blk.{}.attn_norm"),
+    (TensorRole::Query, "model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
+    (TensorRole::Key, "model.layers.{}.self_attn.k_proj", "blk.{}.attn_k"),
+    (TensorRole::Value, "model.layers.{}.self_attn.v_proj", "blk.{}.attn_v"),
+    (TensorRole::Output, "model.layers.{}.self_attn.o_proj", "blk.{}.attn_output"),
+    (TensorRole::PostNorm, "model.layers.{}.post_attention_layernorm", "blk.{}.ffn_norm"),
+    (TensorRole::Gate, "model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate"),
+    (TensorRole::Up, "model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"),
+    (TensorRole::Down, "model.layers.{}.mlp.down_proj", "blk.{}.ffn_down"),
 ];
 
 fn read_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::tensor_role::{TensorId, TensorRole};
+
 /// An architecture: how files name it and its tensors.
 ///
 /// How its configuration is read is in its own file below `model/arch/`.
@@ -12,9 +14,9 @@ pub struct Architecture {
     pub class: &'static str,
     /// `general.architecture` of GGUF files; `None` if they don't name it.
     pub gguf: Option<&'static str>,
-    /// Names of the tensors in Hugging Face checkpoints and in GGUF files, without `.weight` and `.bias`;
-    /// `{}` stands for the layer's number.
-    pub tensors: &'static [(&'static str, &'static str)],
+    /// Role, name in Hugging Face checkpoints and name in GGUF files, without `.weight` and `.bias`; `{}` stands for the layer's
+    /// number.
+    pub tensors: &'static [(TensorRole, &'static str, &'static str)],
     /// Whether GGUF files store the rows of q and k in pairs: llama.cpp rotates adjacent rows of a head,
     /// transformers row `i` with row `i + head_dim / 2`. The converter therefore stores row
     /// `half * head_dim / 2 + i` at `2 * i + half` (`permute` in `convert_hf_to_gguf.py`).
@@ -22,18 +24,24 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// The GGUF name of the tensor that is called `name` in a Hugging Face checkpoint; `None` if the
-    /// architecture has no such tensor.
-    pub fn gguf_tensor(&self, name: &str) -> Option<String> {
-        let (stem, ending) = name.rsplit_once('.')?;
-        self.tensors.iter().find_map(|(hf, gguf)| match hf.split_once("{}") {
-            None => (*hf == stem).then(|| format!("{gguf}.{ending}")),
-            Some((before, behind)) => {
-                let layer = stem.strip_prefix(before)?.strip_suffix(behind)?;
-                let is_number = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
-                is_number.then(|| format!("{}.{ending}", gguf.replace("{}", layer)))
-            }
-        })
+    /// The name of a tensor in Hugging Face checkpoints; `None` if the architecture has no such tensor.
+    pub fn hf_tensor(&self, tensor: TensorId) -> Option<String> {
+        self.tensor(tensor, |&(_, hf, _)| hf)
+    }
+
+    /// The name of a tensor in GGUF files; `None` if the architecture has no such tensor.
+    pub fn gguf_tensor(&self, tensor: TensorId) -> Option<String> {
+        self.tensor(tensor, |&(.., gguf)| gguf)
+    }
+
+    fn tensor(
+        &self,
+        tensor: TensorId,
+        name: impl Fn(&'static (TensorRole, &'static str, &'static str)) -> &'static str,
+    ) -> Option<String> {
+        let name = name(self.tensors.iter().find(|(role, ..)| *role == tensor.role)?);
+        let ending = if tensor.is_bias { "bias" } else { "weight" };
+        Some(format!("{}.{ending}", name.replace("{}", &tensor.layer.to_string())))
     }
 }
 
@@ -61,17 +69,19 @@ mod tests {
             name: "Test",
             class: "TestForCausalLM",
             gguf: Some("test"),
-            tensors: &[("model.norm", "output_norm"), ("model.layers.{}.mlp.up_proj", "blk.{}.ffn_up")],
+            tensors: &[
+                (TensorRole::FinalNorm, "model.norm", "output_norm"),
+                (TensorRole::Up, "model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"),
+            ],
             gguf_has_paired_rows: false,
         };
-        let named = |name| architecture.gguf_tensor(name);
-        assert_eq!(named("model.norm.weight").as_deref(), Some("output_norm.weight"));
-        assert_eq!(named("model.layers.17.mlp.up_proj.bias").as_deref(), Some("blk.17.ffn_up.bias"));
-        for unknown in
-            ["model.norm", "model.layers..mlp.up_proj.weight", "model.layers.1.2.mlp.up_proj.weight", "x"]
-        {
-            assert_eq!(named(unknown), None, "{unknown}");
-        }
+        let norm = TensorRole::FinalNorm.into();
+        assert_eq!(architecture.hf_tensor(norm).as_deref(), Some("model.norm.weight"));
+        assert_eq!(architecture.gguf_tensor(norm).as_deref(), Some("output_norm.weight"));
+        let up = TensorRole::Up.of_layer(17).bias();
+        assert_eq!(architecture.hf_tensor(up).as_deref(), Some("model.layers.17.mlp.up_proj.bias"));
+        assert_eq!(architecture.gguf_tensor(up).as_deref(), Some("blk.17.ffn_up.bias"));
+        assert_eq!(architecture.hf_tensor(TensorRole::Head.into()), None);
         assert_eq!(format!("{architecture:?}"), "Test");
     }
 }

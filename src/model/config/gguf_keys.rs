@@ -6,6 +6,7 @@
 use super::architecture::Architecture;
 use super::error::{ConfigError, GgufConfigError};
 use super::model_config::{ModelConfig, Rope, RopeScaling, SizeNames};
+use super::tensor_role::TensorRole;
 use crate::model::files::gguf::GgufFile;
 use crate::model::files::gguf_value::{GgufError, GgufMetadata};
 
@@ -76,10 +77,12 @@ pub fn read(
         }
     }
     let layers = size(metadata, &names.layers)?;
-    let vocab_size = match file.tensors.get("token_embd.weight").map(|tensor| tensor.shape.as_slice()) {
+    let tensor = |role: TensorRole| architecture.gguf_tensor(role.into()).unwrap_or_default();
+    let embedding = tensor(TensorRole::Embedding);
+    let vocab_size = match file.tensors.get(&embedding).map(|tensor| tensor.shape.as_slice()) {
         Some(&[rows, _]) => rows,
         _ => {
-            let what = "tensor `token_embd.weight` is missing or has not two dimensions".to_owned();
+            let what = format!("tensor `{embedding}` is missing or has not two dimensions");
             return Err(GgufError::Damaged { path: metadata.path().to_owned(), what }.into());
         }
     };
@@ -114,7 +117,7 @@ pub fn read(
         qkv_bias: false,
         output_bias: false,
         mlp_bias: false,
-        tied_embeddings: !file.tensors.contains_key("output.weight"),
+        tied_embeddings: !file.tensors.contains_key(&tensor(TensorRole::Head)),
         eos_token_ids,
         dtype: None,
     };

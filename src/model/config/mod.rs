@@ -6,3 +6,4 @@ pub mod gguf_keys;
 pub mod hf_keys;
 pub mod hf_rope;
 pub mod model_config;
+pub mod tensor_role;

@@ -3,6 +3,7 @@
 use super::packer::Packer;
 use crate::kernels::gemm::packed_matrix::PackedMatrix;
 use crate::model::config::model_config::ModelConfig;
+use crate::model::config::tensor_role::{TensorId, TensorRole};
 use crate::model::files::error::WeightsError;
 
 /// A layer of the Llama family.
@@ -33,18 +34,17 @@ impl Layer {
         config: &ModelConfig,
         number: usize,
     ) -> Result<Self, WeightsError> {
-        let at = |part: &str| format!("model.layers.{number}.{part}");
+        let of = |role: TensorRole| role.of_layer(number);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, kv) = (config.query_width(), config.kv_width());
-        let qkv =
-            [(at("self_attn.q_proj"), query), (at("self_attn.k_proj"), kv), (at("self_attn.v_proj"), kv)];
-        let output = [(at("self_attn.o_proj"), hidden)];
-        let gate_up = [(at("mlp.gate_proj"), inner), (at("mlp.up_proj"), inner)];
-        let down = [(at("mlp.down_proj"), hidden)];
-        let bias = |packer: &mut Packer<'_, '_>, is_there: bool, parts: &[(String, usize)], interleaved| {
+        let qkv = [(of(TensorRole::Query), query), (of(TensorRole::Key), kv), (of(TensorRole::Value), kv)];
+        let output = [(of(TensorRole::Output), hidden)];
+        let gate_up = [(of(TensorRole::Gate), inner), (of(TensorRole::Up), inner)];
+        let down = [(of(TensorRole::Down), hidden)];
+        let bias = |packer: &mut Packer<'_, '_>, is_there: bool, parts: &[(TensorId, usize)], interleaved| {
             is_there.then(|| packer.biases(parts, interleaved)).transpose()
         };
-        let input_norm = packer.vector(&at("input_layernorm.weight"), hidden)?;
+        let input_norm = packer.vector(of(TensorRole::InputNorm), hidden)?;
         let unfilled = [
             packer.unfilled(&qkv, hidden, false)?,
             packer.unfilled(&output, query, false)?,
@@ -58,7 +58,7 @@ impl Layer {
             qkv_bias: bias(packer, config.qkv_bias, &qkv, false)?,
             output: output_matrix,
             output_bias: bias(packer, config.output_bias, &output, false)?,
-            post_norm: packer.vector(&at("post_attention_layernorm.weight"), hidden)?,
+            post_norm: packer.vector(of(TensorRole::PostNorm), hidden)?,
             gate_up: gate_up_matrix,
             gate_up_bias: bias(packer, config.mlp_bias, &gate_up, true)?,
             down: down_matrix,

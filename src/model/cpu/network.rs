@@ -20,6 +20,7 @@ use crate::kernels::measure;
 use crate::kernels::memory::{NoMemory, WeightArena};
 use crate::kernels::team;
 use crate::model::config::model_config::ModelConfig;
+use crate::model::config::tensor_role::TensorRole;
 use crate::model::files::error::WeightsError;
 use crate::model::pass::ForwardError;
 use crate::model::rope::Rotary;
@@ -43,8 +44,6 @@ pub struct Network {
     pub workspaces: Mutex<Option<[Workspace; 2]>>,
 }
 
-const EMBEDDING: &str = "model.embed_tokens";
-
 impl Network {
     /// Takes all tensors out of `weights`.
     pub fn take(
@@ -55,17 +54,17 @@ impl Network {
     ) -> Result<Self, WeightsError> {
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
         let mut packer = Packer { weights, isa, dtype, arena: WeightArena::default() };
-        let name = if config.tied_embeddings { EMBEDDING } else { "lm_head" };
-        let head = packer.matrix(&[(name.to_owned(), vocabulary)], hidden)?;
+        let head = if config.tied_embeddings { TensorRole::Embedding } else { TensorRole::Head };
+        let head = packer.matrix(&[(head.into(), vocabulary)], hidden)?;
         let embedding = if config.tied_embeddings {
             None
         } else {
-            Some(packer.embedding(&format!("{EMBEDDING}.weight"), vocabulary, hidden)?)
+            Some(packer.embedding(TensorRole::Embedding.into(), vocabulary, hidden)?)
         };
         let layers = (0..config.layers)
             .map(|number| Layer::take(&mut packer, config, number))
             .collect::<Result<Vec<_>, _>>()?;
-        let norm = packer.vector("model.norm.weight", config.hidden_size)?;
+        let norm = packer.vector(TensorRole::FinalNorm.into(), config.hidden_size)?;
         let divisors = weights.take_rope_divisors()?;
         let rotary = Rotary::new(&config.rope, config.head_dim, divisors.as_deref());
         let path = weights.path().to_owned();

@@ -13,6 +13,7 @@ use crate::kernels::isa::Isa;
 use crate::kernels::layout::NR;
 use crate::kernels::memory::{NoMemory, WeightArena};
 use crate::kernels::weight_format::WeightFormat;
+use crate::model::config::tensor_role::TensorId;
 use crate::model::files::encoding::WHOLE_BLOCKS;
 use crate::model::files::error::WeightsError;
 use crate::model::files::stored_tensor::{Scratch, StoredTensor};
@@ -51,17 +52,17 @@ impl<'w> Packer<'_, 'w> {
     /// Allocates one matrix and finds its tensors, each given with its number of outputs.
     pub fn unfilled(
         &mut self,
-        parts: &[(String, usize)],
+        parts: &[(TensorId, usize)],
         inputs: usize,
         interleaved: bool,
     ) -> Result<Unpacked<'w>, WeightsError> {
         let mut found = Vec::with_capacity(parts.len());
-        for (name, outputs) in parts {
-            found.push(self.weights.find(&format!("{name}.weight"), &[*outputs, inputs])?);
+        for &(tensor, outputs) in parts {
+            found.push(self.weights.find(tensor, &[outputs, inputs])?);
         }
         let panels = parts.iter().map(|(_, outputs)| outputs.div_ceil(NR)).sum();
         let matrix = PackedMatrix::zeros(self.isa, self.dtype, panels, inputs, &mut self.arena);
-        let matrix = matrix.map_err(|error| self.no_memory(&parts[0].0, &error))?;
+        let matrix = matrix.map_err(|error| self.no_memory(parts[0].0, &error))?;
         Ok(Unpacked { matrix, parts: found, interleaved })
     }
 
@@ -82,17 +83,26 @@ impl<'w> Packer<'_, 'w> {
     }
 
     /// One matrix of several tensors, each given with its number of outputs.
-    pub fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Result<PackedMatrix, WeightsError> {
+    pub fn matrix(
+        &mut self,
+        parts: &[(TensorId, usize)],
+        inputs: usize,
+    ) -> Result<PackedMatrix, WeightsError> {
         let unfilled = self.unfilled(parts, inputs, false)?;
         let [matrix] = self.fill([unfilled])?;
         Ok(matrix)
     }
 
     /// An unpacked table, in the model's dtype.
-    pub fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Result<Embedding, WeightsError> {
-        let from = self.weights.find(name, &[rows, width])?;
+    pub fn embedding(
+        &mut self,
+        tensor: TensorId,
+        rows: usize,
+        width: usize,
+    ) -> Result<Embedding, WeightsError> {
+        let from = self.weights.find(tensor, &[rows, width])?;
         let table = Embedding::zeros(self.dtype, rows, width, &mut self.arena);
-        let mut table = table.map_err(|error| self.no_memory(name, &error))?;
+        let mut table = table.map_err(|error| self.no_memory(tensor, &error))?;
         let pieces = table.rows_mut(NR).enumerate();
         let jobs = pieces.map(|(piece, to)| {
             let rows = piece * NR..((piece + 1) * NR).min(rows);
@@ -141,20 +151,24 @@ impl<'w> Packer<'_, 'w> {
         Ok(())
     }
 
-    fn no_memory(&self, tensor: &str, error: &NoMemory) -> WeightsError {
-        self.weights.no_memory(tensor, format!("no memory for {} bytes", error.bytes))
+    fn no_memory(&self, tensor: TensorId, error: &NoMemory) -> WeightsError {
+        self.weights.no_memory(&self.weights.name(tensor), format!("no memory for {} bytes", error.bytes))
     }
 
     /// A tensor of one dimension, in single precision.
-    pub fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, WeightsError> {
-        Ok(self.weights.take_values(name, &[length])?.into_f32())
+    pub fn vector(&mut self, tensor: TensorId, length: usize) -> Result<Vec<f32>, WeightsError> {
+        Ok(self.weights.take_values(tensor, &[length])?.into_f32())
     }
 
     /// Biases one after another, each padded to whole panels; where `interleaved`, panel by panel in turn.
-    pub fn biases(&mut self, parts: &[(String, usize)], interleaved: bool) -> Result<Vec<f32>, WeightsError> {
+    pub fn biases(
+        &mut self,
+        parts: &[(TensorId, usize)],
+        interleaved: bool,
+    ) -> Result<Vec<f32>, WeightsError> {
         let mut all = Vec::with_capacity(parts.len());
-        for (name, outputs) in parts {
-            let mut bias = self.vector(&format!("{name}.bias"), *outputs)?;
+        for &(tensor, outputs) in parts {
+            let mut bias = self.vector(tensor.bias(), outputs)?;
             bias.resize(outputs.next_multiple_of(NR), 0.0);
             all.push(bias);
         }
@@ -175,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::model::config::model_config::ModelConfig;
+    use crate::model::config::tensor_role::TensorRole;
     use crate::model::files::checkpoint::Checkpoint;
 
     /// Wider than a piece in every format.
@@ -185,7 +200,7 @@ mod tests {
         ((row * 7919 + column * 31) % 251) as f32 / 64.0 - 2.0
     }
 
-    /// A folder with tensors `a.weight` and `b.weight` in this format.
+    /// A folder with the embedding and the head in this format.
     fn folder(dtype: Dtype) -> tempfile::TempDir {
         let numbers: Vec<f32> =
             (0..SHAPE[0]).flat_map(|row| (0..SHAPE[1]).map(move |column| number(row, column))).collect();
@@ -198,7 +213,8 @@ mod tests {
         };
         let tensor =
             |at: usize| json!({"dtype": kind, "shape": SHAPE, "data_offsets": [at, at + bytes.len()]});
-        let header = json!({"a.weight": tensor(0), "b.weight": tensor(bytes.len())}).to_string();
+        let header = json!({"model.embed_tokens.weight": tensor(0), "lm_head.weight": tensor(bytes.len())})
+            .to_string();
         let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes, &bytes].concat();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("model.safetensors"), file).unwrap();
@@ -215,12 +231,12 @@ mod tests {
 
     #[test]
     fn tensors_of_every_format_are_packed_in_every_format() {
-        let parts = [("a".to_owned(), SHAPE[0]), ("b".to_owned(), SHAPE[0])];
+        let parts = [TensorRole::Embedding, TensorRole::Head].map(|role| (role.into(), SHAPE[0]));
         for stored in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
             let folder = folder(stored);
             for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
                 let (matrix, table) = with_packer(folder.path(), dtype, |packer| {
-                    let table = packer.embedding("a.weight", SHAPE[0], SHAPE[1]).unwrap();
+                    let table = packer.embedding(TensorRole::Embedding.into(), SHAPE[0], SHAPE[1]).unwrap();
                     (packer.matrix(&parts, SHAPE[1]).unwrap(), table)
                 });
                 for output in 0..SHAPE[0] {
@@ -243,7 +259,7 @@ mod tests {
         let error = with_packer(folder.path(), Dtype::Bf16, |packer| {
             let file = folder.path().join("model.safetensors");
             std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(10_000).unwrap();
-            packer.matrix(&[("b".to_owned(), SHAPE[0])], SHAPE[1]).err().unwrap()
+            packer.matrix(&[(TensorRole::Head.into(), SHAPE[0])], SHAPE[1]).err().unwrap()
         });
         assert!(error.to_string().contains("changed while it was read: it ends at byte 10000"), "{error}");
     }

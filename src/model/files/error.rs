@@ -95,12 +95,12 @@ pub enum WeightsError {
         architecture: &'static str,
     },
     /// Embedding and output matrix are tied by the configuration, but differ in the file.
-    #[error("{}: `lm_head.weight` differs from `model.embed_tokens.weight`, but tie_word_embeddings is true", path.display())]
+    #[error("{}: `{head}` differs from `{embedding}`, but tie_word_embeddings is true", path.display())]
     #[diagnostic(
         code(assay::input),
         help("set tie_word_embeddings to false in config.json if the model was trained with two matrices")
     )]
-    Untied { path: PathBuf },
+    Untied { path: PathBuf, head: String, embedding: String },
     /// No memory for a tensor, on the host or on the device.
     #[error("{}: cannot hold tensor `{tensor}` in memory: {reason}", path.display())]
     #[diagnostic(code(assay::engine), help("use a smaller model or --dtype bfloat16, or free memory"))]

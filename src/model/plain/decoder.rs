@@ -14,6 +14,7 @@ use super::causal::{CausalAttention, causal_attention};
 use super::tensors::{self, Angles};
 use crate::kernels::dtype::Dtype;
 use crate::model::config::model_config::ModelConfig;
+use crate::model::config::tensor_role::{TensorId, TensorRole};
 use crate::model::files::error::WeightsError;
 use crate::model::kv_cache::KvCache;
 use crate::model::pass::Layout;
@@ -27,8 +28,8 @@ struct Taker<'t, 'w> {
 }
 
 impl Taker<'_, '_> {
-    fn take(&mut self, name: &str, shape: &[usize]) -> WeightsResult<Tensor> {
-        tensors::take(self.weights, self.device, name, shape)
+    fn take(&mut self, tensor: TensorId, shape: &[usize]) -> WeightsResult<Tensor> {
+        tensors::take(self.weights, self.device, tensor, shape)
     }
 }
 
@@ -41,13 +42,13 @@ struct Linear {
 impl Linear {
     fn take(
         taker: &mut Taker<'_, '_>,
-        name: &str,
+        tensor: TensorId,
         out: usize,
         input: usize,
         bias: bool,
     ) -> WeightsResult<Self> {
-        let weight = taker.take(&format!("{name}.weight"), &[out, input])?;
-        let bias = bias.then(|| taker.take(&format!("{name}.bias"), &[out])).transpose()?;
+        let weight = taker.take(tensor, &[out, input])?;
+        let bias = bias.then(|| taker.take(tensor.bias(), &[out])).transpose()?;
         Ok(Self { weight, bias })
     }
 
@@ -70,8 +71,8 @@ struct RmsNorm {
 }
 
 impl RmsNorm {
-    fn take(taker: &mut Taker<'_, '_>, name: &str, config: &ModelConfig) -> WeightsResult<Self> {
-        let weight = taker.take(&format!("{name}.weight"), &[config.hidden_size])?;
+    fn take(taker: &mut Taker<'_, '_>, tensor: TensorId, config: &ModelConfig) -> WeightsResult<Self> {
+        let weight = taker.take(tensor, &[config.hidden_size])?;
         let unit = match weight.dtype() {
             DType::F32 => None,
             _ => Some(tensors::ones(taker.weights, taker.device, config.hidden_size)?),
@@ -106,19 +107,19 @@ type WeightsResult<T> = std::result::Result<T, WeightsError>;
 
 impl Layer {
     fn take(taker: &mut Taker<'_, '_>, config: &ModelConfig, number: usize) -> WeightsResult<Self> {
-        let at = |part: &str| format!("model.layers.{number}.{part}");
+        let of = |role: TensorRole| role.of_layer(number);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, kv) = (config.query_width(), config.kv_width());
         Ok(Self {
-            input_norm: RmsNorm::take(taker, &at("input_layernorm"), config)?,
-            q: Linear::take(taker, &at("self_attn.q_proj"), query, hidden, config.qkv_bias)?,
-            k: Linear::take(taker, &at("self_attn.k_proj"), kv, hidden, config.qkv_bias)?,
-            v: Linear::take(taker, &at("self_attn.v_proj"), kv, hidden, config.qkv_bias)?,
-            o: Linear::take(taker, &at("self_attn.o_proj"), hidden, query, config.output_bias)?,
-            post_norm: RmsNorm::take(taker, &at("post_attention_layernorm"), config)?,
-            gate: Linear::take(taker, &at("mlp.gate_proj"), inner, hidden, config.mlp_bias)?,
-            up: Linear::take(taker, &at("mlp.up_proj"), inner, hidden, config.mlp_bias)?,
-            down: Linear::take(taker, &at("mlp.down_proj"), hidden, inner, config.mlp_bias)?,
+            input_norm: RmsNorm::take(taker, of(TensorRole::InputNorm), config)?,
+            q: Linear::take(taker, of(TensorRole::Query), query, hidden, config.qkv_bias)?,
+            k: Linear::take(taker, of(TensorRole::Key), kv, hidden, config.qkv_bias)?,
+            v: Linear::take(taker, of(TensorRole::Value), kv, hidden, config.qkv_bias)?,
+            o: Linear::take(taker, of(TensorRole::Output), hidden, query, config.output_bias)?,
+            post_norm: RmsNorm::take(taker, of(TensorRole::PostNorm), config)?,
+            gate: Linear::take(taker, of(TensorRole::Gate), inner, hidden, config.mlp_bias)?,
+            up: Linear::take(taker, of(TensorRole::Up), inner, hidden, config.mlp_bias)?,
+            down: Linear::take(taker, of(TensorRole::Down), hidden, inner, config.mlp_bias)?,
         })
     }
 
@@ -165,13 +166,16 @@ impl Decoder {
     ) -> WeightsResult<Self> {
         let table = [config.vocab_size, config.hidden_size];
         let taker = &mut Taker { weights, device };
-        let embedding = taker.take("model.embed_tokens.weight", &table)?;
+        let embedding = taker.take(TensorRole::Embedding.into(), &table)?;
         let layers = (0..config.layers)
             .map(|number| Layer::take(taker, config, number))
             .collect::<WeightsResult<Vec<_>>>()?;
-        let norm = RmsNorm::take(taker, "model.norm", config)?;
-        let head =
-            if config.tied_embeddings { embedding.clone() } else { taker.take("lm_head.weight", &table)? };
+        let norm = RmsNorm::take(taker, TensorRole::FinalNorm.into(), config)?;
+        let head = if config.tied_embeddings {
+            embedding.clone()
+        } else {
+            taker.take(TensorRole::Head.into(), &table)?
+        };
         let divisors = taker.weights.take_rope_divisors()?;
         Ok(Self {
             embedding,

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::kernels::dtype::Dtype;
+use crate::model::config::tensor_role::TensorId;
 use crate::model::files::encoding::first_line;
 use crate::model::files::error::WeightsError;
 use crate::model::files::numbers::Numbers;
@@ -18,22 +19,22 @@ pub fn candle_dtype(dtype: Dtype) -> DType {
     }
 }
 
-/// Copies the tensor with the Hugging Face name `name`, which must have this shape, to a device.
+/// Copies the tensor `tensor`, which must have this shape, to a device.
 ///
 /// # Errors
 /// [`WeightsError`], also if the device has no memory for it.
 pub fn take(
     weights: &mut Weights<'_>,
     device: &Device,
-    name: &str,
+    tensor: TensorId,
     shape: &[usize],
 ) -> std::result::Result<Tensor, WeightsError> {
-    let tensor = match weights.take_values(name, shape)? {
+    let copied = match weights.take_values(tensor, shape)? {
         Numbers::F32(numbers) => Tensor::from_vec(numbers, shape, device),
         Numbers::Bf16(numbers) => Tensor::from_vec(numbers, shape, device),
         Numbers::F16(numbers) => Tensor::from_vec(numbers, shape, device),
     };
-    tensor.map_err(|error| weights.no_memory(name, first_line(&error)))
+    copied.map_err(|error| weights.no_memory(&weights.name(tensor), first_line(&error)))
 }
 
 /// `count` ones in single precision.
