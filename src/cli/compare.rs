@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::compare_prompts;
 use super::failure::{self, Failure};
 use super::foreign_runs::read_runs;
+use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
 use crate::compare::{Allowances, Comparison, SuiteColumn, Verdict, compare};
 use crate::report::{self, Format};
@@ -81,6 +82,7 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     check_distinct(&folders)?;
     let detail = if arguments.flips { Detail::Answers } else { Detail::Scores };
     let index = TaskIndex::load(&arguments.include)?;
+    say_task_notes(&index);
     let own = |folder: &Path| Ok(compared_folder(folder, detail)?);
     let mut runs = read_runs(&folders, &index, arguments.datasets.as_deref(), &own)?;
     disambiguate_names(&mut runs);

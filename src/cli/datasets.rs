@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::arguments::TableOrJson;
 use super::failure::{self, Failure};
-use super::output::write_stdout;
+use super::output::{say, write_stdout};
 use super::pins;
 use crate::dataset::{DatasetError, DatasetStore, DeclaredSplit, Manifest};
 use crate::report::{Cell, Format, Table};
@@ -54,6 +54,17 @@ pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
     };
     write_stdout(&(text + "\n"))?;
     pins::announce(checked.iter().filter_map(|checked| checked.found.clone()));
+    if let (Some(folder), Some(first)) = (&arguments.datasets, checked.first())
+        && checked.iter().all(|checked| checked.verdict == Verdict::Missing)
+    {
+        let (folder, DeclaredSplit { config, split, .. }) = (folder.display(), first.declared);
+        say!("none of the datasets is in {folder}");
+        say!(
+            "hint: datasets lie as on the hub: {folder}/{}/{config}/{split}-00000-of-00001.parquet (or .jsonl, .csv)",
+            first.id
+        );
+        return Ok(ExitCode::from(failure::NO));
+    }
     if checked.iter().any(|checked| checked.verdict == Verdict::Differs) {
         Ok(ExitCode::from(failure::NO))
     } else {

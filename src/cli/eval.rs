@@ -7,7 +7,7 @@ use super::announce::Announcement;
 use super::eval_arguments::{EvalArguments, VIEWS};
 use super::failure::{self, Failure};
 use super::interrupt::Interrupt;
-use super::notices::say_notice;
+use super::notices::{say_notice, say_task_notes};
 use super::output::{say, write_stdout};
 use super::progress::Progress;
 use super::shell_words::shell_words;
@@ -78,9 +78,11 @@ impl<'a> Run<'a> {
         let threads = use_threads(arguments.threads)?;
         let index = TaskIndex::load(&arguments.tasks.data.include)?;
         let mut selection = index.select(&arguments.tasks.names()?)?;
+        say_task_notes(&index);
         let prompts = arguments.tasks.prompt_options(&index, &selection)?;
         let store = arguments.tasks.data.store()?;
         let source = ModelSource::find(arguments.model.as_deref())?;
+        refuse_half_samples(arguments, &selection, &store)?;
         if arguments.views {
             selection.tasks = with_views(selection.tasks)?;
         }
@@ -166,6 +168,30 @@ impl<'a> Run<'a> {
         // Finish: whatever happened, what was finished is written.
         let finished = outcome?.finish(&index, spans, &mut say_notice)?;
         Ok((!finished.tasks.is_empty()).then_some(finished))
+    }
+}
+
+/// An error where a real model would score built-in sample rows, or the sample model real rows: that number means nothing, and looks
+/// like a score.
+fn refuse_half_samples(
+    arguments: &EvalArguments,
+    selection: &Selection,
+    store: &DatasetStore,
+) -> Result<(), Failure> {
+    if arguments.samples {
+        return Ok(());
+    }
+    let sampled = selection.tasks.iter().find(|task| store.is_sampled(&task.dataset));
+    match (&arguments.model, &arguments.tasks.data.datasets, sampled) {
+        (Some(_), None, Some(task)) => Err(Failure::bad_input(
+            format!("no --datasets: the rows of task `{}` would be built-in samples", task.name),
+            "give the folder of datasets with --datasets, or --samples to score built-in sample rows",
+        )),
+        (None, Some(_), _) => Err(Failure::bad_input(
+            "no --model: the built-in sample model would score real rows",
+            "give the model with --model, or --samples to try the sample model on these rows",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -15,9 +15,13 @@ pub const VIEWS: &str = "gsm8k-views";
 /// `assay eval`.
 #[derive(Debug, Args)]
 pub struct EvalArguments {
-    /// A folder with config.json, tokenizer.json and safetensors, or a .gguf file; the built-in sample model without it
+    /// A folder with config.json, tokenizer.json and safetensors, or a .gguf file; the built-in sample model where neither --model
+    /// nor --datasets is given
     #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
+    /// Take built-in samples for what is not given of --model and --datasets; the numbers are not scores
+    #[arg(long)]
+    pub samples: bool,
     #[command(flatten)]
     pub tasks: TaskArguments,
     /// tokenizer.json to use instead of the model's own

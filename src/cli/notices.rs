@@ -1,9 +1,17 @@
-//! What a session reports besides its results.
+//! What sessions and task files report besides their results.
 
 use indicatif::HumanBytes;
 
 use super::output::say;
 use crate::session::Notice;
+use crate::task::TaskIndex;
+
+/// Warns of what is odd about the task files. Called once what is asked for is found: an error about it comes first.
+pub fn say_task_notes(index: &TaskIndex) {
+    for note in index.notes() {
+        say!("warning: {note}");
+    }
+}
 
 /// Prints a notice.
 pub fn say_notice(notice: Notice) {

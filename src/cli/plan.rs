@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{TableOrJson, TaskArguments, parse_size};
 use super::failure::Failure;
+use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
 use super::pins;
 use crate::engine::RequestLimits;
@@ -46,6 +47,7 @@ const USUAL_MAX_LENGTH: usize = 32_768;
 pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
+    say_task_notes(&index);
     let store = arguments.tasks.data.store()?;
     let tokenizer = tokenizer_of(&arguments.tokenizer)?;
     let (max_length, kv_bytes) = match &arguments.model {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::arguments::TaskArguments;
 use super::failure::Failure;
+use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
 use super::pins;
 use crate::evaluate::BuiltTask;
@@ -29,6 +30,7 @@ pub struct RequestsArguments {
 pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
     let selection = index.select(&arguments.tasks.names()?)?;
+    say_task_notes(&index);
     let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let options = arguments.tasks.prompt_options(&index, &selection)?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::arguments::DataArguments;
 use super::failure::Failure;
+use super::notices::say_task_notes;
 use super::output::write_stdout;
 use super::pins;
 use crate::dataset::DatasetStore;
@@ -25,10 +26,14 @@ pub struct TasksArguments {
 pub fn run(arguments: &TasksArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.data.include)?;
     let text = match &arguments.name {
-        None => list(&index),
+        None => {
+            say_task_notes(&index);
+            list(&index)
+        }
         Some(name) => {
             let store = arguments.data.store()?;
             let selection = index.select(std::slice::from_ref(name))?;
+            say_task_notes(&index);
             let shown: Result<Vec<String>, Failure> =
                 selection.tasks.iter().take(1).map(|task| show(task, &store)).collect();
             let mut text = shown?.join("\n");

@@ -85,13 +85,15 @@ impl Decode {
         // An end-of-text token is not part of the text, whether or not the tokenizer counts it as special.
         let written = &self.tokens[self.prompt..self.tokens.len() - usize::from(ended)];
         let text = tokenizer.decode(written)?;
+        let marked = tokenizer.decode_with_special(written)?;
+        let texts = Texts { text: &text, marked: marked.as_deref().unwrap_or(&text) };
         let last = ended || self.written() >= self.max_new_tokens;
         // The result at the first stop is saved as it is now: it must equal that of a request that ends
         // there.
         if self.stopped.is_none() {
-            self.stopped = self.cut(&text, &self.until, last);
+            self.stopped = self.cut(texts, &self.until, last);
         }
-        let beyond = self.until.beyond.as_ref().map(|stops| self.cut(&text, stops, last));
+        let beyond = self.until.beyond.as_ref().map(|stops| self.cut(texts, stops, last));
         if self.stopped.is_none() || matches!(beyond, Some(None)) {
             self.accepted += usize::from(self.draft.tokens.get(self.accepted) == Some(&token));
             return Ok(Step::Continues);
@@ -101,11 +103,13 @@ impl Decode {
         Ok(Step::Finished(Response::Generation { text, num_tokens, near_ties, beyond: beyond.flatten() }))
     }
 
-    /// The generation, if it ends here: cut before the first of `stops`, or uncut if this is the `last`
-    /// token.
-    fn cut(&self, text: &str, stops: &[String], last: bool) -> Option<Written> {
-        let end = first_stop(text, stops).or(last.then_some(text.len()))?;
-        Some(Written { text: text[..end].to_string(), num_tokens: self.written(), near_ties: self.near_ties })
+    /// The generation, if it ends here: cut at `stops`, or uncut if this is the `last` token.
+    fn cut(&self, texts: Texts<'_>, stops: &[String], last: bool) -> Option<Written> {
+        (last || texts.have_a_stop(stops)).then(|| Written {
+            text: before_stops(texts.text, stops).to_string(),
+            num_tokens: self.written(),
+            near_ties: self.near_ties,
+        })
     }
 
     /// Appends a placeholder token, for a dry run: the generation runs to its maximum length. Returns whether
@@ -159,19 +163,47 @@ impl Decode {
     }
 }
 
-/// Byte offset of the earliest stop string.
-fn first_stop(text: &str, until: &[String]) -> Option<usize> {
-    until.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
+/// What is generated so far.
+#[derive(Debug, Clone, Copy)]
+struct Texts<'t> {
+    /// The answer: without special tokens.
+    text: &'t str,
+    /// With special tokens. Stop strings such as `<|im_end|>` occur here alone.
+    marked: &'t str,
+}
+
+impl Texts<'_> {
+    fn have_a_stop(self, stops: &[String]) -> bool {
+        let mut stops = stops.iter().filter(|stop| !stop.is_empty());
+        stops.any(|stop| self.text.contains(stop.as_str()) || self.marked.contains(stop.as_str()))
+    }
+}
+
+/// The text before its stops, cut by one after the other in the order of the list: where two overlap, an earlier one in the list
+/// may take away the beginning of a later one. `postprocess_generated_text` of lm-evaluation-harness 0.4.13, and `until` of the
+/// leaderboard's commit.
+fn before_stops<'t>(text: &'t str, stops: &[String]) -> &'t str {
+    let stops = stops.iter().filter(|stop| !stop.is_empty());
+    stops.fold(text, |text, stop| text.split_once(stop.as_str()).map_or(text, |(before, _)| before))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::first_stop;
+    use super::{Texts, before_stops};
 
     #[test]
-    fn the_earliest_stop_wins() {
-        let until = ["b".to_string(), "ab".to_string(), String::new()];
-        assert_eq!(first_stop("xxab", &until), Some(2));
-        assert_eq!(first_stop("xx", &until), None);
+    fn stops_cut_in_the_order_of_the_list() {
+        let stops = |stops: &[&str]| stops.iter().map(|stop| stop.to_string()).collect::<Vec<_>>();
+        assert_eq!(before_stops("xxab", &stops(&["b", "ab", ""])), "xxa");
+        assert_eq!(before_stops("xxab", &stops(&["ab", "b"])), "xx");
+        assert_eq!(before_stops("xx", &stops(&["ab", ""])), "xx");
+        assert_eq!(before_stops("\n\nx", &stops(&["\n"])), "");
+    }
+
+    #[test]
+    fn a_special_token_is_a_stop_and_no_text() {
+        let stops = ["<|im_end|>".to_string()];
+        assert!(Texts { text: "4", marked: "4<|im_end|>" }.have_a_stop(&stops));
+        assert!(!Texts { text: "4", marked: "4<|im_start|>" }.have_a_stop(&stops));
     }
 }

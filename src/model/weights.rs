@@ -16,6 +16,7 @@ use super::files::safetensors::TensorEntry;
 use super::files::stored_tensor::StoredTensor;
 use super::files::weight_file::{WeightFile, WeightFileError};
 use crate::kernels::dtype::Dtype;
+use crate::kernels::weight_format::of_dtype;
 
 /// Takes tensors out of a checkpoint, and records which.
 pub struct Weights<'a> {
@@ -160,7 +161,7 @@ impl<'a> Weights<'a> {
         else {
             return Ok(());
         };
-        if head.dtype == embedding.dtype && same_bytes(head_file, head, file, embedding)? {
+        if head.shape == embedding.shape && same_values(head_file, head, file, embedding)? {
             return Ok(());
         }
         Err(WeightsError::Untied {
@@ -189,27 +190,40 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Whether two tensors have the same bytes; compares them piece by piece.
-fn same_bytes(
+/// Whether two tensors of one shape have the same values, or one of them those of the other rounded to its own
+/// dtype. Compares them piece by piece.
+fn same_values(
     file: &WeightFile,
     tensor: &TensorEntry,
     other_file: &WeightFile,
     other: &TensorEntry,
 ) -> Result<bool, WeightFileError> {
-    if tensor.range.end - tensor.range.start != other.range.end - other.range.start {
-        return Ok(false);
-    }
-    let (mut at, mut same, mut other_piece) = (other.range.start, true, Vec::new());
-    file.read_pieces(tensor.range.clone(), 1, |piece| {
-        if same {
-            other_piece.resize(piece.len(), 0);
-            other_file.read(at, &mut other_piece)?;
-            same = piece == other_piece;
-            at += piece.len() as u64;
-        }
+    let (size, other_size) = (tensor.dtype.size(), other.dtype.size());
+    let (mut at, mut other_piece) = (other.range.start, Vec::new());
+    // Whether the one is the other rounded, and the other way round.
+    let mut rounded = [true; 2];
+    file.read_pieces(tensor.range.clone(), size, |piece| {
+        let count = piece.len() / size;
+        other_piece.resize(count * other_size, 0);
+        other_file.read(at, &mut other_piece)?;
+        at += other_piece.len() as u64;
+        rounded[0] = rounded[0] && piece == converted(other.dtype, &other_piece, tensor.dtype);
+        rounded[1] = rounded[1] && other_piece == converted(tensor.dtype, piece, other.dtype);
         Ok::<_, WeightFileError>(())
     })?;
-    Ok(same)
+    Ok(rounded != [false; 2])
+}
+
+/// Little-endian values of one dtype in another one.
+fn converted(from: Dtype, bytes: &[u8], to: Dtype) -> Vec<u8> {
+    if from == to {
+        return bytes.to_vec();
+    }
+    let mut values = vec![0.0; bytes.len() / from.size()];
+    of_dtype(from).read(bytes, &mut values);
+    let mut written = vec![0; values.len() * to.size()];
+    to.write(&values, &mut written);
+    written
 }
 
 #[cfg(test)]

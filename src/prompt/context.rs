@@ -78,7 +78,7 @@ impl<'a> Builder<'a> {
             let rendered =
                 builder.render(&task.rendering, &columns(task, first), RowRef { task, split, row: 0 })?;
             builder.multiple_input =
-                rendered.choices.is_some() && matches!(rendered.text, Value::Number(_) | Value::Bool(_));
+                rendered.choices.is_some_and(|choices| is_index(&rendered.text, &choices));
             builder.multiple_target =
                 matches!(&rendered.target, Value::Array(targets) if !targets.is_empty());
         }
@@ -162,9 +162,7 @@ impl<'a> Builder<'a> {
         }
 
         let declared = match &task.doc_to_gold {
-            Some(template) => {
-                read_back(template.value(&columns).map_err(|e| at.template(e))?, rendered.choices.is_some())
-            }
+            Some(template) => read_gold(template, &columns, rendered.choices.is_some(), at)?,
             None => target.clone(),
         };
         let choices = rendered.choices.unwrap_or_default();
@@ -193,7 +191,13 @@ impl<'a> Builder<'a> {
                 {
                     Some(choice(index, choices, at)?)
                 }
-                Value::Array(several) => Some(several.first().map(printed).unwrap_or_default()),
+                // A list of the right choices' numbers: the text of the first one.
+                Value::Array(several) => match several.first() {
+                    Some(index @ Value::Number(_)) if !choices.is_empty() && !self.multiple_input => {
+                        Some(choice(index, choices, at)?)
+                    }
+                    first => Some(first.map(printed).unwrap_or_default()),
+                },
                 other => Some(printed(other)),
             };
             let prefix = prefix(self.task.fewshot.gen_prefix.as_ref(), &columns, at)?;
@@ -216,8 +220,8 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Renders a row's fields. Digits become a number if the task itself has choices, whether or not its
-    /// shots have any.
+    /// Renders a row's fields. A target of digits becomes a number if the task itself has choices, whether or
+    /// not its shots have any; a question of digits only if the task's questions are the numbers of choices.
     fn render(
         &self,
         rendering: &Rendering,
@@ -242,19 +246,14 @@ impl<'a> Builder<'a> {
         };
         let has_choices = self.task.rendering.doc_to_choice.is_some();
         let text = match rendering.doc_to_text.value(columns).map_err(|e| at.template(e))? {
-            Value::String(text)
-                if has_choices && text::is_digits(&text) && !columns.has(&rendering.doc_to_text) =>
-            {
+            Value::String(text) if self.multiple_input && text::is_digits(&text) => {
                 literal_eval(&text).unwrap_or(Value::String(text))
             }
             value => value,
         };
         let target = match &rendering.doc_to_target {
             Some(Target::Fixed(targets)) => Value::from(targets.clone()),
-            Some(Target::Template(template)) => {
-                let value = template.value(columns).map_err(|e| at.template(e))?;
-                if columns.has(template) { value } else { read_back(value, has_choices) }
-            }
+            Some(Target::Template(template)) => read_target(template, columns, has_choices, at)?,
             None => Value::Null,
         };
         Ok(Rendered { text, target, choices })
@@ -335,8 +334,7 @@ impl<'a> Builder<'a> {
             let seen = &choices[range.clone()];
             let gold = match &metric.gold {
                 Some(template) => {
-                    let value =
-                        read_back(template.value(columns).map_err(|e| at.template(e))?, !choices.is_empty());
+                    let value = read_gold(template, columns, !choices.is_empty(), at)?;
                     self.gold(&value, seen, at)?
                 }
                 None => gold_of_document.clone(),
@@ -390,17 +388,54 @@ fn choice(index: &Value, choices: &[String], at: RowRef<'_>) -> Result<String, P
     found.ok_or_else(|| label(&number, choices, at))
 }
 
-/// A rendered target as the harness parses it: digits become a number if there are choices, brackets a list.
-fn read_back(value: Value, has_choices: bool) -> Value {
-    match value {
+/// Whether a question is the number of a choice, so that choices are contexts and the target continues each of them. A rendered one
+/// must be written as Python writes numbers: `0042` is a text.
+fn is_index(question: &Value, choices: &[String]) -> bool {
+    match question {
+        Value::Number(_) | Value::Bool(_) => true,
+        Value::String(text) => {
+            let index = text.parse::<usize>().ok().filter(|index| index.to_string() == *text);
+            index.is_some_and(|index| index < choices.len())
+        }
+        _ => false,
+    }
+}
+
+/// A target: a column as it is, and what a template prints as [`read_gold`] parses it.
+fn read_target(
+    template: &Template,
+    columns: &Columns,
+    has_choices: bool,
+    at: RowRef<'_>,
+) -> Result<Value, PromptError> {
+    if columns.has(template) {
+        return template.value(columns).map_err(|e| at.template(e));
+    }
+    read_gold(template, columns, has_choices, at)
+}
+
+/// What a template prints, as the harness parses it: digits become a number if there are choices, brackets a list. Brackets in a text
+/// of the row are text: a list is what the template itself makes one.
+fn read_gold(
+    template: &Template,
+    columns: &Columns,
+    has_choices: bool,
+    at: RowRef<'_>,
+) -> Result<Value, PromptError> {
+    let value = template.value(columns).map_err(|e| at.template(e))?;
+    Ok(match value {
         Value::String(text) if has_choices && text::is_digits(&text) => {
             text.parse::<u64>().map_or(Value::String(text), Value::from)
         }
         Value::String(text) if text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
-            literal_eval(&text).unwrap_or(Value::String(text))
+            if template.is_text(columns) {
+                Value::String(text)
+            } else {
+                literal_eval(&text).unwrap_or(Value::String(text))
+            }
         }
         value => value,
-    }
+    })
 }
 
 /// `head`, the question and the prefix of the answer.

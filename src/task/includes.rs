@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::error::TaskError;
 use super::fields::{SchemaError, text_of, wrong};
 use super::template::{Columns, Template};
-use super::yaml::{self, extent};
+use super::yaml::{self, Document, extent};
 use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
 
@@ -45,16 +45,20 @@ fn read_source(path: &Path, included: bool) -> Result<String, TaskError> {
     String::from_utf8(bytes).map_err(|_| TaskError::NotText { path: shown })
 }
 
-/// The file's mapping merged over those it includes; the text of every file read is appended to `sources`.
+/// The file's mapping merged over those it includes. The text of every file read is appended to `sources`, keys that occur twice to
+/// `repeated`.
 pub fn read_with_includes(
     path: &Path,
     included: bool,
     sources: &mut Vec<u8>,
     open: &mut Vec<PathBuf>,
+    repeated: &mut Vec<Key>,
 ) -> Result<Node, TaskError> {
     let source = read_source(path, included)?;
     sources.extend_from_slice(source.as_bytes());
-    let mut node = yaml::parse(&source, Arc::from(path)).map_err(SchemaError::from)?;
+    let Document { root: mut node, repeated: keys } =
+        yaml::parse_document(&source, Arc::from(path)).map_err(SchemaError::from)?;
+    repeated.extend(keys);
     let Some(include) = get(&node, "include").cloned() else { return Ok(node) };
     open.push(path.to_path_buf());
     let targets = match include.yaml {
@@ -67,7 +71,7 @@ pub fn read_with_includes(
         if open.contains(&file) {
             return Err(TaskError::Circle { place: target.place });
         }
-        let base = match read_with_includes(&file, included, sources, open) {
+        let base = match read_with_includes(&file, included, sources, open, repeated) {
             Err(TaskError::Unreadable { path, source }) => {
                 return Err(TaskError::Include { place: target.place, path, source });
             }

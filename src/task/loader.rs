@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use super::error::TaskError;
 use super::fields::{SchemaError, text_of, wrong};
 use super::includes::{expand, get, is_yaml, read_with_includes, walk};
+use super::odd_files::{OddFile, notes};
 use super::read_task::read_task;
 use super::schema::Task;
 use super::suite::{Suite, read_suite};
 use super::template::closest;
-use super::yaml::parse;
+use super::yaml::parse_document;
 use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
 use crate::vocabulary::Fingerprint;
@@ -56,6 +57,9 @@ pub struct TaskIndex {
     suites: Vec<Suite>,
     /// Whether any of the working folder's files replaces a built-in one.
     has_own_files: bool,
+    /// Files that cannot be read, and keys that occur twice in a mapping.
+    odd_files: Vec<OddFile>,
+    repeated: Vec<Key>,
 }
 
 /// The selected tasks.
@@ -72,24 +76,29 @@ const BUILTIN: &str = "tasks";
 
 impl TaskIndex {
     /// Reads the built-in task files and those below `include`, whose tasks override built-in ones of the
-    /// same name.
+    /// same name. An included file that cannot be read does not hinder the others: see [`notes`](Self::notes).
     ///
     /// # Errors
-    /// A folder or file that cannot be read or is not YAML; a name declared twice.
+    /// A folder that cannot be read; a name declared twice; a built-in file replaced by one that cannot be read.
     pub fn load(include: &[PathBuf]) -> Result<Self, TaskError> {
         let built_in = builtin::folders(BUILTIN).into_iter().flat_map(|folder| builtin::list(&folder));
         let built_in: Vec<String> = built_in.filter(|path| is_yaml(Path::new(path))).collect();
         let mut index = Self::empty();
         index.has_own_files = built_in.iter().any(|path| builtin::is_replaced(path));
         for path in built_in {
-            index.add(Path::new(&path), false)?;
+            index.add(Path::new(&path), false, &mut Vec::new())?;
         }
         for folder in include {
             let mut files = Vec::new();
             walk(folder, &mut files)?;
             files.sort();
             for file in files {
-                index.add(&file, true)?;
+                let mut source = Vec::new();
+                match index.add(&file, true, &mut source) {
+                    Err(error @ TaskError::Twice { .. }) => return Err(error),
+                    Err(error) => index.odd_files.push(OddFile::new(file, &source, &error)),
+                    Ok(()) => {}
+                }
             }
         }
         Ok(index)
@@ -101,7 +110,7 @@ impl TaskIndex {
     /// As [`load`](Self::load); also an `include`, as no file is read.
     pub fn of_source(source: &str, path: &Path) -> Result<Self, TaskError> {
         let mut index = Self::empty();
-        let node = parse(source, Arc::from(path)).map_err(SchemaError::from)?;
+        let node = parse_document(source, Arc::from(path)).map_err(SchemaError::from)?.root;
         if let Some(include) = get(&node, "include") {
             let (place, path) = (include.place.clone(), path.display().to_string());
             let source = std::io::Error::other("the file stands alone here");
@@ -113,17 +122,18 @@ impl TaskIndex {
 
     fn empty() -> Self {
         let (tasks, order, groups, suites) = Default::default();
-        Self { tasks, order, groups, suites, has_own_files: false }
+        let (odd_files, repeated) = Default::default();
+        Self { tasks, order, groups, suites, has_own_files: false, odd_files, repeated }
     }
 
-    fn add(&mut self, path: &Path, included: bool) -> Result<(), TaskError> {
-        let mut sources = Vec::new();
-        let node = read_with_includes(path, included, &mut sources, &mut Vec::new())?;
+    /// Adds what the file at `path` declares; what was read is in `sources`, also after an error.
+    fn add(&mut self, path: &Path, included: bool, sources: &mut Vec<u8>) -> Result<(), TaskError> {
+        let node = read_with_includes(path, included, sources, &mut Vec::new(), &mut self.repeated)?;
         // The names of included files are not known here, so any replaced built-in file counts.
         let includes = get(&node, "include").is_some();
         let own = !included
             && if includes { self.has_own_files } else { builtin::is_replaced(&path.to_string_lossy()) };
-        self.declare(node, &sources, included, own)
+        self.declare(node, sources, included, own)
     }
 
     /// Adds what the mapping at `node` declares, which was read from `sources`.
@@ -190,6 +200,26 @@ impl TaskIndex {
         Ok(())
     }
 
+    /// What was odd about the files, a line each: those that are left out, and keys of which an earlier value does not count.
+    pub fn notes(&self) -> Vec<String> {
+        let repeated = self.repeated.iter().map(|Key { name, place }| {
+            format!("{place}: key `{name}` stands twice in one mapping; the last one counts, as for PyYAML")
+        });
+        let mut lines: Vec<String> = notes(&self.odd_files).chain(repeated).collect();
+        lines.dedup();
+        lines
+    }
+
+    /// An error if one of the names may be declared in a file that is left out.
+    fn check_odd_files<'n>(&self, mut names: impl Iterator<Item = &'n String>) -> Result<(), TaskError> {
+        let asked = names.find_map(|name| self.odd_files.iter().find(|file| file.mentions(name)));
+        match asked {
+            None => Ok(()),
+            // The file is read once more for its error.
+            Some(file) => Self::empty().add(&file.path, true, &mut Vec::new()),
+        }
+    }
+
     /// All names that can be selected: suites and their aliases, groups and tags, tasks.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -224,6 +254,7 @@ impl TaskIndex {
     /// # Errors
     /// An unknown name; a task file that does not compile.
     pub fn select(&self, wanted: &[String]) -> Result<Selection, TaskError> {
+        self.check_odd_files(wanted.iter())?;
         let mut chosen: Vec<(String, Overrides)> = Vec::new();
         let mut suites: Vec<&Suite> = Vec::new();
         for name in wanted {
@@ -232,6 +263,7 @@ impl TaskIndex {
         }
         let mut seen = HashSet::new();
         chosen.retain(|(name, _)| seen.insert(name.clone()));
+        self.check_odd_files(chosen.iter().map(|(name, _)| name))?;
         let tasks = chosen
             .iter()
             .map(|(name, overrides)| self.compile(name, overrides))

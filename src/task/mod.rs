@@ -8,6 +8,7 @@ mod jinja;
 mod known_as;
 mod loader;
 mod nesting;
+mod odd_files;
 mod percent;
 mod python_methods;
 mod python_print;

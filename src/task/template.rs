@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use miette::Diagnostic;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Value as Json;
 use thiserror::Error;
@@ -111,6 +111,19 @@ impl Template {
             .add_template_owned(NAME, percent::rewrite(&normal).into_owned())
             .map_err(|e| TemplateError::Syntax { place: line_of(place, block, &e), what: one_line(&e) })?;
         Ok(Self { environment: Arc::new(environment), source: source.into(), place: place.clone(), block })
+    }
+
+    /// Whether this is one expression, `{{ .. }}`, whose value is a text already before it is printed.
+    pub fn is_text(&self, columns: &Columns) -> bool {
+        let source = percent::rewrite(self.source.trim());
+        let inner = source.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        let Some(inner) = inner.filter(|inner| !["{{", "}}", "{%"].iter().any(|brace| inner.contains(brace)))
+        else {
+            return false;
+        };
+        let expression = self.environment.compile_expression(inner.trim_matches('-'));
+        let value = expression.and_then(|expression| expression.eval(columns.value.clone()));
+        value.is_ok_and(|value| value.kind() == ValueKind::String)
     }
 
     /// The text that was compiled.

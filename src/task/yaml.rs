@@ -40,11 +40,31 @@ const MAX_DEPTH: usize = 64;
 /// Maximum lines of a file that may be indented further; see [`reindented`].
 const MAX_REINDENTED: usize = 1000;
 
+/// A document, and the keys in it that occur twice in one mapping: the last one counts, as for PyYAML.
+pub struct Document {
+    pub root: Node,
+    pub repeated: Vec<Key>,
+}
+
+/// Reads one YAML document in which no key occurs twice.
+///
+/// # Errors
+/// As [`parse_document`], and a repeated key.
+pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
+    let Document { root, repeated } = parse_document(source, path)?;
+    match repeated.into_iter().next() {
+        None => Ok(root),
+        Some(Key { name, place }) => {
+            Err(YamlError { place, what: format!("key `{name}` stands twice in one mapping") })
+        }
+    }
+}
+
 /// Reads one YAML document.
 ///
 /// # Errors
 /// Bad syntax, unknown tags, keys that are not text, whole numbers or booleans, more than one document.
-pub fn parse(source: &str, path: Arc<Path>) -> Result<Node, YamlError> {
+pub fn parse_document(source: &str, path: Arc<Path>) -> Result<Document, YamlError> {
     if source.len() > MAX_BYTES {
         let place = Place { path, line: 1, column: 1 };
         let what = format!("the file has {} bytes, expected at most {MAX_BYTES}", source.len());
@@ -122,8 +142,12 @@ fn reindented(text: &str, fault: &YamlError, shifts: &mut HashMap<usize, usize>)
     None
 }
 
-fn parse_strictly(source: &str, path: Arc<Path>, shifts: &HashMap<usize, usize>) -> Result<Node, YamlError> {
-    let mut builder = Builder { path, anchors: HashMap::new(), nodes: 0, shifts };
+fn parse_strictly(
+    source: &str,
+    path: Arc<Path>,
+    shifts: &HashMap<usize, usize>,
+) -> Result<Document, YamlError> {
+    let mut builder = Builder { path, anchors: HashMap::new(), nodes: 0, repeated: Vec::new(), shifts };
     let mut events = Parser::new_from_str(source);
     let start = builder.place_at(1, 1);
     let mut root = None;
@@ -139,7 +163,8 @@ fn parse_strictly(source: &str, path: Arc<Path>, shifts: &HashMap<usize, usize>)
             _ => return Err(builder.error(span, "expected one YAML document, found a second")),
         }
     }
-    Ok(root.unwrap_or(Node { yaml: Yaml::Null, place: start, block: false }))
+    let root = root.unwrap_or(Node { yaml: Yaml::Null, place: start, block: false });
+    Ok(Document { root, repeated: builder.repeated })
 }
 
 struct Builder<'a> {
@@ -147,6 +172,7 @@ struct Builder<'a> {
     /// By id: the value, its size and the number of levels below it.
     anchors: HashMap<usize, (Rc<Node>, usize, usize)>,
     nodes: usize,
+    repeated: Vec<Key>,
     shifts: &'a HashMap<usize, usize>,
 }
 
@@ -268,7 +294,12 @@ impl Builder<'_> {
                     }
                 }
             } else if !names.insert(name.clone()) {
-                return Err(self.error(span, format!("key `{name}` stands twice in one mapping")));
+                self.repeated.push(Key { name: name.clone(), place: key.place });
+                for (known, earlier) in &mut entries {
+                    if known.name == name {
+                        *earlier = value.clone();
+                    }
+                }
             } else {
                 entries.push((Key { name, place: key.place }, value));
             }

@@ -1,5 +1,6 @@
 //! Loading a tokenizer and the few facts about it that scoring needs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
@@ -59,6 +60,8 @@ pub struct Tokenizer {
     pub fingerprint: Fingerprint,
     /// The token that ends a text, if the files name one.
     pub end_of_text: Option<u32>,
+    /// Ids of the special tokens, which are no part of a generated text.
+    special: BTreeSet<u32>,
     /// `None` if texts are encoded in one piece.
     pub(super) cuts: Option<Cuts>,
     /// Number of tokens of [`BEFORE`].
@@ -96,8 +99,11 @@ impl Tokenizer {
         inner.with_padding(None);
         let description = inner.to_string(false).ok().and_then(|text| serde_json::from_str(&text).ok());
         let cuts = description.and_then(|description| Cuts::of(&description));
+        let added = inner.get_added_tokens_decoder();
+        let special = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
         let mut tokenizer = Self {
             inner,
+            special,
             path,
             fingerprint,
             end_of_text: None,
@@ -149,6 +155,18 @@ impl Tokenizer {
         self.inner
             .decode(tokens, true)
             .map_err(|e| TokenizerError::Decode { tokens: tokens.len(), what: e.to_string() })
+    }
+
+    /// Text of `tokens` with the special ones among them; `None` if there are none, and the text is that of [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    pub fn decode_with_special(&self, tokens: &[u32]) -> Result<Option<String>, TokenizerError> {
+        if !tokens.iter().any(|token| self.special.contains(token)) {
+            return Ok(None);
+        }
+        let text = self.inner.decode(tokens, false);
+        text.map(Some).map_err(|e| TokenizerError::Decode { tokens: tokens.len(), what: e.to_string() })
     }
 
     /// Largest token id plus one: the rows that an embedding must have.

@@ -10,7 +10,7 @@ use super::{assay, stderr};
 /// Runs `assay eval` in `folder` with one cache for all its runs.
 fn eval(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = assay(folder);
-    command.env("ASSAY_CACHE", folder.join("cache")).arg("eval").args(arguments);
+    command.env("ASSAY_CACHE", folder.join("cache")).args(["eval", "--samples"]).args(arguments);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     output
@@ -65,7 +65,8 @@ fn another_run_does_not_take_the_folder() {
         (["--dtype", "bf16", "--tasks", "winogrande"], "model.dtype: `float32` there, `bfloat16` here"),
     ] {
         let mut command = assay(folder.path());
-        let output = command.arg("eval").args(arguments).args(["--output", "out"]).output().unwrap();
+        let output =
+            command.args(["eval", "--samples"]).args(arguments).args(["--output", "out"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let said = format!(
             "error: out: the folder holds another run: {difference}\nhint: a run goes on only with the command that began it, over the same files: name another folder with --output, or remove this one\n"
@@ -206,7 +207,7 @@ fn tokens_that_end_a_text_are_part_of_a_run() {
     let job = ["--tasks", "gsm8k", "--limit", "2", "--model", "model", "--output"];
     eval(folder, &[&job[..], &["one"]].concat());
     std::fs::write(model.join("tokenizer_config.json"), br#"{"eos_token": "="}"#).unwrap();
-    let again = assay(folder).arg("eval").args(job).arg("one").output().unwrap();
+    let again = assay(folder).args(["eval", "--samples"]).args(job).arg("one").output().unwrap();
     assert_eq!(again.status.code(), Some(2));
     assert!(stderr(&again).contains("the folder holds another run: end_of_text.1: "), "{}", stderr(&again));
     eval(folder, &[&job[..], &["two"]].concat());

@@ -106,7 +106,8 @@ fn datasets() {
         std::fs::write(path.join(name), text).unwrap();
     };
     let eval = |extra: &[&str]| {
-        let arguments = ["eval", "--tasks", "winogrande", "--datasets", "data", "--allow-dataset-change"];
+        let arguments =
+            ["eval", "--samples", "--tasks", "winogrande", "--datasets", "data", "--allow-dataset-change"];
         assay(folder.path()).args(arguments).args(extra).output().unwrap()
     };
     std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -144,8 +145,15 @@ fn a_label_out_of_range() {
     };
     std::fs::write(path.join("dev-00000-of-00001.jsonl"), row(0).repeat(5)).unwrap();
     std::fs::write(path.join("test-00000-of-00001.jsonl"), row(4)).unwrap();
-    let arguments =
-        ["eval", "--tasks", "hendrycksTest-anatomy", "--datasets", "data", "--allow-dataset-change"];
+    let arguments = [
+        "eval",
+        "--samples",
+        "--tasks",
+        "hendrycksTest-anatomy",
+        "--datasets",
+        "data",
+        "--allow-dataset-change",
+    ];
     let output = assay(folder.path()).args(arguments).output().unwrap();
     assert_fails(
         &output,
@@ -160,7 +168,7 @@ fn models() {
     copy_of_the_sample_model(folder.path());
     let model = folder.path().join("model");
     let eval = || {
-        let arguments = ["eval", "--tasks", "winogrande", "--limit", "1", "--model", "model"];
+        let arguments = ["eval", "--samples", "--tasks", "winogrande", "--limit", "1", "--model", "model"];
         assay(folder.path()).args(arguments).output().unwrap()
     };
     assert!(eval().status.success(), "{}", stderr(&eval()));
@@ -193,8 +201,9 @@ fn models() {
     std::fs::write(model.join("config.json"), config.replace("1024", "1000")).unwrap();
     assert_fails(&eval(), 3, "1000");
     std::fs::write(model.join("model.gguf"), b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\x7f").unwrap();
-    let gguf =
-        assay(folder.path()).args(["eval", "--tasks", "winogrande", "--model", "model/model.gguf"]).output();
+    let gguf = assay(folder.path())
+        .args(["eval", "--samples", "--tasks", "winogrande", "--model", "model/model.gguf"])
+        .output();
     assert_fails(&gguf.unwrap(), 3, "model.gguf");
 }
 
@@ -218,4 +227,28 @@ fn too_little_memory_for_keys_and_values_says_how_much_is_enough() {
     let (enough, _) = hint.split_once(" with --kv-memory").unwrap();
     let output = eval(enough);
     assert!(output.status.success(), "{enough}: {}", stderr(&output));
+}
+
+#[test]
+fn samples_and_real_data_do_not_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_of_the_sample_model(folder.path());
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let model = ["eval", "--tasks", "winogrande", "--limit", "1", "--model", "model"];
+    let output = assay(folder.path()).args(model).output().unwrap();
+    assert_fails(&output, 2, "no --datasets: the rows of task `winogrande` would be built-in samples");
+    let output = assay(folder.path()).args(["eval", "--tasks", "winogrande", "--datasets", "data"]).output();
+    assert_fails(&output.unwrap(), 2, "no --model: the built-in sample model would score real rows");
+    let output = assay(folder.path()).args(model).arg("--samples").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the numbers are not scores"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_folder_without_datasets_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = assay(folder.path()).args(["datasets", "--datasets", "."]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("none of the datasets is in .\nhint: datasets lie as on the hub: ./"), "{text}");
 }

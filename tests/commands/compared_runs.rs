@@ -24,7 +24,7 @@ pub static FAMILY: LazyLock<TempDir> = LazyLock::new(|| {
 
 /// Runs `assay eval` of a model in `place`.
 pub fn evaluate(place: &Path, model: &str, output: &str, more: &[&str]) {
-    let job = ["eval", "--model", model, "--output", output, "--no-cache"];
+    let job = ["eval", "--samples", "--model", model, "--output", output, "--no-cache"];
     let output = assay(place).args(job).args(more).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
 }

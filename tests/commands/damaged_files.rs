@@ -50,7 +50,18 @@ fn sample_model(folder: &Path) -> PathBuf {
 }
 
 fn eval(folder: &Path, arguments: &[&str]) -> Output {
-    let always = ["eval", "--tasks", "winogrande", "--limit", "1", "--num-fewshot", "0", "--output", "out"];
+    let always = [
+        "eval",
+        "--samples",
+        "--tasks",
+        "winogrande",
+        "--limit",
+        "1",
+        "--num-fewshot",
+        "0",
+        "--output",
+        "out",
+    ];
     let output = assay(folder).args(always).args(arguments).output().unwrap();
     let _ = std::fs::remove_dir_all(folder.join("out"));
     output
@@ -136,7 +147,8 @@ fn not_a_number_in_one_layer_gives_no_number() {
             let model = sample_model(folder.path());
             // All bits set is NaN in every number format.
             fill(&model.join("model.safetensors"), &format!("model.layers.1.{tensor}.weight"), 0xff);
-            let arguments = ["eval", "--tasks", task, "--limit", "1", "--model", "model", "--output", "out"];
+            let arguments =
+                ["eval", "--samples", "--tasks", task, "--limit", "1", "--model", "model", "--output", "out"];
             let output = assay(folder.path()).args(arguments).output().unwrap();
             assert_ends_well(&output, tensor);
             assert_eq!(output.status.code(), Some(3), "{tensor}: {}", stderr(&output));
@@ -156,8 +168,20 @@ fn a_text_that_never_ends_is_cut_off() {
     std::fs::copy(repository("fuzz/seeds/parquet/plain"), folder.path().join("rows.parquet")).unwrap();
     let file = task("rows.parquet") + "generation_kwargs: {until: [never], max_gen_toks: 7}\n";
     std::fs::write(folder.path().join("one.yaml"), file).unwrap();
-    let arguments =
-        ["eval", "--tasks", "one", "--include", ".", "--limit", "1", "--model", "model", "--output", "out"];
+    let arguments = [
+        "eval",
+        "--samples",
+        "--tasks",
+        "one",
+        "--include",
+        ".",
+        "--limit",
+        "1",
+        "--model",
+        "model",
+        "--output",
+        "out",
+    ];
     let output = assay(folder.path()).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let line = std::fs::read_to_string(folder.path().join("out/samples/one.jsonl")).unwrap();

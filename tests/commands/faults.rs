@@ -9,8 +9,17 @@ use assay::store::JOURNAL;
 use super::kills::{results, run_json};
 use super::{assay, stderr};
 
-const JOB: [&str; 8] =
-    ["eval", "--tasks", "winogrande,gsm8k,truthfulqa_mc", "--limit", "3", "--output", "out", "--no-cache"];
+const JOB: [&str; 9] = [
+    "eval",
+    "--samples",
+    "--tasks",
+    "winogrande,gsm8k,truthfulqa_mc",
+    "--limit",
+    "3",
+    "--output",
+    "out",
+    "--no-cache",
+];
 
 fn reference() -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
@@ -142,8 +151,10 @@ fn a_folder_that_cannot_be_written_is_found_before_anything_is_computed() {
     // A file in place of the folder fails even for users whom permissions do not stop, such as root.
     std::fs::write(folder.path().join("file"), b"").unwrap();
     for out in ["closed/out", "file/out", "file"] {
-        let output =
-            assay(folder.path()).args(["eval", "--tasks", "winogrande", "--output", out]).output().unwrap();
+        let output = assay(folder.path())
+            .args(["eval", "--samples", "--tasks", "winogrande", "--output", out])
+            .output()
+            .unwrap();
         if output.status.success() {
             println!("skipped: this user may write everywhere");
             continue;
@@ -186,7 +197,19 @@ fn own_run(folder: &Path) -> Vec<&'static str> {
                 output_type: multiple_choice\ntest_split: test\nfewshot_split: test\nnum_fewshot: 20\n\
                 doc_to_text: \"{{q}}\"\ndoc_to_choice: \"{{[right, wrong]}}\"\ndoc_to_target: 0\n";
     std::fs::write(folder.join("sums.yaml"), task).unwrap();
-    vec!["eval", "--model", "model", "--tasks", "sums", "--include", ".", "--output", "out", "--no-cache"]
+    vec![
+        "eval",
+        "--samples",
+        "--model",
+        "model",
+        "--tasks",
+        "sums",
+        "--include",
+        ".",
+        "--output",
+        "out",
+        "--no-cache",
+    ]
 }
 
 /// Starts the command and waits for its first answers.
@@ -274,8 +297,10 @@ fn what_a_kill_leaves_before_a_run_has_a_name_is_swept_away() {
     let other = folder.path().join("results/notes");
     std::fs::create_dir_all(&other).unwrap();
     std::fs::write(other.join(JOURNAL), b"my own journal\n").unwrap();
-    let output =
-        assay(folder.path()).args(["eval", "--tasks", "winogrande", "--limit", "1"]).output().unwrap();
+    let output = assay(folder.path())
+        .args(["eval", "--samples", "--tasks", "winogrande", "--limit", "1"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(!left.exists() && other.join(JOURNAL).exists());
 }

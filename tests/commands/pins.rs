@@ -37,7 +37,7 @@ fn other_rows_are_an_error_with_both_hashes() {
     let tokenizer = repository("sample_model/tokenizer.json");
     let tokenizer = tokenizer.to_str().unwrap();
     for command in [
-        vec!["eval", "--tasks", "winogrande"],
+        vec!["eval", "--samples", "--tasks", "winogrande"],
         vec!["plan", "--tasks", "winogrande", "--tokenizer", tokenizer],
         vec!["requests", "--tasks", "winogrande", "--tokenizer", tokenizer],
         vec!["tasks", "winogrande"],
@@ -70,8 +70,17 @@ fn other_rows_are_an_error_with_both_hashes() {
 fn an_allowed_change_is_recorded_and_not_ranked() {
     let folder = tempfile::tempdir().unwrap();
     changed(folder.path());
-    let arguments =
-        ["eval", "--tasks", "winogrande", "--datasets", "data", "--allow-dataset-change", "--output", "out"];
+    let arguments = [
+        "eval",
+        "--samples",
+        "--tasks",
+        "winogrande",
+        "--datasets",
+        "data",
+        "--allow-dataset-change",
+        "--output",
+        "out",
+    ];
     let output = assay(folder.path()).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let run = json_file(&folder.path().join("out/run.json"));
@@ -255,7 +264,7 @@ fn files_in_the_place_of_assay_s_own_keep_a_run_from_being_ranked() {
     }
     let eval = |out: &str| {
         let mut command = assay(folder);
-        command.args(["eval", "--tasks", "gsm8k", "--datasets", "data", "--output", out]);
+        command.args(["eval", "--samples", "--tasks", "gsm8k", "--datasets", "data", "--output", out]);
         command.output().unwrap()
     };
     assert_eq!(eval("a").status.code(), Some(2), "these are not the hub's rows");

@@ -225,6 +225,7 @@ fn the_certificate_lists_what_was_cut() {
     std::fs::write(&config, short.to_string()).unwrap();
     let job = [
         "eval",
+        "--samples",
         "--tasks",
         "arc_challenge,winogrande",
         "--limit",

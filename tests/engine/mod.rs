@@ -209,11 +209,12 @@ fn alone_by(sees: usize, request: &TokenRequest, tokenizer: &Tokenizer) -> Respo
                 text.push(token);
                 let ended = text.last() == Some(&END_OF_TEXT);
                 let written = tokenizer.decode(&text[prompt..text.len() - usize::from(ended)]).unwrap();
-                let stop = until.iter().filter_map(|stop| written.find(stop.as_str())).min();
-                if stop.is_some() || ended || text.len() - prompt == *max_new_tokens {
-                    let end = stop.unwrap_or(written.len());
+                let stops = until.iter().any(|stop| written.contains(stop.as_str()));
+                if stops || ended || text.len() - prompt == *max_new_tokens {
+                    let cut =
+                        |text: String, stop: &String| text.split(stop.as_str()).next().unwrap().to_string();
                     return Response::Generation {
-                        text: written[..end].to_string(),
+                        text: until.iter().fold(written, cut),
                         num_tokens: text.len() - prompt,
                         near_ties,
                         // A generation past its stops gives two texts, as if each had been requested alone.

@@ -1,5 +1,6 @@
 //! Results of the reference harness, reproduced.
 
+mod field;
 mod loglikelihoods;
 mod metrics;
 mod requests;

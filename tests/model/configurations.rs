@@ -47,6 +47,14 @@ fn both_spellings_say_the_same() {
     parameters["rope_theta"] = json!(5e5);
     let new = with(json!({"rope_theta": "absent", "rope_parameters": parameters}));
     assert_eq!(parse(&new).unwrap(), old);
+    // Exporters write both.
+    let both = with(json!({"rope_theta": 5e5, "rope_parameters": parameters, "rope_scaling": parameters}));
+    assert_eq!(parse(&both).unwrap(), old);
+    let nothing = with(json!({"rope_parameters": {}, "rope_scaling": {}}));
+    assert_eq!(parse(&nothing).unwrap(), parse(&config()).unwrap());
+    // transformers 5 takes the base from beside `rope_parameters`.
+    let outside = with(json!({"rope_parameters": {"rope_type": "default"}}));
+    assert_eq!(parse(&outside).unwrap(), parse(&config()).unwrap());
     assert!(matches!(old.rope.scaling, RopeScaling::Llama3 { factor: 8.0, .. }));
 }
 
@@ -119,7 +127,15 @@ fn what_is_wrong_is_named() {
         (json!({"rms_norm_eps": 0}), "`rms_norm_eps` is 0"),
         (json!({"rope_theta": -1.0}), "`rope_theta` is -1"),
         (json!({"rope_theta": "many"}), "`rope_theta` is \"many\""),
-        (json!({"rope_parameters": {"rope_type": "default"}}), "`rope_parameters.rope_theta` is missing"),
+        (
+            json!({"rope_theta": "absent", "rope_parameters": {"rope_type": "default"}}),
+            "`rope_parameters.rope_theta` is missing",
+        ),
+        (
+            json!({"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+                "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}),
+            "expected nothing beside rope_parameters, or the same value",
+        ),
         (json!({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}), "`rope_theta` is 10000.0"),
         (
             json!({"rope_scaling": {"type": "linear", "factor": 2.0}}),

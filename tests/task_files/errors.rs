@@ -94,7 +94,6 @@ fn yaml_and_includes() {
     let hint = "hint: task files are YAML as PyYAML's safe loader reads it: check the indentation and the quotes \
                 around `{{`\n";
     check(&[
-        ("", "task: u\n", &format!("error: ./t.yaml:9:1: key `task` stands twice in one mapping\n{hint}")),
         ("", "metadata: !new 1\n", &format!("error: ./t.yaml:9:11: unknown tag `!new`\n{hint}")),
         (
             "",
@@ -238,4 +237,27 @@ fn views_of_texts() {
         let said = complaint(&task(views));
         assert!(said.starts_with(expected), "{views}: {said}");
     }
+}
+
+#[test]
+fn an_odd_file_hinders_no_task_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("t.yaml", CHOICES);
+    write("d.jsonl", ROWS);
+    write("broken.yaml", "task: [unclosed\n");
+    write("twice.yaml", "group: g\ntask: [t]\nmetadata: {version: 1}\nmetadata: {version: 2}\n");
+    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_model/tokenizer.json");
+    let requests = |task: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+        command.args(["requests", "--tasks", task, "--include", ".", "--tokenizer"]).arg(&tokenizer);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let warnings = "warning: ./broken.yaml:2:1: while parsing a flow sequence, expected ',' or ']'; the file is left out\n\
+        warning: ./twice.yaml:4:1: key `metadata` stands twice in one mapping; the last one counts, as for PyYAML\n";
+    assert_eq!(requests("t"), (Some(0), warnings.to_owned()));
+    let (code, message) = requests("unclosed");
+    assert_eq!(code, Some(2));
+    assert!(message.starts_with("error: ./broken.yaml:2:1: while parsing a flow sequence"), "{message}");
 }

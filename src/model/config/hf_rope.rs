@@ -9,25 +9,37 @@ use super::model_config::{Rope, RopeScaling};
 impl HfKeys<'_> {
     /// Base and scaling of the rotary frequencies.
     pub fn rope(&self) -> Result<Rope, ConfigError> {
-        if let Some(value) = self.get("rope_parameters") {
+        // An empty object says nothing, as for transformers.
+        let some =
+            |key: &str| self.get(key).filter(|value| value.as_object().is_none_or(|map| !map.is_empty()));
+        if let Some(value) = some("rope_parameters") {
             let parameters = self.object("rope_parameters", value, "rope_parameters.")?;
-            let theta = parameters.required("rope_theta", "a number")?;
-            let theta = parameters.number("rope_theta", theta)?;
-            for key in ["rope_theta", "rope_scaling"] {
-                if let Some(other) = self.get(key)
-                    && (key == "rope_scaling" || other.as_f64() != Some(theta))
-                {
-                    return Err(self.wrong(key, other, "nothing beside rope_parameters, or the same value"));
+            let theta = match (parameters.get("rope_theta"), self.get("rope_theta")) {
+                (None, Some(theta)) => self.number("rope_theta", theta)?,
+                _ => parameters.number("rope_theta", parameters.required("rope_theta", "a number")?)?,
+            };
+            let scaling = parameters.rope_scaling()?;
+            const AGREES: &str = "nothing beside rope_parameters, or the same value";
+            if let Some(other) = self.get("rope_theta")
+                && other.as_f64() != Some(theta)
+            {
+                return Err(self.wrong("rope_theta", other, AGREES));
+            }
+            if let Some(other) = some("rope_scaling") {
+                let older = self.object("rope_scaling", other, "rope_scaling.")?;
+                let inner = older.get("rope_theta").is_none_or(|inner| inner.as_f64() == Some(theta));
+                if !inner || older.rope_scaling()? != scaling {
+                    return Err(self.wrong("rope_scaling", other, AGREES));
                 }
             }
-            return Ok(Rope { theta, scaling: parameters.rope_scaling()? });
+            return Ok(Rope { theta, scaling });
         }
         // transformers 4: the classes of all three architectures default to 10000; Llama 1 and 2 rely on it.
         let theta = match self.get("rope_theta") {
             Some(value) => self.number("rope_theta", value)?,
             None => 10_000.0,
         };
-        let scaling = match self.get("rope_scaling") {
+        let scaling = match some("rope_scaling") {
             Some(value) => self.object("rope_scaling", value, "rope_scaling.")?.rope_scaling()?,
             None => RopeScaling::None,
         };

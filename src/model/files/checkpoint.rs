@@ -45,6 +45,11 @@ impl Checkpoint {
         for (number, name) in names.iter().enumerate() {
             let shard = SafetensorsFile::open(&folder.join(name))?;
             for tensor in shard.tensors.keys() {
+                // The index decides which of several shards a tensor is of: edited models overlay old shards.
+                let indexed = files.as_ref().and_then(|files| files.get(tensor));
+                if indexed.is_some_and(|file| file != name) {
+                    continue;
+                }
                 if shard_of.insert(tensor.clone(), number).is_some() {
                     let what = "is in another shard too";
                     return Err(WeightsError::Shard {
