@@ -4,17 +4,22 @@
     scripts/terminal_picture.py PICTURE.svg COMMAND [COMMAND...]
 
 Each command is run by the shell in the current folder, its output and messages as they come. The picture in README.md, with the
-program on the PATH and models and datasets in the folder:
+program on the PATH, and with datasets and two models in the folder: SmolLM2-135M-Instruct in bfloat16, and the same without its layers
+12 to 19, as a passthrough merge makes it:
 
-    assay eval --model smollm2-135m-instruct --datasets datasets --tasks all --limit 20 --output results/instruct
-    assay eval --model smollm2-135m --datasets datasets --tasks all --limit 20 --output results/base
-    scripts/terminal_picture.py docs/compare.svg 'assay compare results/instruct results/base'
+    for model in parent pruned; do
+      assay eval --model $model --datasets datasets --tasks arc_challenge,hellaswag,truthfulqa_mc,winogrande --num-fewshot 0 \\
+        --limit arc_challenge=60,hellaswag=150,truthfulqa_mc=150,winogrande=100 --output results/$model
+    done
+    scripts/terminal_picture.py docs/compare.svg 'assay compare results/pruned results/parent'
 """
 
 import subprocess
 import sys
+import textwrap
 from xml.sax.saxutils import escape
 
+COLUMNS = 140
 CHARACTER = 8.43
 LINE = 19
 MARGIN = 18
@@ -52,9 +57,13 @@ def main():
         done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode not in (0, 1):
             sys.exit(f"`{command}` exited with {done.returncode}:\n{done.stdout}")
-        lines += [f"$ {command}", *done.stdout.rstrip("\n").split("\n"), ""]
+        lines.append(f"$ {command}")
+        for line in done.stdout.rstrip("\n").expandtabs().split("\n"):
+            # As a terminal shows longer lines, but between words.
+            lines += [line] if len(line) <= COLUMNS else textwrap.wrap(line, COLUMNS)
+        lines.append("")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(picture([line.expandtabs() for line in lines[:-1]]))
+        file.write(picture(lines[:-1]))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 //! CSV with a header line; columns are typed as by the hub's loader, which is pandas.
 
-use serde_json::Value;
-
 use super::columns::Columns;
-use crate::vocabulary::Row;
+use crate::vocabulary::{Cell, Row};
 
 /// What pandas reads as a missing value, besides an empty field.
 const MISSING: [&str; 18] = [
@@ -42,7 +40,7 @@ pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, String> {
         let fields: Vec<Option<String>> = records.iter().map(|record| field(record, column, text)).collect();
         let kind = if text { Kind::Text } else { Kind::of(&fields) };
         for (row, field) in rows.iter_mut().zip(fields) {
-            row.insert(name.clone(), field.map_or(Value::Null, |field| kind.value(&field)));
+            row.insert(name.clone(), field.map_or(Cell::Null, |field| kind.value(&field)));
         }
     }
     Ok(rows)
@@ -60,9 +58,13 @@ impl Kind {
     fn of(fields: &[Option<String>]) -> Self {
         let filled = || fields.iter().flatten().map(|field| field.trim_matches(' '));
         let complete = fields.iter().all(Option::is_some);
-        if complete && filled().all(|field| field.parse::<i64>().is_ok()) {
+        let signed = || filled().all(|field| field.parse::<i64>().is_ok());
+        if complete && (signed() || filled().all(|field| field.parse::<u64>().is_ok())) {
             Kind::Int
-        } else if filled().all(|field| field.parse::<f64>().is_ok_and(f64::is_finite)) {
+        } else if complete && filled().all(|field| field.parse::<i128>().is_ok()) {
+            // pandas has no type for them, and keeps the fields.
+            Kind::Text
+        } else if filled().all(|field| field.parse::<f64>().is_ok_and(|x| !x.is_nan())) {
             Kind::Float
         } else if fields
             .iter()
@@ -75,13 +77,13 @@ impl Kind {
         }
     }
 
-    fn value(self, field: &str) -> Value {
+    fn value(self, field: &str) -> Cell {
         let number = field.trim_matches(' ');
         match self {
-            Kind::Int => number.parse::<i64>().map_or(Value::Null, Value::from),
-            Kind::Float => number.parse::<f64>().map_or(Value::Null, Value::from),
-            Kind::Bool => Value::Bool(field.eq_ignore_ascii_case("true")),
-            Kind::Text => Value::from(field),
+            Kind::Int => number.parse().map_or(Cell::Null, Cell::Int),
+            Kind::Float => number.parse().map_or(Cell::Null, Cell::Float),
+            Kind::Bool => Cell::Bool(field.eq_ignore_ascii_case("true")),
+            Kind::Text => Cell::Text(field.to_string()),
         }
     }
 }
@@ -91,15 +93,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn cells(rows: serde_json::Value) -> Vec<Cell> {
+        rows.as_array().unwrap().iter().cloned().map(Cell::from).collect()
+    }
+
     #[test]
     fn columns_get_types() {
         let rows = read(b"q,n,x,b,e\n\"a, b\",1,1.5,True,\nc,-2,3,False,x\n", &Columns::default()).unwrap();
         assert_eq!(
-            Value::from(rows.into_iter().map(Value::Object).collect::<Vec<_>>()),
-            json!([
+            rows.into_iter().map(Cell::Struct).collect::<Vec<_>>(),
+            cells(json!([
                 {"q": "a, b", "n": 1, "x": 1.5, "b": true, "e": null},
                 {"q": "c", "n": -2, "x": 3.0, "b": false, "e": "x"},
-            ])
+            ]))
         );
     }
 
@@ -108,13 +114,30 @@ mod tests {
         let rows =
             read(b"\xef\xbb\xbf,n,b,t\n0,1,True,NA\n1,,,\"None\"\n2, 3\n", &Columns::default()).unwrap();
         assert_eq!(
-            Value::from(rows.into_iter().map(Value::Object).collect::<Vec<_>>()),
-            json!([
+            rows.into_iter().map(Cell::Struct).collect::<Vec<_>>(),
+            cells(json!([
                 {"Unnamed: 0": 0, "n": 1.0, "b": true, "t": null},
                 {"Unnamed: 0": 1, "n": null, "b": null, "t": null},
                 {"Unnamed: 0": 2, "n": 3.0, "b": null, "t": null},
-            ])
+            ]))
         );
+    }
+
+    #[test]
+    fn whole_numbers_have_64_bits_with_a_sign_or_without() {
+        let rows =
+            read(b"x,y\n18446744073709551615,-1\n+1,9223372036854775808\n", &Columns::default()).unwrap();
+        let row = |x, y: &str| {
+            Row::from_iter([("x".to_string(), Cell::Int(x)), ("y".to_string(), Cell::Text(y.into()))])
+        };
+        assert_eq!(rows, [row(u64::MAX.into(), "-1"), row(1, "9223372036854775808")]);
+    }
+
+    #[test]
+    fn infinities_are_floats() {
+        let rows = read(b"x,y\n1.5,nan\n-inf,Infinity\n", &Columns::default()).unwrap();
+        let row = |x, y| Row::from_iter([("x".to_string(), Cell::Float(x)), ("y".to_string(), y)]);
+        assert_eq!(rows, [row(1.5, Cell::Null), row(f64::NEG_INFINITY, Cell::Float(f64::INFINITY))]);
     }
 
     #[test]

@@ -1,22 +1,25 @@
-//! Parquet, as the hub converts datasets to it.
+//! Parquet, with the values that the hub's loader gives.
 
-use std::cell::Cell;
+use std::cell;
 use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::thread;
 
+use super::arrow_schema;
+use super::parquet_kinds::{self, Kind, kind};
+use super::parquet_layout::{check_footer, check_pages};
+use crate::python::calendar::{Unit, timestamp};
+use crate::vocabulary::{Cell, Row};
 use bytes::Bytes;
-use parquet::basic::Encoding;
+use parquet::basic::{Encoding, Type as PhysicalType};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::ColumnReader;
 use parquet::errors::{ParquetError, Result as Read};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
-use serde_json::Value;
-
-use super::parquet_layout::{check_footer, check_pages};
-use crate::vocabulary::Row;
+use parquet::schema::types::Type;
 
 /// Reads all rows of a file's bytes.
 ///
@@ -32,7 +35,7 @@ pub fn read(bytes: Bytes) -> Result<Vec<Row>, String> {
 /// Runs code that may panic. The message of a panic is not printed, as the fault is the file's.
 fn quietly<T>(run: impl FnOnce() -> T + UnwindSafe) -> thread::Result<T> {
     thread_local! {
-        static QUIET: Cell<bool> = const { Cell::new(false) };
+        static QUIET: cell::Cell<bool> = const { cell::Cell::new(false) };
     }
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -66,8 +69,11 @@ fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
     let reader = SerializedFileReader::new(bytes.clone())?;
     let most_values = VALUES + bytes.len() as u64;
     let most_bytes = bytes.len().saturating_mul(ROW_BYTES_PER_BYTE).saturating_add(ROW_BYTES);
+    let kinds = kinds(&reader)?;
+    let schema = reader.metadata().file_metadata().schema();
+    let names: Vec<String> = schema.get_fields().iter().map(|column| column.name().to_string()).collect();
     let (mut values, mut size) = (0, 0);
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for index in 0..reader.num_row_groups() {
         let group = reader.get_row_group(index)?;
         values += values_of(&bytes, group.metadata())?;
@@ -78,20 +84,101 @@ fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
             )));
         }
         let group = CheckedGroup { group, most: most_values as usize };
-        for row in RowIter::from_row_group(None, &group)? {
-            let row = row?.to_json_value();
-            size += size_of(&row);
+        let first = rows.len();
+        let projection = projection(&reader, &kinds)?;
+        for row in RowIter::from_row_group(projection, &group)? {
+            let mut fields = row?.into_columns().into_iter();
+            let mut columns = Row::new();
+            for (name, kind) in names.iter().zip(&kinds) {
+                let value = match kind {
+                    Kind::Refused(why) => Cell::Refused(why.as_str().into()),
+                    Kind::Int96 => Cell::Null,
+                    kind => {
+                        let (_, field) = fields.next().ok_or_else(|| fault("a row has too few columns"))?;
+                        let cell = parquet_kinds::cell(kind, field);
+                        cell.map_err(|what| fault(format!("column `{name}`: {what}")))?.in_column(name)
+                    }
+                };
+                size += name.len() + size_of(&value);
+                columns.insert(name.clone(), value);
+            }
             if size > most_bytes {
                 let what = format!("more than {most_bytes} bytes of rows in a file of {}", bytes.len());
                 return Err(fault(what));
             }
-            match row {
-                Value::Object(columns) => rows.push(columns),
-                _ => return Err(fault(format!("row {} has no columns", rows.len()))),
-            }
+            rows.push(columns);
         }
+        read_int96(&group, &kinds, &mut rows[first..])?;
     }
     Ok(rows)
+}
+
+/// The kinds of all columns.
+fn kinds(reader: &SerializedFileReader<Bytes>) -> Read<Vec<Kind>> {
+    let file = reader.metadata().file_metadata();
+    let stored = |key: &str| {
+        let pairs = file.key_value_metadata().into_iter().flatten();
+        pairs.filter(|pair| pair.key == key).find_map(|pair| pair.value.as_deref())
+    };
+    let arrow =
+        stored("ARROW:schema").map(arrow_schema::read).transpose().map_err(fault)?.unwrap_or_default();
+    let columns = file.schema().get_fields().iter().enumerate();
+    let mut kinds: Vec<Kind> = columns.map(|(at, column)| kind(column, arrow.get(at))).collect();
+    // The library stores the kinds that Arrow has no names for, such as images, beside the schema.
+    let features =
+        stored("huggingface").and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    for (kind, column) in kinds.iter_mut().zip(file.schema().get_fields()) {
+        let feature =
+            features.as_ref().and_then(|all| all["info"]["features"][column.name()]["_type"].as_str());
+        match feature {
+            Some("Json") if *kind == Kind::Text => *kind = Kind::Json,
+            Some(feature @ ("Image" | "Audio" | "Video" | "Pdf" | "Nifti" | "Mesh")) => {
+                let name = column.name();
+                let what =
+                    format!("column `{name}` holds values of the feature {feature}, which are not read here");
+                *kind = Kind::Refused(what);
+            }
+            _ => {}
+        }
+    }
+    Ok(kinds)
+}
+
+/// The columns that the record reader reads; `None` for all. It panics at types that it does not know, and rounds
+/// timestamps of 96 bits to milliseconds.
+fn projection(reader: &SerializedFileReader<Bytes>, kinds: &[Kind]) -> Read<Option<Type>> {
+    let schema = reader.metadata().file_metadata().schema();
+    let is_read = |kind: &Kind| !matches!(kind, Kind::Refused(_) | Kind::Int96);
+    if kinds.iter().all(is_read) {
+        return Ok(None);
+    }
+    let columns = schema.get_fields().iter().zip(kinds).filter(|(_, kind)| is_read(kind));
+    let columns = columns.map(|(column, _)| column.clone()).collect();
+    Type::group_type_builder(schema.name()).with_fields(columns).build().map(Some)
+}
+
+/// Reads the columns of timestamps of 96 bits.
+fn read_int96(group: &CheckedGroup<'_>, kinds: &[Kind], rows: &mut [Row]) -> Read<()> {
+    for (column, described) in group.metadata().columns().iter().enumerate() {
+        let path = described.column_path().parts();
+        let ([name], PhysicalType::INT96) = (path, described.column_type()) else { continue };
+        let place = rows.first().and_then(|row| row.get_index_of(name.as_str()));
+        if place.and_then(|place| kinds.get(place)) != Some(&Kind::Int96) {
+            continue;
+        }
+        let ColumnReader::Int96ColumnReader(mut reader) = group.get_column_reader(column)? else { continue };
+        let (mut levels, mut values) = (Vec::new(), Vec::new());
+        while reader.read_records(rows.len(), Some(&mut levels), None, &mut values)?.1 > 0 {}
+        let mut values = values.iter();
+        let required = described.column_descr().max_def_level() == 0;
+        for (i, row) in rows.iter_mut().enumerate() {
+            let is_there = required || levels.get(i).is_some_and(|level| *level > 0);
+            let value = if is_there { values.next() } else { None };
+            let value = value.map_or(Cell::Null, |value| timestamp(value.to_nanos(), Unit::Nano, None));
+            row.insert(name.clone(), value);
+        }
+    }
+    Ok(())
 }
 
 /// Number of values of all columns of a group. Each column's pages must have at least as many as there are
@@ -118,11 +205,13 @@ fn values_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<u64> {
 }
 
 /// Approximate bytes of memory that `value` takes.
-fn size_of(value: &Value) -> usize {
+fn size_of(value: &Cell) -> usize {
     64 + match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(size_of).sum(),
-        Value::Object(entries) => entries.iter().map(|(name, value)| name.len() + size_of(value)).sum(),
+        Cell::Text(text) => text.len(),
+        Cell::Bytes(bytes) => bytes.len(),
+        Cell::List(items) => items.iter().map(size_of).sum(),
+        Cell::Object(object) => object.str.len() + object.repr.len() + 64 * object.attributes.len(),
+        Cell::Struct(entries) => entries.iter().map(|(name, value)| name.len() + size_of(value)).sum(),
         _ => 0,
     }
 }
@@ -287,12 +376,15 @@ mod tests {
         for name in ["plain", "snappy", "zstd", "groups", "delta", "lengths"] {
             let rows = read(seed(name).into()).unwrap();
             assert_eq!(rows.len(), 3, "{name}");
-            assert_eq!(rows[0]["q"], "why?", "{name}");
-            assert_eq!(rows[2]["q"], Value::Null, "{name}");
+            assert_eq!(rows[0]["q"], Cell::Text("why?".into()), "{name}");
+            assert_eq!(rows[2]["q"], Cell::Null, "{name}");
         }
-        assert_eq!(read(seed("packed").into()).unwrap()[2]["n"], 3);
-        assert_eq!(read(seed("nested").into()).unwrap()[0]["choices"], serde_json::json!(["a", "b"]));
-        assert_eq!(read(seed("kinds").into()).unwrap()[1]["i"], 2);
+        assert_eq!(read(seed("packed").into()).unwrap()[2]["n"], Cell::Int(3));
+        assert_eq!(
+            read(seed("nested").into()).unwrap()[0]["choices"],
+            Cell::from(serde_json::json!(["a", "b"]))
+        );
+        assert_eq!(read(seed("kinds").into()).unwrap()[1]["i"], Cell::Int(2));
     }
 
     #[test]

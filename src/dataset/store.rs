@@ -238,7 +238,7 @@ fn read_files(
         let read = match ending {
             "parquet" => parquet::read(bytes::Bytes::from(bytes.into_owned())),
             "csv" => csv::read(&bytes, columns),
-            "jsonl" | "json" => jsonl::read(&bytes),
+            "jsonl" | "json" => jsonl::read(&bytes, columns),
             other => Err(format!("files of kind `{other}` are not read; parquet, jsonl and csv are")),
         };
         rows.extend(read.map_err(|what| DatasetError::Corrupt { path: path.clone(), what })?);

@@ -6,15 +6,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::error::{PromptError, hint};
 use super::row_columns::columns;
 use super::shots::{ShotPool, Shots};
 use crate::python::literal::literal_eval;
 use crate::python::{literal, text};
 use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template, TemplateError};
-use crate::vocabulary::{DocumentRequests, Gold, Request, Row, Stops, View};
+use crate::vocabulary::{Cell, DocumentRequests, Gold, Request, Row, Stops, View};
 
 /// Builds the requests of a task's documents.
 pub struct Builder<'a> {
@@ -60,8 +58,8 @@ impl RowRef<'_> {
 
 /// A rendered row.
 struct Rendered {
-    text: Value,
-    target: Value,
+    text: Cell,
+    target: Cell,
     choices: Option<Vec<String>>,
 }
 
@@ -79,8 +77,7 @@ impl<'a> Builder<'a> {
                 builder.render(&task.rendering, &columns(task, first), RowRef { task, split, row: 0 })?;
             builder.multiple_input =
                 rendered.choices.is_some_and(|choices| is_index(&rendered.text, &choices));
-            builder.multiple_target =
-                matches!(&rendered.target, Value::Array(targets) if !targets.is_empty());
+            builder.multiple_target = matches!(&rendered.target, Cell::List(targets) if !targets.is_empty());
         }
         Ok(builder)
     }
@@ -184,16 +181,16 @@ impl<'a> Builder<'a> {
                 text => self.question(text, at)?,
             };
             let answer = match &shot.target {
-                Value::Null => None,
-                Value::String(text) if text.is_empty() => None,
-                index @ (Value::Number(_) | Value::Bool(_))
+                Cell::Null => None,
+                Cell::Text(text) if text.is_empty() => None,
+                index @ (Cell::Int(_) | Cell::Float(_) | Cell::Bool(_))
                     if !choices.is_empty() && !self.multiple_input =>
                 {
                     Some(choice(index, choices, at)?)
                 }
                 // A list of the right choices' numbers: the text of the first one.
-                Value::Array(several) => match several.first() {
-                    Some(index @ Value::Number(_)) if !choices.is_empty() && !self.multiple_input => {
+                Cell::List(several) => match several.first() {
+                    Some(index @ Cell::Int(_)) if !choices.is_empty() && !self.multiple_input => {
                         Some(choice(index, choices, at)?)
                     }
                     first => Some(first.map(printed).unwrap_or_default()),
@@ -233,10 +230,10 @@ impl<'a> Builder<'a> {
             Some(Choices::Fixed(choices)) => Some(choices.clone()),
             Some(Choices::Template(template)) => {
                 let value = match template.value(columns).map_err(|e| at.template(e))? {
-                    Value::String(text) => literal_eval(&text).unwrap_or(Value::String(text)),
+                    Cell::Text(text) => literal_eval(&text).map_or(Cell::Text(text), Cell::from),
                     value => value,
                 };
-                let Value::Array(items) = value else {
+                let Cell::List(items) = value else {
                     let hint =
                         "`doc_to_choice` must name a column with a list, or be a template that prints one";
                     return Err(at.fault("the choices are no list", hint));
@@ -246,23 +243,23 @@ impl<'a> Builder<'a> {
         };
         let has_choices = self.task.rendering.doc_to_choice.is_some();
         let text = match rendering.doc_to_text.value(columns).map_err(|e| at.template(e))? {
-            Value::String(text) if self.multiple_input && text::is_digits(&text) => {
-                literal_eval(&text).unwrap_or(Value::String(text))
+            Cell::Text(text) if self.multiple_input && text::is_digits(&text) => {
+                literal_eval(&text).map_or(Cell::Text(text), Cell::from)
             }
             value => value,
         };
         let target = match &rendering.doc_to_target {
-            Some(Target::Fixed(targets)) => Value::from(targets.clone()),
+            Some(Target::Fixed(targets)) => Cell::from(serde_json::Value::from(targets.clone())),
             Some(Target::Template(template)) => read_target(template, columns, has_choices, at)?,
-            None => Value::Null,
+            None => Cell::Null,
         };
         Ok(Rendered { text, target, choices })
     }
 
-    fn question(&self, value: &Value, at: RowRef<'_>) -> Result<String, PromptError> {
+    fn question(&self, value: &Cell, at: RowRef<'_>) -> Result<String, PromptError> {
         match value {
-            Value::String(text) => Ok(text.clone()),
-            Value::Number(n) => Ok(n.to_string()),
+            Cell::Text(text) => Ok(text.clone()),
+            number @ (Cell::Int(_) | Cell::Float(_)) => Ok(literal::str(number)),
             _ => Err(at.fault(
                 "the question is no text",
                 "`doc_to_text` must name a column of text or be a template",
@@ -271,33 +268,37 @@ impl<'a> Builder<'a> {
     }
 
     /// The gold answer, as the metrics need it.
-    fn gold(&self, value: &Value, choices: &[String], at: RowRef<'_>) -> Result<Gold, PromptError> {
+    fn gold(&self, value: &Cell, choices: &[String], at: RowRef<'_>) -> Result<Gold, PromptError> {
         let output = self.task.output_type;
         let no_target = "check the row and the task file's `doc_to_target`";
         match (output, value) {
-            (_, Value::Null) => Err(at.fault("the target is empty", no_target)),
-            (OutputType::MultipleChoice, Value::Bool(b)) => Ok(Gold::Index(usize::from(*b))),
-            (OutputType::MultipleChoice, Value::Number(n)) => {
-                let index = n.as_u64().map(|i| i as usize).filter(|i| *i < choices.len());
-                index.map(Gold::Index).ok_or_else(|| label(n, choices, at))
+            (_, Cell::Null) => Err(at.fault("the target is empty", no_target)),
+            (OutputType::MultipleChoice, Cell::Bool(b)) => Ok(Gold::Index(usize::from(*b))),
+            (OutputType::MultipleChoice, number @ (Cell::Int(_) | Cell::Float(_))) => {
+                let index = index_of(number).filter(|i| *i < choices.len());
+                index.map(Gold::Index).ok_or_else(|| label(number, choices, at))
             }
-            (OutputType::MultipleChoice, Value::String(answer)) => {
+            (OutputType::MultipleChoice, Cell::Text(answer)) => {
                 let index = choices.iter().position(|choice| choice == answer);
                 let what =
                     || format!("the target `{answer}` is none of the document's {} choices", choices.len());
                 index.map(Gold::Index).ok_or_else(|| at.fault(what(), no_target))
             }
-            (OutputType::MultipleChoice, Value::Array(items)) => {
-                let labels = items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
+            (OutputType::MultipleChoice, Cell::List(items)) => {
+                let whole = |item: &Cell| match item {
+                    Cell::Int(n) => i64::try_from(*n).ok(),
+                    _ => None,
+                };
+                let labels = items.iter().map(whole).collect::<Option<Vec<_>>>();
                 labels
                     .map(Gold::Labels)
                     .ok_or_else(|| at.fault("the target is a list, but not of whole numbers", no_target))
             }
-            (OutputType::GenerateUntil, Value::Number(n)) if !choices.is_empty() => {
-                let choice = n.as_u64().and_then(|i| choices.get(i as usize));
-                choice.map(|c| Gold::Answer(c.clone())).ok_or_else(|| label(n, choices, at))
+            (OutputType::GenerateUntil, number @ (Cell::Int(_) | Cell::Float(_))) if !choices.is_empty() => {
+                let choice = index_of(number).and_then(|i| choices.get(i));
+                choice.map(|c| Gold::Answer(c.clone())).ok_or_else(|| label(number, choices, at))
             }
-            (_, Value::Array(items)) if self.multiple_target => {
+            (_, Cell::List(items)) if self.multiple_target => {
                 Ok(Gold::Answers(items.iter().map(printed).collect()))
             }
             (_, other) => Ok(Gold::Answer(printed(other))),
@@ -342,7 +343,7 @@ impl<'a> Builder<'a> {
             if let (Gold::Index(i), OutputType::MultipleChoice) = (&gold, self.task.output_type)
                 && *i >= seen.len()
             {
-                return Err(label(&(*i).into(), seen, at));
+                return Err(label(&Cell::Int(*i as i128), seen, at));
             }
             views.push(View { choices: range, gold });
         }
@@ -351,13 +352,23 @@ impl<'a> Builder<'a> {
 }
 
 fn range(text: &str, choices: usize) -> Option<Range<usize>> {
-    let Value::Array(bounds) = literal_eval(text)? else { return None };
+    let Cell::List(bounds) = Cell::from(literal_eval(text)?) else { return None };
     let [from, to] = bounds.as_slice() else { return None };
-    let range = from.as_u64()? as usize..to.as_u64()? as usize;
+    let range = index_of(from)?..index_of(to)?;
     (range.start < range.end && range.end <= choices).then_some(range)
 }
 
-fn label(n: &serde_json::Number, choices: &[String], at: RowRef<'_>) -> PromptError {
+/// A whole number that is not negative.
+fn index_of(cell: &Cell) -> Option<usize> {
+    match cell {
+        Cell::Bool(b) => Some(usize::from(*b)),
+        Cell::Int(n) => usize::try_from(*n).ok(),
+        _ => None,
+    }
+}
+
+fn label(n: &Cell, choices: &[String], at: RowRef<'_>) -> PromptError {
+    let n = literal::str(n);
     at.fault(
         format!("label {n} is out of range, the document has {} choices", choices.len()),
         "mend the row, or the task file's `doc_to_target`: labels count from 0",
@@ -375,25 +386,21 @@ fn prefix(
 }
 
 /// The choice at an index; a boolean is 0 or 1, as in Python.
-fn choice(index: &Value, choices: &[String], at: RowRef<'_>) -> Result<String, PromptError> {
-    let number = match index {
-        Value::Bool(b) => u64::from(*b).into(),
-        Value::Number(n) => n.clone(),
-        _ => {
-            let hint = "the first document's question is a number, so all must be: check `doc_to_text`";
-            return Err(at.fault("the question is no number of a choice", hint));
-        }
-    };
-    let found = number.as_u64().and_then(|i| choices.get(i as usize)).cloned();
-    found.ok_or_else(|| label(&number, choices, at))
+fn choice(index: &Cell, choices: &[String], at: RowRef<'_>) -> Result<String, PromptError> {
+    if !matches!(index, Cell::Bool(_) | Cell::Int(_) | Cell::Float(_)) {
+        let hint = "the first document's question is a number, so all must be: check `doc_to_text`";
+        return Err(at.fault("the question is no number of a choice", hint));
+    }
+    let found = index_of(index).and_then(|i| choices.get(i)).cloned();
+    found.ok_or_else(|| label(index, choices, at))
 }
 
 /// Whether a question is the number of a choice, so that choices are contexts and the target continues each of them. A rendered one
 /// must be written as Python writes numbers: `0042` is a text.
-fn is_index(question: &Value, choices: &[String]) -> bool {
+fn is_index(question: &Cell, choices: &[String]) -> bool {
     match question {
-        Value::Number(_) | Value::Bool(_) => true,
-        Value::String(text) => {
+        Cell::Int(_) | Cell::Float(_) | Cell::Bool(_) => true,
+        Cell::Text(text) => {
             let index = text.parse::<usize>().ok().filter(|index| index.to_string() == *text);
             index.is_some_and(|index| index < choices.len())
         }
@@ -407,7 +414,7 @@ fn read_target(
     columns: &Columns,
     has_choices: bool,
     at: RowRef<'_>,
-) -> Result<Value, PromptError> {
+) -> Result<Cell, PromptError> {
     if columns.has(template) {
         return template.value(columns).map_err(|e| at.template(e));
     }
@@ -421,17 +428,17 @@ fn read_gold(
     columns: &Columns,
     has_choices: bool,
     at: RowRef<'_>,
-) -> Result<Value, PromptError> {
+) -> Result<Cell, PromptError> {
     let value = template.value(columns).map_err(|e| at.template(e))?;
     Ok(match value {
-        Value::String(text) if has_choices && text::is_digits(&text) => {
-            text.parse::<u64>().map_or(Value::String(text), Value::from)
+        Cell::Text(text) if has_choices && text::is_digits(&text) => {
+            text.parse::<u64>().map_or(Cell::Text(text), |n| Cell::Int(n.into()))
         }
-        Value::String(text) if text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
+        Cell::Text(text) if text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
             if template.is_text(columns) {
-                Value::String(text)
+                Cell::Text(text)
             } else {
-                literal_eval(&text).unwrap_or(Value::String(text))
+                literal_eval(&text).map_or(Cell::Text(text), Cell::from)
             }
         }
         value => value,
@@ -468,9 +475,9 @@ fn delimited(prefix: &str, suffix: &str, delimiter: &str) -> String {
 }
 
 /// A value as Python's `str` prints it into a prompt; a missing one is empty.
-fn printed(value: &Value) -> String {
+fn printed(value: &Cell) -> String {
     match value {
-        Value::Null => String::new(),
+        Cell::Null => String::new(),
         value => literal::str(value),
     }
 }

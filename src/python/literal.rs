@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::text::is_printable;
+use crate::vocabulary::Cell;
 
 /// `repr(text)`: single quotes, unless the text has one and no double quote.
 pub fn repr_str(text: &str, out: &mut String) {
@@ -29,29 +30,51 @@ pub fn repr_str(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// `str(value)` of the Python value that the JSON represents.
-pub fn str(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        value => {
+/// `repr(bytes)`.
+pub fn repr_bytes(bytes: &[u8], out: &mut String) {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    out.push('b');
+    out.push(quote);
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            byte if byte == quote as u8 => {
+                out.push('\\');
+                out.push(quote);
+            }
+            b' '..=b'~' => out.push(byte as char),
+            byte => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push(quote);
+}
+
+/// `str(cell)`.
+pub fn str(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => text.clone(),
+        Cell::Object(object) => object.str.clone(),
+        cell => {
             let mut out = String::new();
-            repr(value, &mut out);
+            repr(cell, &mut out);
             out
         }
     }
 }
 
-fn repr(value: &Value, out: &mut String) {
+fn repr(cell: &Cell, out: &mut String) {
     let comma = |i: usize, out: &mut String| out.push_str(if i > 0 { ", " } else { "" });
-    match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
-        Value::Number(n) => match n.as_f64() {
-            Some(float) if n.is_f64() => out.push_str(&repr_float(float)),
-            _ => out.push_str(&n.to_string()),
-        },
-        Value::String(text) => repr_str(text, out),
-        Value::Array(items) => {
+    match cell {
+        Cell::Null => out.push_str("None"),
+        Cell::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
+        Cell::Int(n) => out.push_str(&n.to_string()),
+        Cell::Float(x) => out.push_str(&repr_float(*x)),
+        Cell::Text(text) => repr_str(text, out),
+        Cell::Bytes(bytes) => repr_bytes(bytes, out),
+        Cell::List(items) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
                 comma(i, out);
@@ -59,7 +82,7 @@ fn repr(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Object(entries) => {
+        Cell::Struct(entries) => {
             out.push('{');
             for (i, (key, value)) in entries.iter().enumerate() {
                 comma(i, out);
@@ -69,6 +92,9 @@ fn repr(value: &Value, out: &mut String) {
             }
             out.push('}');
         }
+        Cell::Object(object) => out.push_str(&object.repr),
+        // A column that is refused is an error before anything of it is printed.
+        Cell::Refused(why) => out.push_str(why),
     }
 }
 

@@ -1,6 +1,8 @@
-//! CPython's behaviour where the reference's results depend on it: random numbers, `str` methods, literals
-//! and `re`.
+//! CPython's behaviour where the reference's results depend on it: random numbers, `str` methods, literals,
+//! `re`, and how values print.
 
+pub mod calendar;
+pub mod decimal;
 pub mod literal;
 pub mod random;
 pub mod regex;

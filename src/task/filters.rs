@@ -19,13 +19,36 @@ macro_rules! guard {
     ($environment:ident, $($name:literal => $filter:expr),+ $(,)?) => {$(
         $environment.add_filter(concat!("_plain_", $name), $filter);
         $environment.add_filter($name, |state: &mut State, arguments: Rest<ValueOrKwargs>| {
-            let arguments = arguments.into_values();
+            let mut arguments = arguments.into_values();
             for argument in arguments.iter() {
                 charge_printed(state, argument)?;
+            }
+            if $name != "format"
+                && let Some(value) = arguments.first_mut()
+            {
+                *value = if $name == "join" { texts(value)? } else { as_text(value)? };
             }
             state.apply_filter(concat!("_plain_", $name), &arguments)
         });
     )+};
+}
+
+/// A value that filters of texts take as its text, printed as Python prints it.
+fn as_text(value: &Value) -> Result<Value, Error> {
+    if matches!(value.kind(), ValueKind::String | ValueKind::Undefined | ValueKind::Invalid) {
+        return Ok(value.clone());
+    }
+    let mut text = String::new();
+    python_str(value, false, 0, &mut text)?;
+    Ok(Value::from(text))
+}
+
+/// The items of a list as texts.
+fn texts(value: &Value) -> Result<Value, Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Ok(value.clone());
+    }
+    value.try_iter()?.map(|item| as_text(&item)).collect::<Result<Vec<_>, _>>().map(Value::from)
 }
 
 /// Adds all filters.
@@ -164,6 +187,13 @@ fn int(
     let base = base.or(kwargs.get("base")?);
     kwargs.assert_all_used()?;
     let none = || Kwargs::from_iter(Vec::<(String, Value)>::new());
+    if value.kind() == ValueKind::Number
+        && let Ok(x) = f64::try_from(value.clone())
+        && !x.is_finite()
+    {
+        let nan = x.is_nan().then(|| default.unwrap_or_else(|| Value::from(0)));
+        return nan.ok_or_else(|| failed("an infinite number is no whole number".into()));
+    }
     number(value, default.clone(), Value::from(0), |value| {
         minijinja::filters::int(state, value, default, base, none())
     })
@@ -217,7 +247,11 @@ fn write_json(value: &Value, indent: Option<usize>, depth: usize, out: &mut Stri
     match value.kind() {
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-        ValueKind::Number => python_str(value, true, depth, out)?,
+        ValueKind::Number => match f64::try_from(value.clone()) {
+            Ok(x) if x.is_nan() => out.push_str("NaN"),
+            Ok(x) if x.is_infinite() => out.push_str(if x > 0.0 { "Infinity" } else { "-Infinity" }),
+            _ => python_str(value, true, depth, out)?,
+        },
         ValueKind::String => json_text(value.as_str().unwrap_or_default(), out),
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<Value> = value.try_iter()?.collect();

@@ -11,6 +11,7 @@ use super::template::{Columns, Template};
 use super::yaml::{self, Document, extent};
 use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
+use crate::vocabulary::row;
 
 pub fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "yaml" || e == "yml")
@@ -141,7 +142,7 @@ pub fn expand(node: Node) -> Result<Vec<Expanded>, TaskError> {
     combinations
         .into_iter()
         .map(|constants| {
-            let columns = Columns::new(constants.clone());
+            let columns = Columns::new(row(constants.clone()));
             let mut node = node.clone();
             if let Yaml::Map(entries) = &mut node.yaml {
                 for (key, value) in entries.iter_mut() {

@@ -7,6 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
+use super::cell_value::Shown;
 use super::python_methods::python_method;
 use super::python_print::python_str;
 use super::size_limits::FUEL;
@@ -35,6 +36,11 @@ pub fn base_environment() -> &'static Environment<'static> {
         // In Python a sequence is anything with a length that can be indexed: strings and dicts too.
         environment.add_test("sequence", |value: &Value| {
             matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
+        });
+        environment.add_test("number", |value: &Value| {
+            let object = value.downcast_object_ref::<Shown>();
+            matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+                || object.is_some_and(Shown::is_number)
         });
         environment
     })

@@ -6,6 +6,7 @@ use super::fields::{Fields, SchemaError, list_of, text_of, wrong};
 use super::schema::{KnownAs, Task};
 use super::template::{Columns, Template};
 use super::yaml_value::{Node, Yaml};
+use crate::vocabulary::row;
 
 impl Task {
     /// Metric names, theirs and ours, if another harness's task `name` with the stops `until` is this task.
@@ -34,7 +35,7 @@ impl Task {
 /// Unknown keys, values of the wrong kind.
 pub fn read_known_as(node: Node, constants: &Map<String, Value>) -> Result<Vec<KnownAs>, SchemaError> {
     // A task read from a run's record has no constants, and is not looked up by other names.
-    let columns = (!constants.is_empty()).then(|| Columns::new(constants.clone()));
+    let columns = (!constants.is_empty()).then(|| Columns::new(row(constants.clone())));
     let mut all = Vec::new();
     for node in list_of(node, "known_as")? {
         let mut entry = Fields::new(node, "an entry of known_as")?;

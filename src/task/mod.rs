@@ -1,5 +1,6 @@
 //! Tasks as files: their schema, the loader, the templates.
 
+mod cell_value;
 mod error;
 mod fields;
 mod filters;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
+use super::cell_value::Shown;
 use super::size_limits::MAX_RENDERED;
 use crate::python::literal;
 
@@ -56,10 +57,14 @@ pub fn python_str(value: &Value, nested: bool, depth: usize, out: &mut String) -
             }
             out.push('}');
         }
+        ValueKind::Invalid => return Err(Error::new(ErrorKind::InvalidOperation, value.to_string())),
         ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
-        _ => {
-            let _ = write!(out, "{value}");
-        }
+        _ => match value.downcast_object_ref::<Shown>() {
+            Some(object) => object.print(nested, out),
+            None => {
+                let _ = write!(out, "{value}");
+            }
+        },
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::template::Template;
 use super::views::read_views;
 use super::yaml::parse;
 use super::yaml_value::{Node, Yaml};
-use crate::vocabulary::Fingerprint;
+use crate::vocabulary::{Fingerprint, row};
 
 const NO_PYTHON: &str = "task files are data, and no Python is run";
 
@@ -306,8 +306,8 @@ fn read_fewshot(
             let Value::Array(rows) = node.to_json() else {
                 return Err(wrong(&node, "samples", "a list of mappings"));
             };
-            let rows = rows.into_iter().map(|row| match row {
-                Value::Object(row) => Ok(row),
+            let rows = rows.into_iter().map(|entries| match entries {
+                Value::Object(entries) => Ok(row(entries)),
                 _ => Err(wrong(&node, "samples", "a list of mappings")),
             });
             fewshot.samples = Some(rows.collect::<Result<_, _>>()?);

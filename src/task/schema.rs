@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::template::Template;
 use super::yaml_value::{Node, Place};
-use crate::vocabulary::Fingerprint;
+use crate::vocabulary::{Fingerprint, Row};
 
 /// What a task requests from the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub struct Fewshot {
     /// Text that their answers begin with.
     pub gen_prefix: Option<Template>,
     /// Shots given in the task file itself.
-    pub samples: Option<Vec<Map<String, Value>>>,
+    pub samples: Option<Vec<Row>>,
 }
 
 /// Stop strings and maximum length of a generation.

@@ -7,17 +7,17 @@
 use std::sync::Arc;
 
 use miette::Diagnostic;
-use minijinja::value::{Serde, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
-use serde_json::Value as Json;
 use thiserror::Error;
 
+use super::cell_value::value_of_row;
 use super::jinja::base_environment;
 use super::nesting::too_deep;
 use super::percent;
 use super::size_limits::{FUEL, MAX_RENDERED, Rendered};
 use super::yaml_value::Place;
-use crate::vocabulary::Row;
+use crate::vocabulary::{Cell, Row};
 
 /// A template that does not compile, or cannot be rendered with a document's columns.
 #[derive(Debug, Error, Diagnostic)]
@@ -61,7 +61,7 @@ pub struct Columns {
 impl Columns {
     /// Converts a row once, however many templates read it.
     pub fn new(row: Row) -> Self {
-        let value = Value::from(Serde(&row));
+        let value = value_of_row(&row);
         Self { row: Arc::new(row), value }
     }
 
@@ -161,10 +161,13 @@ impl Template {
     /// text.
     ///
     /// lm-evaluation-harness: `doc[field] if field in features else apply_template(field, doc)`.
-    pub fn value(&self, columns: &Columns) -> Result<Json, TemplateError> {
+    pub fn value(&self, columns: &Columns) -> Result<Cell, TemplateError> {
         match columns.row.get(&*self.source) {
+            Some(Cell::Refused(why)) => {
+                Err(TemplateError::Render { place: self.place.clone(), what: why.to_string() })
+            }
             Some(value) => Ok(value.clone()),
-            None => self.render(columns).map(Json::String),
+            None => self.render(columns).map(Cell::Text),
         }
     }
 
@@ -234,7 +237,7 @@ fn one_line(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     fn template(source: &str) -> Result<Template, TemplateError> {
         let place = Place { path: std::path::Path::new("t.yaml").into(), line: 3, column: 14 };
@@ -242,7 +245,7 @@ mod tests {
     }
 
     fn render(source: &str, row: Json) -> Result<String, TemplateError> {
-        let Json::Object(row) = row else { unreachable!("rows are objects") };
+        let Cell::Struct(row) = Cell::from(row) else { unreachable!("rows are objects") };
         template(source)?.render(&Columns::new(row))
     }
 
@@ -297,7 +300,10 @@ mod tests {
 
     #[test]
     fn a_column_name_is_the_column() {
-        let row = Row::from_iter([("endings".to_string(), json!(["a", "b"]))]);
-        assert_eq!(template("endings").unwrap().value(&Columns::new(row)).unwrap(), json!(["a", "b"]));
+        let row = Row::from_iter([("endings".to_string(), Cell::from(json!(["a", "b"])))]);
+        assert_eq!(
+            template("endings").unwrap().value(&Columns::new(row)).unwrap(),
+            Cell::from(json!(["a", "b"]))
+        );
     }
 }

@@ -1,9 +1,6 @@
 //! One question of a benchmark.
 
-use serde_json::{Map, Value};
-
-/// A dataset row: column name to value, in the file's column order.
-pub type Row = Map<String, Value>;
+use super::cell::Row;
 
 /// A row of the evaluation split, at its position in the task.
 #[derive(Debug, Clone, PartialEq)]

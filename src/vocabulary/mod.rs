@@ -1,5 +1,6 @@
 //! The types that all rooms share: plain data, no I/O, no import of another room.
 
+mod cell;
 mod compared_run;
 mod document;
 mod estimate;
@@ -13,8 +14,9 @@ mod response;
 mod run_record;
 mod task_limits;
 
+pub use cell::{Cell, PythonClass, PythonObject, Row, row};
 pub use compared_run::{ColumnScore, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask};
-pub use document::{Document, Row};
+pub use document::Document;
 pub use estimate::Estimate;
 pub use event::Event;
 pub use fingerprint::{Fingerprint, Fingerprinter};

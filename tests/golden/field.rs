@@ -6,14 +6,8 @@ use std::process::Command;
 use crate::material::shared;
 
 /// Cases that are not right yet.
-const OPEN: [&str; 6] = [
-    "02-empty-context",
-    "09-added-tokens-in-tokenizer-config",
-    "18-jsonl",
-    "19-parquet",
-    "24-groups",
-    "37-escaped-angle-brackets",
-];
+const OPEN: [&str; 4] =
+    ["02-empty-context", "09-added-tokens-in-tokenizer-config", "24-groups", "37-escaped-angle-brackets"];
 
 #[test]
 fn what_the_field_reported_is_right_here() {

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use assay::task::{Columns, Place, Template};
+use assay::vocabulary::Cell;
 use serde_json::Value;
 
 use super::read_json;
 
 fn render(source: &str, row: &Value) -> Result<String, String> {
-    let Value::Object(row) = row else { unreachable!("a row is an object") };
+    let Cell::Struct(row) = Cell::from(row.clone()) else { unreachable!("a row is an object") };
     let place = Place { path: Path::new("t.yaml").into(), line: 1, column: 1 };
     let template = Template::new(source, &place, false).map_err(|e| e.to_string())?;
-    template.render(&Columns::new(row.clone())).map_err(|e| e.to_string())
+    template.render(&Columns::new(row)).map_err(|e| e.to_string())
 }
 
 #[test]
