@@ -23,10 +23,10 @@ macro_rules! guard {
             for argument in arguments.iter() {
                 charge_printed(state, argument)?;
             }
-            if $name != "format"
+            if !["format", "join"].contains(&$name)
                 && let Some(value) = arguments.first_mut()
             {
-                *value = if $name == "join" { texts(value)? } else { as_text(value)? };
+                *value = as_text(value)?;
             }
             state.apply_filter(concat!("_plain_", $name), &arguments)
         });
@@ -43,12 +43,31 @@ fn as_text(value: &Value) -> Result<Value, Error> {
     Ok(Value::from(text))
 }
 
-/// The items of a list as texts.
-fn texts(value: &Value) -> Result<Value, Error> {
-    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        return Ok(value.clone());
-    }
-    value.try_iter()?.map(|item| as_text(&item)).collect::<Result<Vec<_>, _>>().map(Value::from)
+/// `join(d, attribute)`, of items as Python prints them.
+fn join(
+    state: &mut State,
+    value: Value,
+    joiner: Option<Value>,
+    attribute: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let joiner = joiner.or(kwargs.get("d")?).unwrap_or_else(|| Value::from(""));
+    let attribute = attribute.or(kwargs.get("attribute")?);
+    kwargs.assert_all_used()?;
+    let items = match attribute {
+        Some(name) => {
+            let name = Kwargs::from_iter([("attribute".to_string(), name)]);
+            state.apply_filter("map", &[value, name.into()])?
+        }
+        None => value,
+    };
+    let items = match items.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            items.try_iter()?.map(|item| as_text(&item)).collect::<Result<Vec<_>, _>>()?.into()
+        }
+        _ => items,
+    };
+    state.apply_filter("_texts_join", &[items, joiner])
 }
 
 /// Adds all filters.
@@ -62,7 +81,7 @@ pub fn add(environment: &mut Environment<'static>) {
         "capitalize" => engine::capitalize,
         "replace" => replace,
         "trim" => engine::trim,
-        "join" => engine::join,
+        "join" => join,
         "split" => engine::split,
         "lines" => engine::lines,
         "string" => engine::string,
@@ -72,6 +91,7 @@ pub fn add(environment: &mut Environment<'static>) {
         "center" => |value: String, width: Option<usize>| centered(&value, width.unwrap_or(80), ' '),
         "wordcount" => word_count,
     );
+    environment.add_filter("_texts_join", engine::join);
     environment.add_filter("regex_replace", regex_replace);
     environment.add_filter("regex_search", regex_search);
     environment.add_filter("strip", |value: &str| text::strip(value).to_string());
