@@ -5,3 +5,4 @@ pub mod literal;
 pub mod random;
 pub mod regex;
 pub mod text;
+pub mod unicode;
