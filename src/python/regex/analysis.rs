@@ -12,27 +12,34 @@ pub struct First {
     pub others: bool,
 }
 
+impl First {
+    fn or(self, other: First) -> First {
+        First { ascii: self.ascii | other.ascii, others: self.others || other.others }
+    }
+}
+
 /// What every match of the sequence begins with; `None` if that is unknown, or it may match nothing.
 pub fn first(nodes: &[Node], flags: Flags) -> Option<First> {
+    let mut optional = First { ascii: 0, others: false };
     for node in nodes {
-        return match node {
+        let required = match node {
             Node::At(_) | Node::Look { .. } => continue,
+            Node::Repeat { min: 0, body, .. } => {
+                optional = optional.or(first(body, flags)?);
+                continue;
+            }
             Node::Literal(..128) if Fold::of(flags) == Fold::None => {
                 CharSet::of(node, flags).map(|set| First { ascii: set.ascii(), others: false })
             }
             Node::Group { added, deleted, body, .. } => first(body, flags.changed(*added, *deleted)),
-            Node::Atomic(body) => first(body, flags),
-            Node::Repeat { min: 1.., body, .. } => first(body, flags),
+            Node::Atomic(body) | Node::Repeat { body, .. } => first(body, flags),
             Node::Branch(items) => {
-                let mut all = First { ascii: 0, others: false };
-                for item in items {
-                    let one = first(item, flags)?;
-                    all = First { ascii: all.ascii | one.ascii, others: all.others || one.others };
-                }
-                Some(all)
+                let none = First { ascii: 0, others: false };
+                items.iter().try_fold(none, |all, item| Some(all.or(first(item, flags)?)))
             }
             node => CharSet::of(node, flags).map(|set| First { ascii: set.ascii(), others: true }),
         };
+        return Some(optional.or(required?));
     }
     None
 }

@@ -254,6 +254,7 @@ impl<'a> Machine<'a> {
     /// Whether the program matches at `start`; the slots are then its groups.
     fn matches_at(&mut self, start: usize, must_advance: bool) -> Result<bool, String> {
         self.slots.fill(UNSET);
+        self.spend(self.slots.len())?;
         self.trail.clear();
         if let Some(last) = self.program.last_mark {
             self.slots[last] = 1;
