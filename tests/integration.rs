@@ -7,6 +7,7 @@ mod house;
 mod material;
 mod model;
 mod preparing;
+mod python_re;
 mod sample_model;
 mod task_files;
 mod tokenizer;

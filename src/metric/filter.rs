@@ -73,10 +73,10 @@ fn regex(step: &Declared) -> Result<Filter, String> {
 }
 
 fn regex_replace(step: &Declared) -> Result<Filter, String> {
-    Ok(Filter::RegexReplace {
-        regex: pattern(step, "")?,
-        replacement: text(argument(step, "replacement")).unwrap_or_default(),
-    })
+    let regex = pattern(step, "")?;
+    let replacement = text(argument(step, "replacement")).unwrap_or_default();
+    regex.check_replacement(&replacement)?;
+    Ok(Filter::RegexReplace { regex, replacement })
 }
 
 fn map(step: &Declared) -> Result<Filter, String> {

@@ -83,3 +83,16 @@ pub fn exact_match(arguments: &Arguments) -> Result<TextMetric, String> {
     }
     Ok(Box::new(move |text, right| matcher.score(text, right)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_patterns_are_those_of_python() {
+        let regexes_to_ignore = vec![PythonRegex::new(r"\</?i\>").unwrap(), PythonRegex::new(r"\s").unwrap()];
+        let matcher = ExactMatch { regexes_to_ignore, ..Default::default() };
+        assert_eq!(matcher.score("<i>B</i>\u{1c}", &["A", "B"]).unwrap(), 1.0);
+        assert_eq!(matcher.score("i>B", &["B"]).unwrap(), 0.0);
+    }
+}

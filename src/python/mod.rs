@@ -7,3 +7,4 @@ pub mod literal;
 pub mod random;
 pub mod regex;
 pub mod text;
+pub mod unicode;

@@ -2,13 +2,10 @@
 
 use std::sync::LazyLock;
 
-use fancy_regex::Regex;
+use super::unicode::{Ranges, contains, ranges};
 
-/// Matches one character of a class. Compiled once: compiling a Unicode class takes milliseconds.
-type Class = LazyLock<Option<Regex>>;
-
-static DECIMAL: Class = LazyLock::new(|| Regex::new(r"\A\p{Nd}\z").ok());
-static UNPRINTABLE: Class = LazyLock::new(|| Regex::new(r"\A[\p{C}\p{Z}]\z").ok());
+static DECIMAL: LazyLock<Ranges> = LazyLock::new(|| ranges(r"\p{Nd}"));
+static UNPRINTABLE: LazyLock<Ranges> = LazyLock::new(|| ranges(r"[\p{C}\p{Z}]"));
 
 /// `str.isspace` for one character: Unicode white space, and the four ASCII separators that Rust does not count.
 pub fn is_space(c: char) -> bool {
@@ -32,7 +29,7 @@ pub fn lstrip(text: &str) -> &str {
 
 /// `str.isdecimal` for one character.
 pub fn is_decimal(c: char) -> bool {
-    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && in_class(c, &DECIMAL))
+    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && contains(&DECIMAL, c as u32))
 }
 
 /// `str.isdigit` for one character: decimals, and superscript, subscript, circled, parenthesised and
@@ -49,12 +46,8 @@ pub fn is_printable(c: char) -> bool {
     match c {
         ' '..='~' => true,
         c if c.is_ascii() => false,
-        c => c.is_alphanumeric() || !in_class(c, &UNPRINTABLE),
+        c => c.is_alphanumeric() || !contains(&UNPRINTABLE, c as u32),
     }
-}
-
-fn in_class(c: char, class: &Class) -> bool {
-    class.as_ref().is_some_and(|regex| regex.is_match(c.encode_utf8(&mut [0; 4])).unwrap_or(false))
 }
 
 /// `str.isdigit()` for ASCII digits, the only ones that `ast.literal_eval` can read.

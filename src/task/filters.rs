@@ -124,8 +124,10 @@ fn replace(
 }
 
 fn word_count(state: &State, value: String) -> Result<usize, Error> {
-    charge_pattern(state)?;
-    compile(r"\w+")?.count(&value).map_err(failed)
+    let mut steps = 0;
+    let count = compile(r"\w+")?.count(&value, &mut steps).map_err(failed)?;
+    charge_pattern(state, steps)?;
+    Ok(count)
 }
 
 fn failed(what: String) -> Error {
@@ -173,14 +175,18 @@ fn regex_replace(state: &State, value: &str, rest: Rest<ValueOrKwargs>) -> Resul
     let replacement = named(replacement, "repl")?;
     let count = count.or(kwargs.get("count")?).unwrap_or(0);
     kwargs.assert_all_used()?;
-    charge_pattern(state)?;
-    compile(&pattern)?.sub(value, &replacement, count).map_err(failed)
+    let mut steps = 0;
+    let replaced = compile(&pattern)?.sub_counting(value, &replacement, count, &mut steps).map_err(failed)?;
+    charge_pattern(state, steps)?;
+    Ok(replaced)
 }
 
 /// The first match's first group (the match itself where the pattern has none), stripped; `none` where nothing matches.
 fn regex_search(state: &State, value: &str, pattern: &str) -> Result<Option<String>, Error> {
-    charge_pattern(state)?;
-    compile(pattern)?.search(value).map_err(failed)
+    let mut steps = 0;
+    let found = compile(pattern)?.search(value, &mut steps).map_err(failed)?;
+    charge_pattern(state, steps)?;
+    Ok(found)
 }
 
 /// Text that is not a number gives the default; white space around a number is ignored.

@@ -16,9 +16,11 @@ pub const FUEL: u64 = 1_000_000;
 /// Maximum bytes of one rendered text: more than any model's context holds.
 pub const MAX_RENDERED: usize = 16 << 20;
 
-/// Steps charged for a regular expression search. A search is expensive: it gives up only after 1,000,000
-/// backtracks, fancy-regex's default limit.
+/// Steps charged for a regular expression search, which may have to be compiled.
 const PATTERN_COST: u64 = 1000;
+
+/// Steps of a search that count as one of the template.
+const SEARCH_STEPS: u64 = 1000;
 
 /// Maximum nesting depth of a printed value.
 const MAX_DEPTH: usize = 32;
@@ -39,9 +41,9 @@ pub fn charge(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel(bytes as u64 / 64)
 }
 
-/// Charges fuel for a regular expression search.
-pub fn charge_pattern(state: &State) -> Result<(), Error> {
-    state.consume_fuel(PATTERN_COST)
+/// Charges fuel for a regular expression search that took so many steps.
+pub fn charge_pattern(state: &State, steps: u64) -> Result<(), Error> {
+    state.consume_fuel(PATTERN_COST + steps / SEARCH_STEPS)
 }
 
 /// Approximate bytes of `value` when printed; an error if they are too many.

@@ -262,6 +262,8 @@ mod tests {
             ("{{'ABCDE'.find(k) if k in 'ABCDE' else (k|int) - 1}}", json!({"k": "3"}), "2"),
             ("{{x + y}}", json!({"x": ["a"], "y": ["b"]}), "['a', 'b']"),
             ("{{t | regex_replace('\\[.*?\\]', '')}}", json!({"t": "a [x] b"}), "a  b"),
+            ("{{t | regex_replace('\\\\<br\\\\>', ' ')}}", json!({"t": "a<br>b"}), "a b"),
+            ("{{t | regex_search('\\\\<b\\\\>(\\\\w+)')}}", json!({"t": "b <b>é٣ि"}), "é٣"),
             (
                 "{% for c in cs %}{{loop.index}}. {{c}}\n{% endfor %}",
                 json!({"cs": ["a", "b"]}),

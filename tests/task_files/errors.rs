@@ -203,8 +203,20 @@ fn what_the_harness_does_and_assay_does_not() {
         (
             "",
             "filter_list:\n  - name: x\n    filter:\n      - {function: regex, regex_pattern: \"(x\"}\n",
-            "error: ./t.yaml:12:20: bad regular expression `(x`: parsing error at position 2: opening parenthesis \
-             without closing parenthesis\nhint: compare with the metrics and filters that the README lists\n",
+            "error: ./t.yaml:12:20: bad regular expression `(x`: missing ), unterminated subpattern at position 0\n\
+             hint: compare with the metrics and filters that the README lists\n",
+        ),
+        (
+            "",
+            "filter_list:\n  - name: x\n    filter:\n      - {function: regex, regex_pattern: '\\h+'}\n",
+            "error: ./t.yaml:12:20: bad regular expression `\\h+`: bad escape \\h at position 0\n\
+             hint: compare with the metrics and filters that the README lists\n",
+        ),
+        (
+            "",
+            "filter_list:\n  - name: x\n    filter:\n      - {function: regex_replace, regex_pattern: x, replacement: '\\1'}\n",
+            "error: ./t.yaml:12:20: bad replacement `\\1`: invalid group reference 1 at position 1\n\
+             hint: compare with the metrics and filters that the README lists\n",
         ),
     ]);
 }
