@@ -1,5 +1,6 @@
 //! Characters as Python's `str` methods see them: letters, digits, cases, names.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::syntax::{Category, CategoryKind};
@@ -12,10 +13,7 @@ static NAME_CONTINUE: LazyLock<Ranges> = LazyLock::new(|| ranges(r"\p{XID_Contin
 
 /// `c.isalnum() or c == '_'`. Combining marks are none, which other engines count as parts of words.
 pub fn is_word(c: char) -> bool {
-    match c.is_ascii() {
-        true => c.is_ascii_alphanumeric() || c == '_',
-        false => contains(&ALPHANUMERIC, c as u32),
-    }
+    if c.is_ascii() { c.is_ascii_alphanumeric() || c == '_' } else { contains(&ALPHANUMERIC, c as u32) }
 }
 
 /// `c.isalpha()`.
@@ -53,35 +51,35 @@ pub fn upper(code: u32) -> u32 {
     char::from_u32(code).and_then(|c| c.to_uppercase().next()).map_or(code, |c| c as u32)
 }
 
-/// Lower-case characters that share their upper-case one: to `re.IGNORECASE` they are the same.
-const SAME_UPPER_CASE: [&[u32]; 24] = [
-    &[0x69, 0x131],
-    &[0x73, 0x17f],
-    &[0xb5, 0x3bc],
-    &[0x345, 0x3b9, 0x1fbe],
-    &[0x390, 0x1fd3],
-    &[0x3b0, 0x1fe3],
-    &[0x3b2, 0x3d0],
-    &[0x3b5, 0x3f5],
-    &[0x3b8, 0x3d1],
-    &[0x3ba, 0x3f0],
-    &[0x3c0, 0x3d6],
-    &[0x3c1, 0x3f1],
-    &[0x3c2, 0x3c3],
-    &[0x3c6, 0x3d5],
-    &[0x432, 0x1c80],
-    &[0x434, 0x1c81],
-    &[0x43e, 0x1c82],
-    &[0x441, 0x1c83],
-    &[0x442, 0x1c84, 0x1c85],
-    &[0x44a, 0x1c86],
-    &[0x463, 0x1c87],
-    &[0x1c88, 0xa64b],
-    &[0x1e61, 0x1e9b],
-    &[0xfb05, 0xfb06],
-];
+/// Lower-case characters that share their upper-case form: to `re.IGNORECASE` they are the same.
+static SAME_UPPER_CASE: LazyLock<Vec<Vec<u32>>> = LazyLock::new(|| {
+    let mut groups: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for c in '\u{41}'..='\u{1ffff}' {
+        let upper: String = c.to_uppercase().collect();
+        if c.to_lowercase().eq([c]) && !upper.chars().eq([c]) {
+            groups.entry(upper).or_default().push(c as u32);
+        }
+    }
+    groups.into_values().filter(|group| group.len() > 1).collect()
+});
 
 /// The lower-case characters that are the same as `code`, itself included, if there are others.
 pub fn same_upper_case(code: u32) -> Option<&'static [u32]> {
-    SAME_UPPER_CASE.iter().find(|group| group.contains(&code)).copied()
+    SAME_UPPER_CASE.iter().find(|group| group.contains(&code)).map(Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_upper_case;
+
+    #[test]
+    fn characters_with_one_upper_case_are_the_same() {
+        assert_eq!(same_upper_case('k' as u32), None);
+        for group in
+            ["i\u{131}", "s\u{17f}", "\u{345}\u{3b9}\u{1fbe}", "\u{442}\u{1c84}\u{1c85}", "\u{fb05}\u{fb06}"]
+        {
+            let codes: Vec<u32> = group.chars().map(u32::from).collect();
+            assert_eq!(same_upper_case(codes[0]), Some(codes.as_slice()), "{group}");
+        }
+    }
 }
