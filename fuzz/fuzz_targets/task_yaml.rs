@@ -5,12 +5,16 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use assay::task::{Choices, Columns, Rendering, Target, TaskIndex, parse_yaml};
+use assay::vocabulary::{Cell, Row};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
 static ROW: LazyLock<Columns> = LazyLock::new(|| {
     let row = json!({"question": "Why?", "answer": "1", "label": 1, "choices": ["a", "b"], "wrong": "x", "right": "y"});
-    Columns::new(row.as_object().cloned().unwrap_or_default())
+    match Cell::from(row) {
+        Cell::Struct(row) => Columns::new(row),
+        _ => Columns::new(Row::new()),
+    }
 });
 
 fn render(rendering: &Rendering) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use assay::task::{Columns, Place, Template};
+use assay::vocabulary::{Cell, Row};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
@@ -14,7 +15,10 @@ static ROW: LazyLock<Columns> = LazyLock::new(|| {
         "n": 7, "z": -3, "f": 2.5, "y": true, "o": null, "d": {"k": [1.5, false], "s": "v"}, "m": [[1, 2], [3, 4]],
         "big": 1_000_000_000_000i64,
     });
-    Columns::new(row.as_object().cloned().unwrap_or_default())
+    match Cell::from(row) {
+        Cell::Struct(row) => Columns::new(row),
+        _ => Columns::new(Row::new()),
+    }
 });
 
 fuzz_target!(|bytes: &[u8]| {

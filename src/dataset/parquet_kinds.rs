@@ -96,9 +96,10 @@ fn of_type(field: &Type, arrow: Option<&ArrowField>) -> Kind {
             _ => of_fields(field, arrow),
         }
     };
-    match info.has_repetition() && info.repetition() == Repetition::REPEATED {
-        true => Kind::List(Box::new(kind)),
-        false => kind,
+    if info.has_repetition() && info.repetition() == Repetition::REPEATED {
+        Kind::List(Box::new(kind))
+    } else {
+        kind
     }
 }
 

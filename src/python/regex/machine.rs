@@ -97,12 +97,12 @@ impl<'a> Machine<'a> {
     /// Counts characters that were matched in a row.
     fn spend(&mut self, chars: usize) -> Result<(), String> {
         self.steps += (chars / CHARS_PER_STEP) as u64 + 1;
-        match self.steps > MAX_STEPS {
-            true => Err(format!(
+        if self.steps > MAX_STEPS {
+            return Err(format!(
                 "the search was given up after {MAX_STEPS} steps: the pattern backtracks too much"
-            )),
-            false => Ok(()),
+            ));
         }
+        Ok(())
     }
 
     fn set(&mut self, slot: usize, value: usize) {

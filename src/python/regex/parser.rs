@@ -320,9 +320,10 @@ impl Parser {
     }
 
     fn close(&mut self, start: usize) -> Result<(), String> {
-        match self.source.take(')') {
-            true => Ok(()),
-            false => Err(self.source.error_at("missing ), unterminated subpattern", start)),
+        if self.source.take(')') {
+            Ok(())
+        } else {
+            Err(self.source.error_at("missing ), unterminated subpattern", start))
         }
     }
 
@@ -417,9 +418,10 @@ impl Parser {
 
     fn name(&mut self, terminator: char) -> Result<String, String> {
         let name = self.source.until(terminator, "group name")?;
-        match characters::is_identifier(&name) {
-            true => Ok(name),
-            false => self.bad_name(&name, name.chars().count() + 1),
+        if characters::is_identifier(&name) {
+            Ok(name)
+        } else {
+            self.bad_name(&name, name.chars().count() + 1)
         }
     }
 

@@ -48,10 +48,10 @@ impl Source {
 
     /// What was read, unless a backslash at the end was reached before.
     pub fn whole<T>(&self, read: Result<T, String>) -> Result<T, String> {
-        match self.is_broken {
-            true => Err(self.error_at("bad escape (end of pattern)", self.chars.len() - 1)),
-            false => read,
+        if self.is_broken {
+            return Err(self.error_at("bad escape (end of pattern)", self.chars.len() - 1));
         }
+        read
     }
 
     fn advance(&mut self) {
