@@ -26,15 +26,20 @@ impl<'a> JsonReader<'a> {
         if self.at == self.text.len() { Ok(None) } else { self.value().map(Some) }
     }
 
-    /// The line of the next value, from 1.
-    pub fn line(&mut self) -> usize {
+    /// Where the next value begins, in bytes.
+    pub fn position(&mut self) -> usize {
         self.space();
-        self.text[..self.at].matches('\n').count() + 1
+        self.at
+    }
+
+    /// The line of a position, from 1. It counts from the beginning of the text: for messages only.
+    pub fn line_of(&self, position: usize) -> usize {
+        self.text[..position].matches('\n').count() + 1
     }
 
     fn fault(&self, what: &str) -> String {
         let before = &self.text[..self.at];
-        let line = before.matches('\n').count() + 1;
+        let line = self.line_of(self.at);
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         format!("line {line}, column {column}: {what}")
     }
@@ -221,7 +226,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// After a backslash: `uXXXX`, and the second of a pair.
+    /// A `\u` escape, of which the backslash is read, with the second one of a surrogate pair.
     fn unicode(&mut self) -> Result<char, String> {
         let start = self.at;
         let unit = |reader: &mut Self| {

@@ -25,17 +25,20 @@ fn read_rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
     let mut reader = JsonReader::new(text);
     let mut rows = Vec::new();
     loop {
-        let line = reader.line();
+        let position = reader.position();
         match reader.next()? {
             None => return Ok(rows),
             Some(Cell::Struct(row)) => rows.push(row),
             Some(Cell::List(items)) if rows.is_empty() => {
+                let behind = reader.position();
                 if reader.next()?.is_some() {
-                    return Err(format!("line {}: more follows after the array of rows", reader.line()));
+                    let line = reader.line_of(behind);
+                    return Err(format!("line {line}: more follows after the array of rows"));
                 }
                 return array(items);
             }
             Some(_) => {
+                let line = reader.line_of(position);
                 return Err(format!("line {line}: expected an object of columns, found another value"));
             }
         }
