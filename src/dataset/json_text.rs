@@ -109,10 +109,11 @@ impl<'a> JsonReader<'a> {
         loop {
             items.push(self.value()?);
             self.space();
-            match () {
-                () if self.eat(",") => {}
-                () if self.eat("]") => return Ok(Cell::List(items)),
-                () => return Err(self.expected("`,` or `]`")),
+            if self.eat("]") {
+                return Ok(Cell::List(items));
+            }
+            if !self.eat(",") {
+                return Err(self.expected("`,` or `]`"));
             }
         }
     }
@@ -141,10 +142,11 @@ impl<'a> JsonReader<'a> {
             let value = self.value()?;
             entries.insert(name, value);
             self.space();
-            match () {
-                () if self.eat(",") => {}
-                () if self.eat("}") => return Ok(Cell::Struct(entries)),
-                () => return Err(self.expected("`,` or `}`")),
+            if self.eat("}") {
+                return Ok(Cell::Struct(entries));
+            }
+            if !self.eat(",") {
+                return Err(self.expected("`,` or `}`"));
             }
         }
     }
