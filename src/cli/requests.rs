@@ -32,7 +32,7 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let selection = index.select(&arguments.tasks.names()?)?;
     say_task_notes(&index);
     let store = arguments.tasks.data.store()?;
-    let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
+    let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?.without_contradiction()?;
     let options = arguments.tasks.prompt_options(&index, &selection)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");

@@ -135,7 +135,7 @@ impl ModelSource {
     /// As [`own_tokenizer`](Self::own_tokenizer).
     pub fn tokenizer(&self, typed: Option<&Path>, files: &ModelFiles) -> Result<Tokenizer, SessionError> {
         let own = || self.own_tokenizer(files.gguf_metadata());
-        let mut tokenizer = typed.map_or_else(own, tokenizer_of)?;
+        let mut tokenizer = typed.map_or_else(own, tokenizer_of)?.without_contradiction()?;
         if tokenizer.end_of_text.is_none() {
             tokenizer.end_of_text = files.config().eos_token_ids.first().copied();
         }

@@ -1,56 +1,13 @@
 //! Loading a tokenizer and the few facts about it that scoring needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use miette::Diagnostic;
-use serde_json::Value;
-use thiserror::Error;
-
 use super::barrier::{BEFORE, Cuts};
+use super::config_files::TokenizerConfig;
+use super::error::TokenizerError;
 use super::word_cache::IdleWordCaches;
 use crate::vocabulary::Fingerprint;
-
-/// A tokenizer cannot be loaded, or cannot encode or decode.
-#[derive(Debug, Error, Diagnostic)]
-#[diagnostic(code(assay::input))]
-pub enum TokenizerError {
-    /// A file that cannot be read.
-    #[error("{path}: cannot be read: {source}")]
-    #[diagnostic(help("give a tokenizer.json with --tokenizer FILE"))]
-    Unreadable { path: String, source: std::io::Error },
-    /// A file that is not a tokenizer.
-    #[error("{path}: no tokenizer: {what}")]
-    #[diagnostic(help(
-        "a tokenizer is the `tokenizer.json` that Hugging Face's fast tokenizers write; slow ones must be converted first"
-    ))]
-    Corrupt { path: String, what: String },
-    /// A text that the tokenizer rejects.
-    #[error("the tokenizer cannot encode a text of {bytes} bytes: {what}")]
-    #[diagnostic(help("the tokenizer may be damaged: compare it with the model's own"))]
-    Encode {
-        /// Length of the text.
-        bytes: usize,
-        what: String,
-    },
-    /// A token that the vocabulary does not have.
-    #[error("the tokenizer cannot decode {tokens} tokens: {what}")]
-    #[diagnostic(help("the tokenizer may not be this model's: compare their vocabulary sizes"))]
-    Decode {
-        /// Number of tokens.
-        tokens: usize,
-        what: String,
-    },
-    /// An empty context, and no end-of-text token to replace it.
-    #[error("a context is empty, and {path} does not say which token ends a text")]
-    #[diagnostic(help(
-        "put the model's tokenizer_config.json beside the tokenizer: its `eos_token` stands for an empty context"
-    ))]
-    NoEndOfText {
-        /// The tokenizer's file.
-        path: String,
-    },
-}
 
 /// A tokenizer and where it came from.
 pub struct Tokenizer {
@@ -58,8 +15,12 @@ pub struct Tokenizer {
     pub path: PathBuf,
     /// Hash of its file.
     pub fingerprint: Fingerprint,
+    /// The token that begins a text, if the files name one.
+    pub beginning_of_text: Option<u32>,
     /// The token that ends a text, if the files name one.
     pub end_of_text: Option<u32>,
+    /// Where the files contradict each other, a sentence each.
+    pub contradictions: Vec<String>,
     /// Ids of the special tokens, which are no part of a generated text.
     special: BTreeSet<u32>,
     /// `None` if texts are encoded in one piece.
@@ -70,7 +31,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`, and the end-of-text token from the `tokenizer_config.json` beside it.
+    /// Reads a `tokenizer.json` and the files beside it: they name tokens that begin and end a text, and may have added tokens that
+    /// `tokenizer.json` lacks.
     ///
     /// # Errors
     /// A file that is missing or is not a tokenizer.
@@ -87,8 +49,14 @@ impl Tokenizer {
             Ok(text) => text.parse::<tokenizers::Tokenizer>().map_err(|error| corrupt(error.to_string()))?,
             Err(error) => return Err(corrupt(error.to_string())),
         };
-        let mut tokenizer = Self::new(inner, path.to_path_buf(), Fingerprint::of(&bytes));
-        tokenizer.end_of_text = tokenizer.configured_end_of_text();
+        let config = TokenizerConfig::beside(path)?;
+        let (inner, changes) = with_added_tokens(inner, &config)?;
+        // Files that are in step leave the hash of `tokenizer.json`.
+        let fingerprint = Fingerprint::of(&[&bytes[..], changes.as_bytes()].concat());
+        let mut tokenizer = Self::new(inner, path.to_path_buf(), fingerprint);
+        let id = |key| config.named(key).and_then(|token| tokenizer.inner.token_to_id(token));
+        (tokenizer.beginning_of_text, tokenizer.end_of_text) = (id("bos_token"), id("eos_token"));
+        tokenizer.contradictions = tokenizer.contradictions_of(&config);
         Ok(tokenizer)
     }
 
@@ -106,7 +74,9 @@ impl Tokenizer {
             special,
             path,
             fingerprint,
+            beginning_of_text: None,
             end_of_text: None,
+            contradictions: Vec::new(),
             cuts,
             tokens_before: 0,
             idle_words: IdleWordCaches::default(),
@@ -118,15 +88,28 @@ impl Tokenizer {
         tokenizer
     }
 
-    fn configured_end_of_text(&self) -> Option<u32> {
-        let config = std::fs::read(self.path.with_file_name("tokenizer_config.json")).ok()?;
-        let config: Value = serde_json::from_slice(&config).ok()?;
-        let token = match config.get("eos_token")? {
-            Value::String(token) => token.as_str(),
-            Value::Object(token) => token.get("content")?.as_str()?,
-            _ => return None,
+    /// Refuses a tokenizer whose files contradict each other.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn without_contradiction(self) -> Result<Self, TokenizerError> {
+        match self.contradictions.first() {
+            Some(what) => Err(TokenizerError::Contradiction { what: what.clone() }),
+            None => Ok(self),
+        }
+    }
+
+    /// Added tokens whose ids are not those that the files beside the tokenizer give them.
+    fn contradictions_of(&self, config: &TokenizerConfig) -> Vec<String> {
+        let other = |(&id, token): (&u32, &tokenizers::AddedToken)| {
+            let content = &token.content;
+            let found = self.inner.token_to_id(content).filter(|found| *found != id)?;
+            Some(format!(
+                "{}: the files beside it give the token {content:?} the id {id}, and here it has {found}",
+                self.path.display()
+            ))
         };
-        self.inner.token_to_id(token)
+        config.added.iter().filter_map(other).collect()
     }
 
     /// Tokens of `text`, without added special ones.
@@ -174,4 +157,26 @@ impl Tokenizer {
         let largest = self.inner.get_vocab(true).into_values().max();
         largest.map_or(0, |id| id as usize + 1)
     }
+}
+
+/// A tokenizer with the added tokens of the files beside it, and a text that differs wherever what they change differs.
+fn with_added_tokens(
+    mut inner: tokenizers::Tokenizer,
+    config: &TokenizerConfig,
+) -> Result<(tokenizers::Tokenizer, String), TokenizerError> {
+    let before: HashMap<u32, tokenizers::AddedToken> = inner.get_added_tokens_decoder().into_iter().collect();
+    let tokens = config.additions(&before)?;
+    let failed = |error: tokenizers::Error| TokenizerError::Beside {
+        path: "tokenizer_config.json".into(),
+        what: error.to_string(),
+    };
+    inner.add_tokens(tokens).map_err(failed)?;
+    let mut changed: Vec<_> = inner
+        .get_added_tokens_decoder()
+        .into_iter()
+        .filter(|(id, token)| before.get(id) != Some(token))
+        .collect();
+    changed.sort_by_key(|(id, _)| *id);
+    let changes = changed.into_iter().map(|(id, token)| format!("{id} {token:?}\n")).collect();
+    Ok((inner, changes))
 }

@@ -1,11 +1,15 @@
 //! Text to tokens, exactly as Hugging Face's tokenizers do it.
 
 mod barrier;
+mod config_files;
+mod error;
 pub mod gguf;
 mod load;
 mod pair;
 mod word_cache;
 mod words;
 
-pub use load::{Tokenizer, TokenizerError};
+pub use config_files::TokenizerConfig;
+pub use error::TokenizerError;
+pub use load::Tokenizer;
 pub use pair::{TokenRequest, encode_requests};

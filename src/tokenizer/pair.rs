@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::load::{Tokenizer, TokenizerError};
+use super::error::TokenizerError;
+use super::load::Tokenizer;
 use super::words::WordEncoder;
 use crate::python::text;
 use crate::vocabulary::{DocumentRequests, Request, Stops};

@@ -4,7 +4,8 @@
 //! the same tokens wherever they occur, so these are cached; see [`Cuts`](super::barrier::Cuts).
 
 use super::barrier::{BEFORE, Cuts};
-use super::load::{Tokenizer, TokenizerError};
+use super::error::TokenizerError;
+use super::load::Tokenizer;
 use super::word_cache::{MAX_PART_BYTES, WordCache};
 
 /// Encodes texts with a cache of parts.

@@ -1,5 +1,6 @@
 //! Token ids, compared with those of the models' own tokenizer.json.
 
+mod added;
 mod pairs;
 mod real_prompts;
 

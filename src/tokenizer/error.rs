@@ -1,0 +1,53 @@
+//! What is wrong with a tokenizer.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// A tokenizer cannot be loaded, or cannot encode or decode.
+#[derive(Debug, Error, Diagnostic)]
+#[diagnostic(code(assay::input))]
+pub enum TokenizerError {
+    /// A file that cannot be read.
+    #[error("{path}: cannot be read: {source}")]
+    #[diagnostic(help("give a tokenizer.json with --tokenizer FILE"))]
+    Unreadable { path: String, source: std::io::Error },
+    /// A file that is not a tokenizer.
+    #[error("{path}: no tokenizer: {what}")]
+    #[diagnostic(help(
+        "a tokenizer is the `tokenizer.json` that Hugging Face's fast tokenizers write; slow ones must be converted first"
+    ))]
+    Corrupt { path: String, what: String },
+    /// A file beside the tokenizer that has another shape.
+    #[error("{path}: {what}")]
+    #[diagnostic(help("it belongs to the tokenizer: fetch it again, or take it away"))]
+    Beside { path: String, what: String },
+    /// The tokenizer's files contradict each other.
+    #[error("{what}")]
+    #[diagnostic(help("take the tokenizer's files from one place"))]
+    Contradiction { what: String },
+    /// A text that the tokenizer rejects.
+    #[error("the tokenizer cannot encode a text of {bytes} bytes: {what}")]
+    #[diagnostic(help("the tokenizer may be damaged: compare it with the model's own"))]
+    Encode {
+        /// Length of the text.
+        bytes: usize,
+        what: String,
+    },
+    /// A token that the vocabulary does not have.
+    #[error("the tokenizer cannot decode {tokens} tokens: {what}")]
+    #[diagnostic(help("the tokenizer may not be this model's: compare their vocabulary sizes"))]
+    Decode {
+        /// Number of tokens.
+        tokens: usize,
+        what: String,
+    },
+    /// An empty context, and no end-of-text token to replace it.
+    #[error("a context is empty, and {path} does not say which token ends a text")]
+    #[diagnostic(help(
+        "put the model's tokenizer_config.json beside the tokenizer: its `eos_token` stands for an empty context"
+    ))]
+    NoEndOfText {
+        /// The tokenizer's file.
+        path: String,
+    },
+}
