@@ -17,8 +17,8 @@ use assay::metric::Scorer;
 use assay::prompt::{self, PromptOptions, TaskRequests};
 use assay::python::text::rstrip;
 use assay::task::{Task, TaskIndex};
-use assay::tokenizer::{Tokenizer, encode_requests};
-use assay::vocabulary::{DocumentRequests, Request};
+use assay::tokenizer::{Marks, Tokenizer, encode_requests};
+use assay::vocabulary::{DocumentRequests, Request, TextBeginRecord};
 use rayon::prelude::*;
 
 /// The limits of Mistral-7B.
@@ -96,9 +96,11 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
     for task in tasks {
         timed(&mut reading, || read(&store, &task))?;
         let requests: TaskRequests = timed(&mut building, || prompt::build(&task, &store, &options))?;
-        let tokens = timed(&mut tokenising, || encode_requests(&tokenizer, &requests.documents))?;
+        let marks = Marks::new(&tokenizer, task.text_begin)?;
+        let tokens = timed(&mut tokenising, || encode_requests(&tokenizer, &marks, &requests.documents))?;
         let scorer = Scorer::for_task(&task)?;
-        built.push(BuiltTask { task, scorer, requests, tokens });
+        let text_begin = TextBeginRecord { add_bos_token: false, overridden: false, empty_context: None };
+        built.push(BuiltTask { task, scorer, requests, tokens, text_begin });
     }
     let fitted = timed(&mut planning, || fit_all(built, LIMITS))?;
     let planned = timed(&mut planning, || RunPlan::new(&open(&fitted), usize::MAX).map(|plan| plan.total))?;

@@ -28,7 +28,10 @@ fn tokenizer() -> Tokenizer {
 
 /// The built-in samples, which have rows for a few shots.
 fn samples() -> (DatasetStore, PromptOptions) {
-    (DatasetStore::new(None).unwrap(), PromptOptions { limits: Some(4).into(), num_fewshot: Some(1) })
+    (
+        DatasetStore::new(None).unwrap(),
+        PromptOptions { limits: Some(4).into(), num_fewshot: Some(1), ..PromptOptions::default() },
+    )
 }
 
 #[test]

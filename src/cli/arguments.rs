@@ -9,6 +9,7 @@ use super::limit::LimitArgument;
 use crate::dataset::DatasetStore;
 use crate::prompt::PromptOptions;
 use crate::task::{Selection, TaskIndex};
+use crate::vocabulary::AddBosToken;
 
 /// Which tasks, over which data.
 #[derive(Debug, Args)]
@@ -24,6 +25,10 @@ pub struct TaskArguments {
     /// Use N shots instead of each task's own number (tasks that declare 0 keep it)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub num_fewshot: Option<u32>,
+    /// Whether texts begin with the beginning-of-text token: true, false, or as the tokenizer says [default: tokenizer, and false for
+    /// the leaderboard's tasks]
+    #[arg(long, value_name = "WHEN", value_parser = parse_add_bos_token)]
+    pub add_bos_token: Option<AddBosToken>,
     #[command(flatten)]
     pub data: DataArguments,
 }
@@ -45,6 +50,7 @@ impl TaskArguments {
         Ok(PromptOptions {
             limits: limits.unwrap_or_default(),
             num_fewshot: self.num_fewshot.map(|n| n as usize),
+            add_bos_token: self.add_bos_token,
         })
     }
 }
@@ -75,6 +81,10 @@ impl DataArguments {
 pub enum TableOrJson {
     Table,
     Json,
+}
+
+fn parse_add_bos_token(text: &str) -> Result<AddBosToken, String> {
+    AddBosToken::of_word(text).ok_or_else(|| format!("expected one of {}", AddBosToken::WORDS.join(", ")))
 }
 
 /// Parses a size in bytes: a number with KiB, MiB, GiB or TiB (or K, M, G, T for the same), or without a

@@ -63,8 +63,11 @@ fn list(index: &TaskIndex) -> String {
 }
 
 fn show(task: &Task, store: &DatasetStore) -> Result<String, Failure> {
-    let built =
-        prompt::build(task, store, &PromptOptions { limits: TaskLimits::Each(1), num_fewshot: None })?;
+    let built = prompt::build(
+        task,
+        store,
+        &PromptOptions { limits: TaskLimits::Each(1), ..PromptOptions::default() },
+    )?;
     pins::announce(built.splits.iter().map(|(name, split)| split.record(name)));
     let mut lines = vec![
         format!("task      {}", task.name),

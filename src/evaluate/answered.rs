@@ -139,6 +139,7 @@ impl<'f> AnsweredTask<'f> {
             truncated: truncated.clone(),
             file: task.fingerprint.clone(),
             splits: self.fitted.splits(),
+            text_begin: self.fitted.text_begin,
         }
     }
 }

@@ -7,9 +7,10 @@ use super::error::PrepareError;
 use crate::dataset::DatasetStore;
 use crate::metric::Scorer;
 use crate::prompt::{self, PromptOptions, TaskRequests};
+use crate::python::text::rstrip;
 use crate::task::Task;
-use crate::tokenizer::{TokenRequest, Tokenizer, encode_requests};
-use crate::vocabulary::SplitRecord;
+use crate::tokenizer::{Marks, TokenRequest, Tokenizer, TokenizerError, encode_requests};
+use crate::vocabulary::{SplitRecord, TextBegin, TextBeginRecord};
 
 /// A task with all its requests, in tokens.
 pub struct BuiltTask {
@@ -18,6 +19,8 @@ pub struct BuiltTask {
     pub requests: TaskRequests,
     /// The requests in tokens, by document.
     pub tokens: Vec<Vec<TokenRequest>>,
+    /// What its texts begin with.
+    pub text_begin: TextBeginRecord,
 }
 
 impl BuiltTask {
@@ -33,13 +36,24 @@ impl BuiltTask {
     ) -> Result<Self, PrepareError> {
         let scorer = Scorer::for_task(&task)?;
         let requests = prompt::build(&task, store, options)?;
-        let tokens =
-            encode_requests(tokenizer, &requests.documents).map_err(|source| PrepareError::Tokenizer {
-                task: task.name.to_string(),
-                hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
-                source,
-            })?;
-        Ok(Self { task, scorer, requests, tokens })
+        let fault = |source: TokenizerError| PrepareError::Tokenizer {
+            task: task.name.to_string(),
+            hint: source.help().map(|h| h.to_string()).unwrap_or_default(),
+            source,
+        };
+        let declared = task.text_begin;
+        let add_bos_token = options.add_bos_token.unwrap_or(declared.add_bos_token);
+        let marks = Marks::new(tokenizer, TextBegin { add_bos_token, ..declared }).map_err(fault)?;
+        let tokens = encode_requests(tokenizer, &marks, &requests.documents).map_err(fault)?;
+        let mut texts = requests.documents.iter().flat_map(|document| &document.requests);
+        let text_begin = TextBeginRecord {
+            add_bos_token: marks.add_before(),
+            overridden: add_bos_token != declared.add_bos_token,
+            empty_context: texts
+                .any(|text| rstrip(text.context()).is_empty())
+                .then_some(declared.empty_context),
+        };
+        Ok(Self { task, scorer, requests, tokens, text_begin })
     }
 
     /// The splits from which its rows were read.

@@ -9,7 +9,7 @@ use crate::engine::{EngineError, RequestLimits, Sequence};
 use crate::metric::Scorer;
 use crate::prompt::TaskRequests;
 use crate::task::Task;
-use crate::vocabulary::{RequestId, SplitRecord, Truncation};
+use crate::vocabulary::{RequestId, SplitRecord, TextBeginRecord, Truncation};
 
 /// A task with the sequences that a model is fed for its requests.
 pub struct FittedTask {
@@ -20,6 +20,8 @@ pub struct FittedTask {
     pub sequences: Vec<Vec<Sequence>>,
     /// Requests truncated to the model's context.
     pub truncated: Vec<Truncation>,
+    /// What its texts begin with.
+    pub text_begin: TextBeginRecord,
 }
 
 impl FittedTask {
@@ -29,7 +31,7 @@ impl FittedTask {
     /// A request with a token beyond the model's embedding, with nothing left of its context, or whose keys
     /// and values exceed the kv budget.
     pub fn fit(task: usize, built: BuiltTask, limits: RequestLimits) -> Result<Self, PrepareError> {
-        let BuiltTask { task: declared, scorer, requests, tokens } = built;
+        let BuiltTask { task: declared, scorer, requests, tokens, text_begin } = built;
         let fault = |id: RequestId, what: String, hint: &str| {
             let document = &requests.documents[id.document];
             PrepareError::Request {
@@ -88,7 +90,7 @@ impl FittedTask {
             Truncation { doc_id: document.doc_id, row: document.row, request, cut_tokens }
         };
         let truncated = sequences.iter().flatten().filter(|s| s.cut > 0).map(truncation).collect();
-        Ok(Self { task: declared, scorer, requests, sequences, truncated })
+        Ok(Self { task: declared, scorer, requests, sequences, truncated, text_begin })
     }
 
     /// The splits from which its rows were read.

@@ -71,6 +71,9 @@ pub fn suite_record(
                     Pin::Same | Pin::Unpinned { .. } | Pin::Sample => {}
                 }
             }
+            if record.text_begin.overridden {
+                add(format!("beginning-of-text token added otherwise in {}", record.task));
+            }
             if record.sample {
                 add("built-in sample datasets".into());
             } else if record.num_fewshot != record.declared_fewshot {

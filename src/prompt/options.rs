@@ -1,6 +1,6 @@
 //! Options of the command line that change prompts.
 
-use crate::vocabulary::TaskLimits;
+use crate::vocabulary::{AddBosToken, TaskLimits};
 
 /// Options of the command line that change prompts.
 #[derive(Debug, Clone, Default)]
@@ -9,4 +9,6 @@ pub struct PromptOptions {
     pub limits: TaskLimits,
     /// Replaces the number of shots that the task declares.
     pub num_fewshot: Option<usize>,
+    /// Replaces what the task declares of the beginning-of-text token.
+    pub add_bos_token: Option<AddBosToken>,
 }

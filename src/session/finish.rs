@@ -101,6 +101,7 @@ impl EvaluatedRun<'_> {
             suite,
             limits: prompts.limits.clone(),
             num_fewshot: prompts.num_fewshot,
+            add_bos_token: prompts.add_bos_token,
             views: setup.views,
             datasets: setup.datasets.as_ref().map(|folder| folder.display().to_string()),
             include: setup.include.iter().map(|folder| folder.display().to_string()).collect(),

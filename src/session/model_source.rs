@@ -157,5 +157,8 @@ pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, SessionError> {
 fn of_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, SessionError> {
     let inner = gguf::from_metadata(metadata)?;
     let written = inner.to_string(false).unwrap_or_default();
-    Ok(Tokenizer::new(inner, metadata.path().to_path_buf(), Fingerprint::of(written.as_bytes())))
+    let marks = gguf::gguf_marks(metadata)?;
+    let fingerprint = Fingerprint::of(written.as_bytes());
+    let tokenizer = Tokenizer::new(inner, metadata.path().to_path_buf(), fingerprint);
+    Ok(tokenizer.with_marks(marks.begin, marks.before, marks.after))
 }

@@ -16,7 +16,7 @@ use super::run_json::seal_of;
 use super::samples::{Sample, samples_file};
 use crate::metric::Scorer;
 use crate::task::task_of_config;
-use crate::vocabulary::SAMPLE_MODEL;
+use crate::vocabulary::{ADD_BOS_TOKEN, EmptyContext, SAMPLE_MODEL};
 use crate::vocabulary::{
     ComparedDocument, ComparedMetric, ComparedRun, ComparedTask, Decision, DocumentRequests, Fingerprint,
 };
@@ -231,6 +231,13 @@ fn read_task(
 fn setup(record: &Value) -> BTreeMap<String, String> {
     let mut setup = BTreeMap::new();
     setup.insert("shots".to_string(), record["num_fewshot"].to_string());
+    // Runs from before there was a choice had no such token, and the end-of-text one for an empty context.
+    setup.insert(ADD_BOS_TOKEN.to_string(), (record["add_bos_token"] == true).to_string());
+    let empty = record.get("empty_context").unwrap_or(&Value::Null);
+    let before = record.get("add_bos_token").is_none().then(|| EmptyContext::EndOfText.word());
+    if let Some(word) = empty.as_str().or(before) {
+        setup.insert("token for an empty context".to_string(), word.to_string());
+    }
     setup.insert(
         "task file".to_string(),
         Fingerprint::of(record["config"].to_string().as_bytes()).to_string(),

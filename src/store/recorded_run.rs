@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::prompt::PromptOptions;
-use crate::vocabulary::TaskLimits;
+use crate::vocabulary::{AddBosToken, TaskLimits};
 
 /// A run cannot be read back.
 #[derive(Debug, Error, Diagnostic)]
@@ -91,6 +91,7 @@ impl RecordedRun {
         PromptOptions {
             limits: self.limits.clone(),
             num_fewshot: self.get(&["num_fewshot"]).as_u64().map(|n| n as usize),
+            add_bos_token: self.text(&["add_bos_token"]).and_then(AddBosToken::of_word),
         }
     }
 

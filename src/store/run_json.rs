@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::journal::{Session, SessionWork};
 use super::model_record::ModelRecord;
 use crate::evaluate::Digests;
-use crate::vocabulary::{Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, TaskRecord};
+use crate::vocabulary::{
+    AddBosToken, EmptyContext, Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, TaskRecord,
+};
 
 /// Everything about a run.
 pub struct RunRecord<'a> {
@@ -25,6 +27,8 @@ pub struct RunRecord<'a> {
     pub limits: TaskLimits,
     /// `--num-fewshot`.
     pub num_fewshot: Option<usize>,
+    /// `--add-bos-token`.
+    pub add_bos_token: Option<AddBosToken>,
     /// Whether generations continued past their stops, for the tasks' other views of them.
     pub views: bool,
     /// The user's folder of datasets, if one was given.
@@ -184,6 +188,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "threads": run.threads,
         "limit": run.limits,
         "num_fewshot": run.num_fewshot,
+        "add_bos_token": run.add_bos_token.map(AddBosToken::word),
         "views": run.views,
         "datasets_folder": run.datasets,
         "include": run.include,
@@ -230,6 +235,8 @@ fn task_json(task: &TaskRecord, run: &RunRecord<'_>) -> Value {
         "datasets": datasets,
         "sample_data": task.sample,
         "near_ties": near_ties,
+        "add_bos_token": task.text_begin.add_bos_token,
+        "empty_context": task.text_begin.empty_context.map(EmptyContext::word),
         "truncated_requests": task.truncated.len(),
         "truncated": task.truncated,
         "config": task.config,

@@ -16,7 +16,7 @@ use super::template::Template;
 use super::views::read_views;
 use super::yaml::parse;
 use super::yaml_value::{Node, Yaml};
-use crate::vocabulary::{Fingerprint, row};
+use crate::vocabulary::{AddBosToken, Fingerprint, TextBegin, row};
 
 const NO_PYTHON: &str = "task files are data, and no Python is run";
 
@@ -100,6 +100,8 @@ pub fn read_task(
         Some(node) => node.to_json().get("version").cloned().unwrap_or(Value::Null),
         None => Value::Null,
     };
+    let random = read_random(&mut fields)?;
+    let text_begin = read_text_begin(&mut fields, random)?;
     let task = Task {
         name: name.into(),
         included: false,
@@ -113,7 +115,8 @@ pub fn read_task(
         doc_to_gold: fields.template("doc_to_gold")?,
         gen_prefix,
         fewshot,
-        random: read_random(&mut fields)?,
+        random,
+        text_begin,
         generation,
         filters: read_filters(&mut fields)?,
         metrics,
@@ -363,6 +366,21 @@ fn read_generation(fields: &mut Fields, rendering: &Rendering) -> Result<Generat
     }
     kwargs.finish()?;
     Ok(generation)
+}
+
+/// A task whose documents are in the order of harnesses before 0.4 also has texts that begin as theirs did.
+fn read_text_begin(fields: &mut Fields, random: RandomOrder) -> Result<TextBegin, SchemaError> {
+    let default = if random.shuffle_documents { TextBegin::BEFORE_0_4 } else { TextBegin::SINCE_0_4 };
+    const KEY: &str = "add_bos_token";
+    let Some(node) = fields.take(KEY) else { return Ok(default) };
+    let word = match &node.yaml {
+        Yaml::Bool(flag) => flag.to_string(),
+        Yaml::Text(word) => word.clone(),
+        _ => String::new(),
+    };
+    let add_bos_token = AddBosToken::of_word(&word);
+    let add_bos_token = add_bos_token.ok_or_else(|| wrong(&node, KEY, "true, false or tokenizer"))?;
+    Ok(TextBegin { add_bos_token, ..default })
 }
 
 fn read_random(fields: &mut Fields) -> Result<RandomOrder, SchemaError> {

@@ -1,7 +1,7 @@
 //! A task: which documents, which prompts, which metrics.
 //!
 //! Keys and meanings follow lm-evaluation-harness 0.4's task YAML. `assay`'s own keys are `random`, `doc_to_gold`,
-//! `for_each`, `views`, `known_as`, and `name`, `choices` and `gold` of a metric; the README documents them.
+//! `for_each`, `views`, `known_as`, `add_bos_token`, and `name`, `choices` and `gold` of a metric; the README documents them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::template::Template;
 use super::yaml_value::{Node, Place};
-use crate::vocabulary::{Fingerprint, Row};
+use crate::vocabulary::{Fingerprint, Row, TextBegin};
 
 /// What a task requests from the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +212,8 @@ pub struct Task {
     pub gen_prefix: Option<Template>,
     pub fewshot: Fewshot,
     pub random: RandomOrder,
+    /// What its texts begin with.
+    pub text_begin: TextBegin,
     pub generation: Generation,
     /// Filters over responses.
     pub filters: Vec<FilterChain>,

@@ -41,8 +41,26 @@ pub enum TokenizerError {
         tokens: usize,
         what: String,
     },
+    /// A beginning-of-text token is asked for, and there is none.
+    #[error("{path} does not say which token begins a text, and one is to be put before each")]
+    #[diagnostic(help(
+        "leave out --add-bos-token, or put the model's tokenizer_config.json with its `bos_token` beside the tokenizer"
+    ))]
+    NoBeginningOfText {
+        /// The tokenizer's file.
+        path: String,
+    },
+    /// The tokens that the post-processor adds depend on the text.
+    #[error("{path}: the post-processor does more than put tokens before and after a text")]
+    #[diagnostic(help(
+        "--add-bos-token false leaves it out, and true puts the beginning-of-text token first"
+    ))]
+    PostProcessor {
+        /// The tokenizer's file.
+        path: String,
+    },
     /// An empty context, and no end-of-text token to replace it.
-    #[error("a context is empty, and {path} does not say which token ends a text")]
+    #[error("a context is empty, and {path} does not say which token begins or ends a text")]
     #[diagnostic(help(
         "put the model's tokenizer_config.json beside the tokenizer: its `eos_token` stands for an empty context"
     ))]

@@ -96,6 +96,40 @@ pub fn from_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, GgufTokenizer
     Ok(tokenizer)
 }
 
+/// What a file says of the tokens that begin and end texts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GgufMarks {
+    /// The token that begins a text.
+    pub begin: Option<u32>,
+    /// Tokens that are put before a text.
+    pub before: Vec<u32>,
+    /// Tokens that are put after it.
+    pub after: Vec<u32>,
+}
+
+/// Reads `add_bos_token` and `add_eos_token` as transformers 5 does: without them, SentencePiece vocabularies put the token that begins
+/// a text before it, and others nothing.
+///
+/// # Errors
+/// Keys of another type, and ids that the vocabulary does not have.
+pub fn gguf_marks(metadata: &GgufMetadata) -> Result<GgufMarks, GgufTokenizerError> {
+    let count = Pieces::read(metadata)?.pieces.len() as u64;
+    let token = |key: &str| -> Result<Option<u32>, GgufTokenizerError> {
+        match metadata.whole(key)? {
+            Some(id) if id < count => Ok(u32::try_from(id).ok()),
+            Some(id) => Err(damaged(metadata, format!("`{key}` is {id}, and there are {count} tokens"))),
+            None => Ok(None),
+        }
+    };
+    let begin = token("tokenizer.ggml.bos_token_id")?;
+    let sentence_piece = metadata.string("tokenizer.ggml.model")? == Some("llama");
+    let add_begin = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(sentence_piece);
+    let add_end = metadata.flag("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
+    let end = if add_end { token("tokenizer.ggml.eos_token_id")? } else { None };
+    let before = begin.filter(|_| add_begin).into_iter().collect();
+    Ok(GgufMarks { begin, before, after: end.into_iter().collect() })
+}
+
 fn damaged(metadata: &GgufMetadata, what: String) -> GgufTokenizerError {
     GgufTokenizerError::Damaged { path: metadata.path().to_owned(), what }
 }

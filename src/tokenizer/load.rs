@@ -23,6 +23,8 @@ pub struct Tokenizer {
     pub contradictions: Vec<String>,
     /// Ids of the special tokens, which are no part of a generated text.
     special: BTreeSet<u32>,
+    /// Tokens that its own files put before and after a text; `None` if they do something else.
+    pub(super) around: Option<(Vec<u32>, Vec<u32>)>,
     /// `None` if texts are encoded in one piece.
     pub(super) cuts: Option<Cuts>,
     /// Number of tokens of [`BEFORE`].
@@ -77,6 +79,7 @@ impl Tokenizer {
             beginning_of_text: None,
             end_of_text: None,
             contradictions: Vec::new(),
+            around: None,
             cuts,
             tokens_before: 0,
             idle_words: IdleWordCaches::default(),
@@ -85,7 +88,28 @@ impl Tokenizer {
             Ok(tokens) => tokenizer.tokens_before = tokens.len(),
             Err(_) => tokenizer.cuts = None,
         }
+        tokenizer.around = tokenizer.post_processed();
         tokenizer
+    }
+
+    /// Sets the tokens before and after a text, for files that say so elsewhere than in a post-processor.
+    pub fn with_marks(self, begin: Option<u32>, before: Vec<u32>, after: Vec<u32>) -> Self {
+        Self { beginning_of_text: begin, around: Some((before, after)), ..self }
+    }
+
+    /// What the post-processor puts before and after a text.
+    fn post_processed(&self) -> Option<(Vec<u32>, Vec<u32>)> {
+        let both = |text: &str| {
+            let all = self.inner.encode_fast(text, true).ok()?.get_ids().to_vec();
+            Some((self.encode(text).ok()?, all))
+        };
+        let (own, all) = both(BEFORE)?;
+        let at =
+            all.windows(own.len().max(1)).position(|window| window == own).or((own == all).then_some(0))?;
+        let (before, after) = (all[..at].to_vec(), all[at + own.len()..].to_vec());
+        // The same for another text.
+        let (own, all) = both("Is 1 < 22?\n")?;
+        (all == [before.as_slice(), &own, &after].concat()).then_some((before, after))
     }
 
     /// Refuses a tokenizer whose files contradict each other.
@@ -150,6 +174,11 @@ impl Tokenizer {
         }
         let text = self.inner.decode(tokens, false);
         text.map(Some).map_err(|e| TokenizerError::Decode { tokens: tokens.len(), what: e.to_string() })
+    }
+
+    /// The text of a token, special or not.
+    pub(super) fn text_of(&self, token: u32) -> Option<String> {
+        self.inner.decode(&[token], false).ok()
     }
 
     /// Largest token id plus one: the rows that an embedding must have.

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::error::TokenizerError;
 use super::load::Tokenizer;
+use super::marks::Marks;
 use super::words::WordEncoder;
 use crate::python::text;
-use crate::vocabulary::{DocumentRequests, Request, Stops};
+use crate::vocabulary::{DocumentRequests, EmptyContext, Request, Stops};
 
 /// A request in tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,18 +53,19 @@ impl TokenRequest {
 
 /// Encodes all requests of each document, in parallel over documents.
 ///
-/// As in the leaderboard's harness: trailing white space of a context moves to the continuation; the
+/// As in lm-evaluation-harness: trailing white space of a context moves to the continuation; the
 /// continuation's tokens are those of both joined, without as many as the context alone has; an empty context
-/// becomes the end-of-text token.
+/// becomes a token. `marks` are those of the task.
 ///
 /// # Errors
 /// The tokenizer's.
 pub fn encode_requests(
     tokenizer: &Tokenizer,
+    marks: &Marks,
     documents: &[DocumentRequests],
 ) -> Result<Vec<Vec<TokenRequest>>, TokenizerError> {
     let encode = |document: &DocumentRequests| {
-        encode_document(&mut WordEncoder::new(tokenizer), tokenizer, &document.requests)
+        encode_document(&mut WordEncoder::new(tokenizer), tokenizer, marks, &document.requests)
     };
     // Collected first, so that the first document's error is reported.
     let encoded: Vec<Result<_, _>> = documents.par_iter().map(encode).collect();
@@ -73,86 +75,126 @@ pub fn encode_requests(
 /// An encoded context.
 struct Encoded<'a> {
     context: &'a Arc<str>,
+    /// With the marks around them; the token for an empty context if there are none.
     tokens: Arc<[u32]>,
+    /// Number of tokens of the text itself.
+    own: usize,
+    /// Number of tokens around them.
+    around: usize,
     /// Byte offset of its last part, and the number of tokens of that part.
     tail: Option<(usize, usize)>,
+}
+
+/// What requests are encoded with.
+#[derive(Clone, Copy)]
+struct Rules<'a> {
+    tokenizer: &'a Tokenizer,
+    marks: &'a Marks,
 }
 
 impl<'a> Encoded<'a> {
     fn new(
         words: &mut WordEncoder<'_>,
-        tokenizer: &Tokenizer,
+        rules: Rules<'_>,
         context: &'a Arc<str>,
     ) -> Result<Self, TokenizerError> {
+        let Rules { tokenizer, marks } = rules;
         let head = text::rstrip(context);
-        let Some(tokens) = words.encode_parts(head)? else {
-            let tokens = or_end_of_text(tokenizer.encode(head)?, tokenizer)?;
-            return Ok(Self { context, tokens, tail: None });
-        };
-        let tail = match tokenizer.cuts.as_ref().and_then(|cuts| cuts.last(head)) {
+        let parts = words.encode_parts(head)?;
+        let tail = match tokenizer.cuts.as_ref().filter(|_| parts.is_some()).and_then(|cuts| cuts.last(head))
+        {
             Some(at) => words.encode_tail(&head[at..])?.map(|tokens| (at, tokens.len())),
             None => None,
         };
-        Ok(Self { context, tokens: or_end_of_text(tokens, tokenizer)?, tail })
+        let own = match parts {
+            Some(tokens) => tokens,
+            None => tokenizer.encode(head)?,
+        };
+        let (before, after) = marks.around_scored(head);
+        let (count, around) = (own.len(), before.len() + after.len());
+        let tokens = or_for_empty([before, &own, after].concat(), rules)?;
+        Ok(Self { context, tokens, own: count, around, tail })
     }
 
-    /// The tokens of context and continuation joined, after those of the context.
+    /// The tokens of context and continuation joined, without as many as the context alone has.
     fn continuation(
         &self,
         words: &mut WordEncoder<'_>,
+        marks: &Marks,
         continuation: &str,
     ) -> Result<Vec<u32>, TokenizerError> {
+        let whole = format!("{}{continuation}", self.context);
+        let (before, after) = marks.around_scored(&whole);
+        // The tokens of the text itself that are not part of the continuation. Where both have marks after the text, those of the
+        // context take the place of as many.
+        let skipped = self.own + self.around - before.len();
+        let mut tokens = None;
         if let Some((at, known)) = self.tail {
-            let tail = format!("{}{continuation}", &self.context[at..]);
-            if let Some(tokens) = words.encode_tail(&tail)? {
-                return Ok(tokens[known.min(tokens.len())..].to_vec());
-            }
+            let rest = words.encode_tail(&whole[at..])?;
+            tokens = rest.map(|rest| (rest, skipped - (self.own - known)));
         }
-        // A context of white space only is empty once that has moved: then nothing is before the
-        // continuation.
-        let known = if text::rstrip(self.context).is_empty() { 0 } else { self.tokens.len() };
-        let tokens = words.encode(&format!("{}{continuation}", self.context))?;
-        Ok(tokens[known.min(tokens.len())..].to_vec())
+        let (mut tokens, skipped) = match tokens {
+            Some(tokens) => tokens,
+            None => (words.encode(&whole)?, skipped),
+        };
+        tokens.extend_from_slice(after);
+        tokens.drain(..skipped.min(tokens.len()));
+        Ok(tokens)
     }
 }
 
 fn encode_document(
     words: &mut WordEncoder<'_>,
     tokenizer: &Tokenizer,
+    marks: &Marks,
     requests: &[Request],
 ) -> Result<Vec<TokenRequest>, TokenizerError> {
+    let rules = Rules { tokenizer, marks };
     // The choices of a document mostly share one context, which is then encoded once.
     let mut last: Option<Encoded<'_>> = None;
     let mut encoded = Vec::with_capacity(requests.len());
     for request in requests {
         encoded.push(match request {
+            Request::Loglikelihood { context, continuation } if context.is_empty() => {
+                after_nothing(words.encode(continuation)?, rules)?
+            }
             Request::Loglikelihood { context, continuation } => {
                 let context = match last.take() {
                     Some(known) if Arc::ptr_eq(known.context, context) => known,
-                    _ => Encoded::new(words, tokenizer, context)?,
+                    _ => Encoded::new(words, rules, context)?,
                 };
-                let continuation = context.continuation(words, continuation)?;
+                let continuation = context.continuation(words, marks, continuation)?;
                 let tokens = context.tokens.clone();
                 last = Some(context);
                 TokenRequest::Loglikelihood { context: tokens, continuation }
             }
-            Request::GenerateUntil { context, until, max_new_tokens } => TokenRequest::GenerateUntil {
-                context: or_end_of_text(words.encode(context)?, tokenizer)?,
-                until: until.clone(),
-                max_new_tokens: *max_new_tokens,
-            },
+            Request::GenerateUntil { context, until, max_new_tokens } => {
+                let (before, after) = marks.around_generated(context);
+                let tokens = [before, &words.encode(context)?, after].concat();
+                TokenRequest::GenerateUntil {
+                    context: or_for_empty(tokens, rules)?,
+                    until: until.clone(),
+                    max_new_tokens: *max_new_tokens,
+                }
+            }
         });
     }
     Ok(encoded)
 }
 
-/// A context's tokens; the end-of-text token for an empty one.
-fn or_end_of_text(tokens: Vec<u32>, tokenizer: &Tokenizer) -> Result<Arc<[u32]>, TokenizerError> {
+/// A continuation of an empty context. Since 0.4, one that begins with the token for it is not given it twice.
+fn after_nothing(mut continuation: Vec<u32>, rules: Rules<'_>) -> Result<TokenRequest, TokenizerError> {
+    let token = rules.marks.empty(rules.tokenizer)?;
+    if rules.marks.empty_context == EmptyContext::BeginningOfText && continuation.first() == Some(&token) {
+        continuation.remove(0);
+    }
+    Ok(TokenRequest::Loglikelihood { context: [token].into(), continuation })
+}
+
+/// A context's tokens; the token for an empty one if there are none.
+fn or_for_empty(tokens: Vec<u32>, rules: Rules<'_>) -> Result<Arc<[u32]>, TokenizerError> {
     if tokens.is_empty() {
-        let end = tokenizer
-            .end_of_text
-            .ok_or_else(|| TokenizerError::NoEndOfText { path: tokenizer.path.display().to_string() })?;
-        return Ok([end].into());
+        return Ok([rules.marks.empty(rules.tokenizer)?].into());
     }
     Ok(tokens.into())
 }

@@ -8,6 +8,9 @@ use super::gold::Gold;
 use super::outcome::Decision;
 use super::run_record::PassedStops;
 
+/// The name of the fact whether the beginning-of-text token was put before a task's texts: `true` or `false`.
+pub const ADD_BOS_TOKEN: &str = "add_bos_token";
+
 /// A model's scores, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ComparedRun {

@@ -13,9 +13,12 @@ mod request_id;
 mod response;
 mod run_record;
 mod task_limits;
+mod text_begin;
 
 pub use cell::{Cell, PythonClass, PythonObject, Row, row};
-pub use compared_run::{ColumnScore, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask};
+pub use compared_run::{
+    ADD_BOS_TOKEN, ColumnScore, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask,
+};
 pub use document::Document;
 pub use estimate::Estimate;
 pub use event::Event;
@@ -27,3 +30,4 @@ pub use request_id::RequestId;
 pub use response::{Response, Written};
 pub use run_record::{PassedStops, Pin, SAMPLE_MODEL, SplitRecord, SuiteRecord, TaskRecord, Truncation};
 pub use task_limits::TaskLimits;
+pub use text_begin::{AddBosToken, EmptyContext, TextBegin, TextBeginRecord};

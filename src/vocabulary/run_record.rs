@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::estimate::Estimate;
 use super::fingerprint::Fingerprint;
 use super::outcome::Outcome;
+use super::text_begin::TextBeginRecord;
 
 /// Why a run of the built-in sample model is not ranked.
 pub const SAMPLE_MODEL: &str = "built-in sample model";
@@ -46,6 +47,8 @@ pub struct TaskRecord {
     pub file: Fingerprint,
     /// The splits from which its rows were read.
     pub splits: Vec<SplitRecord>,
+    /// What its texts began with.
+    pub text_begin: TextBeginRecord,
 }
 
 /// Stops that generations continued past.

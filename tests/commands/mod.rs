@@ -2,6 +2,7 @@
 
 mod answers_kept;
 mod bad_input;
+mod beginning;
 mod compare;
 mod compare_bad_input;
 mod compared_runs;

@@ -57,7 +57,7 @@ fn fitted(tokenizer: &Tokenizer) -> Vec<FittedTask> {
     let store = DatasetStore::new(None).unwrap();
     let names = ["winogrande", "truthfulqa_mc", "gsm8k", "hendrycksTest-anatomy", "hendrycksTest-virology"];
     let tasks = TaskIndex::load(&[]).unwrap().select(&names.map(str::to_string)).unwrap().tasks;
-    let options = PromptOptions { limits: Some(2).into(), num_fewshot: Some(0) };
+    let options = PromptOptions { limits: Some(2).into(), num_fewshot: Some(0), ..PromptOptions::default() };
     let small = |task| {
         let mut built: BuiltTask = BuiltTask::build(task, &store, &options, tokenizer).unwrap();
         // The stand-in has a small vocabulary and few positions.

@@ -148,7 +148,7 @@ fn a_model_grows_its_segments_when_passes_are_cut() {
     let store = DatasetStore::new(None).unwrap();
     let names = ["arc_challenge", "winogrande", "gsm8k"].map(str::to_string);
     let tasks = TaskIndex::load(&[]).unwrap().select(&names).unwrap().tasks;
-    let options = PromptOptions { limits: Some(3).into(), num_fewshot: None };
+    let options = PromptOptions { limits: Some(3).into(), ..PromptOptions::default() };
     let built: Vec<BuiltTask> =
         tasks.into_iter().map(|task| BuiltTask::build(task, &store, &options, &tokenizer).unwrap()).collect();
     let limits = RequestLimits::of_length(model.facts().max_length);

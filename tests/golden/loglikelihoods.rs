@@ -65,7 +65,7 @@ fn outcomes(
         }
         let task = index.select(std::slice::from_ref(name)).unwrap().tasks.remove(0);
         let limit = Some(documents.keys().max().unwrap() + 1);
-        let options = PromptOptions { limits: limit.into(), num_fewshot: None };
+        let options = PromptOptions { limits: limit.into(), ..PromptOptions::default() };
         let mut built = BuiltTask::build(task, &store, &options, tokenizer).unwrap();
         // The reference computed every second document.
         let mut at = 0..;

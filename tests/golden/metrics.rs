@@ -53,7 +53,8 @@ fn metrics_and_standard_errors_are_the_references() {
             expected["docs"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
         let limit = Some(*doc_ids.iter().max().unwrap() as usize + 1);
         let built =
-            prompt::build(&task, &store, &PromptOptions { limits: limit.into(), num_fewshot: None }).unwrap();
+            prompt::build(&task, &store, &PromptOptions { limits: limit.into(), ..PromptOptions::default() })
+                .unwrap();
         let scorer = Scorer::for_task(&task).unwrap();
         let mut columns: Vec<Vec<f64>> = vec![Vec::new(); scorer.names().count()];
         for (place, doc_id) in doc_ids.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use assay::dataset::DatasetStore;
 use assay::prompt::{self, PromptOptions};
 use assay::task::TaskIndex;
-use assay::tokenizer::{TokenRequest, Tokenizer, encode_requests};
+use assay::tokenizer::{Marks, TokenRequest, Tokenizer, encode_requests};
 use assay::vocabulary::{DocumentRequests, Request};
 use sha2::{Digest, Sha256};
 
@@ -63,7 +63,8 @@ fn every_golden_prompt_and_token_is_reproduced() {
         // The goldens hold every second document; there is nothing to compare the others with.
         let documents: Vec<DocumentRequests> =
             rows.iter().map(|row| built.documents[row[1].parse::<usize>().unwrap()].clone()).collect();
-        let tokens = encode_requests(&tokenizer, &documents).unwrap();
+        let marks = Marks::new(&tokenizer, task.text_begin).unwrap();
+        let tokens = encode_requests(&tokenizer, &marks, &documents).unwrap();
         for ((row, document), tokens) in rows.iter().zip(&documents).zip(&tokens) {
             let which = format!("{} document {}", row[0], row[1]);
             assert_eq!(document.row.to_string(), row[2], "{which}: row");

@@ -1,6 +1,7 @@
 //! Token ids, compared with those of the models' own tokenizer.json.
 
 mod added;
+mod marked;
 mod pairs;
 mod real_prompts;
 
@@ -9,7 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use assay::model::{GgufMetadata, GgufValue};
-use assay::tokenizer::gguf::{GgufTokenizerError, from_metadata, gguf_tokenizer};
+use assay::tokenizer::gguf::{GgufTokenizerError, from_metadata, gguf_marks, gguf_tokenizer};
 use tokenizers::Tokenizer;
 
 use crate::model::fixtures::{real_model, shared};
@@ -163,4 +164,26 @@ fn known_rules_build_and_others_are_errors() {
         assert!(message.contains(expected) && message.contains("tiny.gguf"), "{message}");
         assert!(miette::Diagnostic::help(&error).is_some());
     }
+}
+
+#[test]
+fn what_a_file_says_of_the_beginning_of_texts() {
+    let found = |values: &[(&str, GgufValue)]| {
+        let metadata = byte_level_metadata(|all| {
+            all.extend(values.iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value.clone())));
+        });
+        gguf_marks(&metadata).map(|marks| (marks.begin, marks.before, marks.after))
+    };
+    let (bos, eos) = (("bos_token_id", GgufValue::Unsigned(1)), ("eos_token_id", GgufValue::Unsigned(2)));
+    let add = |end, add| (if end { "add_eos_token" } else { "add_bos_token" }, GgufValue::Bool(add));
+    let llama = ("model", GgufValue::String("llama".into()));
+    assert_eq!(found(&[]).unwrap(), (None, vec![], vec![]));
+    assert_eq!(found(&[bos.clone(), eos.clone()]).unwrap(), (Some(1), vec![], vec![]));
+    assert_eq!(found(&[bos.clone(), add(false, true)]).unwrap(), (Some(1), vec![1], vec![]));
+    // What transformers 5.24 takes where a SentencePiece vocabulary says nothing, as llama.cpp does.
+    assert_eq!(found(&[bos.clone(), llama.clone()]).unwrap(), (Some(1), vec![1], vec![]));
+    assert_eq!(found(&[bos.clone(), llama, add(false, false)]).unwrap(), (Some(1), vec![], vec![]));
+    assert_eq!(found(&[bos, eos, add(true, true)]).unwrap(), (Some(1), vec![], vec![2]));
+    let error = found(&[("bos_token_id", GgufValue::Unsigned(3))]).unwrap_err().to_string();
+    assert!(error.contains("`tokenizer.ggml.bos_token_id` is 3, and there are 3 tokens"), "{error}");
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use assay::python::text::rstrip;
-use assay::tokenizer::{Tokenizer, encode_requests};
-use assay::vocabulary::{DocumentRequests, Gold, Request};
+use assay::tokenizer::{Marks, Tokenizer, encode_requests};
+use assay::vocabulary::{DocumentRequests, Gold, Request, TextBegin};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -26,6 +26,10 @@ fn document(context: &str, continuations: &[String]) -> DocumentRequests {
         choices: Vec::new(),
         views: Vec::new(),
     }
+}
+
+fn before_0_4(tokenizer: &Tokenizer) -> Marks {
+    Marks::new(tokenizer, TextBegin::BEFORE_0_4).unwrap()
 }
 
 /// `encode(context + continuation)[len(encode(context)):]`, with the context's trailing white space moved.
@@ -100,7 +104,8 @@ pub fn assert_same(tokenizer: &Tokenizer, context: &str, continuations: &[String
     if tokenizer.encode(rstrip(context)).unwrap().is_empty() {
         return;
     }
-    let requests = encode_requests(tokenizer, &[document(context, continuations)]).unwrap();
+    let requests =
+        encode_requests(tokenizer, &before_0_4(tokenizer), &[document(context, continuations)]).unwrap();
     let (written, scored) = requests[0].split_last().unwrap();
     let rules = (tokenizer.path.display(), tokenizer.fingerprint.to_string());
     assert_eq!(written.context().to_vec(), tokenizer.encode(context).unwrap(), "{rules:?}: {context:?}");
@@ -178,7 +183,9 @@ proptest! {
 fn an_empty_context_is_the_end_of_text() {
     for tokenizer in tokenizers() {
         let Some(end) = tokenizer.end_of_text else { continue };
-        let requests = encode_requests(tokenizer, &[document("", &["Paris".to_string()])]).unwrap();
+        let requests =
+            encode_requests(tokenizer, &before_0_4(tokenizer), &[document("", &["Paris".to_string()])])
+                .unwrap();
         assert_eq!(requests[0][0].context().to_vec(), [end]);
         assert_eq!(requests[0][0].continuation(), tokenizer.encode("Paris").unwrap());
     }

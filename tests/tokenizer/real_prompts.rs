@@ -19,7 +19,11 @@ fn prompts() -> &'static [Prompt] {
     static PROMPTS: LazyLock<Vec<Prompt>> = LazyLock::new(|| {
         let datasets = shared("datasets");
         // The samples have too few rows for all shots.
-        let options = PromptOptions { limits: Some(3).into(), num_fewshot: datasets.is_none().then_some(1) };
+        let options = PromptOptions {
+            limits: Some(3).into(),
+            num_fewshot: datasets.is_none().then_some(1),
+            ..PromptOptions::default()
+        };
         let store = DatasetStore::new(datasets).unwrap();
         let selection = TaskIndex::load(&[]).unwrap().select(&["all".to_string()]).unwrap();
         let mut prompts: Vec<Prompt> = Vec::new();

@@ -66,8 +66,14 @@ pub fn read_results(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignEr
         dtype: results["config"]["model_dtype"]
             .as_str()
             .map(|dtype| dtype.trim_start_matches("torch.").to_string()),
+        add_bos_token: add_bos_token(&results),
         ..ForeignRun::default()
     };
+    if run.add_bos_token.is_none() {
+        run.notes.push(
+            "whether the beginning-of-text token stood before its texts is not recorded: its tokenizer decided (`add_bos_token`)".to_string(),
+        );
+    }
     if let Some(version) = results["lm_eval_version"].as_str() {
         run.notes.push(format!("computed by lm-evaluation-harness {version}"));
     }
@@ -130,6 +136,19 @@ fn name_of(results: &Value) -> Option<String> {
         last.rsplit('/').next().map(str::to_string)
     } else {
         Some(last.to_string())
+    }
+}
+
+/// `add_bos_token` of its `model_args`: an object, or earlier the text as it was typed.
+fn add_bos_token(results: &Value) -> Option<bool> {
+    let arguments = &results["config"]["model_args"];
+    let value = &arguments["add_bos_token"];
+    let typed = || arguments.as_str()?.split(',').find_map(|one| one.trim().strip_prefix("add_bos_token="));
+    let word = value.as_str().or_else(typed);
+    match word.map(|word| word.trim().to_lowercase()).as_deref() {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => value.as_bool(),
     }
 }
 

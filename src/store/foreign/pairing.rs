@@ -7,7 +7,8 @@ use super::run::{ForeignDocument, ForeignError, ForeignRun, ForeignTask, request
 use crate::metric::Scorer;
 use crate::task::Task;
 use crate::vocabulary::{
-    ComparedDocument, ComparedMetric, ComparedRun, ComparedTask, DocumentRequests, Fingerprint, Gold,
+    ADD_BOS_TOKEN, ComparedDocument, ComparedMetric, ComparedRun, ComparedTask, DocumentRequests,
+    Fingerprint, Gold,
 };
 
 /// All documents of each task, by task name, with our run's requests.
@@ -45,7 +46,9 @@ pub fn compared_foreign(
             },
             None => None,
         };
-        let found = compared_task(outside, task, own, &mut compared.notes)?;
+        let mut found = compared_task(outside, task, own, &mut compared.notes)?;
+        let told = run.add_bos_token.map(|added| (ADD_BOS_TOKEN.to_string(), added.to_string()));
+        found.setup.extend(told);
         match compared.tasks.iter_mut().find(|known| known.task == found.task) {
             Some(known) => join(known, found, source)?,
             None => compared.tasks.push(found),

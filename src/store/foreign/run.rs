@@ -30,6 +30,8 @@ pub struct ForeignRun {
     pub name: String,
     /// The number format, where it is known.
     pub dtype: Option<String>,
+    /// Whether it was told to put the beginning-of-text token before texts, where it was told.
+    pub add_bos_token: Option<bool>,
     pub tasks: Vec<ForeignTask>,
     /// Notes that are needed to read its scores.
     pub notes: Vec<String>,
