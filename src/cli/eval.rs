@@ -121,6 +121,7 @@ impl<'a> Run<'a> {
             source: &source,
             options,
             tokenizer: arguments.tokenizer.as_deref(),
+            allow_other_tokenizer: arguments.allow_other_tokenizer,
             tasks,
             store: &store,
             prompts: &setup.prompts,
@@ -129,7 +130,7 @@ impl<'a> Run<'a> {
         let Some(prepared) = prepare(preparation, &stop, &mut spans, &mut say_notice)? else {
             return Ok(None);
         };
-        let Prepared { model, tokenizer, tasks, hashes } = prepared;
+        let Prepared { model, tokenizer, tokenizer_faults, tasks, hashes } = prepared;
 
         // Settle: which run it is, what is answered already, what is left.
         spans.begin();
@@ -141,7 +142,7 @@ impl<'a> Run<'a> {
         spans.add("hashing_beside_both", hashing);
         let mut forward = LoadedModel::new(&model, &tokenizer);
         let identity = source.identity(&model, hashes, forward.end_of_text());
-        let record = source.record(&identity, facts.max_length, &tokenizer);
+        let record = source.record(&identity, facts.max_length, &tokenizer, tokenizer_faults);
         let mut engine = LocalEngine::new(&mut forward, &tokenizer)
             .with_identity(identity)
             .with_limits(limits)

@@ -27,6 +27,9 @@ pub struct EvalArguments {
     /// tokenizer.json to use instead of the model's own
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
+    /// Go on where the tokenizer is not the model's: other files than its own, another number of tokens, or other special tokens
+    #[arg(long)]
+    pub allow_other_tokenizer: bool,
     /// Folder for the results; a fresh one under results/ without it
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,

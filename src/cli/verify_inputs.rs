@@ -78,10 +78,12 @@ pub fn check(
     };
     let files = files.as_ref().and_then(|files| files.as_ref().ok());
     let metadata = files.and_then(ModelFiles::gguf_metadata);
-    let tokenizer = tokenizer(places, run, source.as_ref().ok(), metadata, findings);
-    if let (Some(tokenizer), Some(config)) = (&tokenizer, &config) {
+    let mut tokenizer = tokenizer(places, run, source.as_ref().ok(), metadata, findings);
+    if let (Some(tokenizer), Some(config)) = (&mut tokenizer, &config) {
         let mut end = config.eos_token_ids.clone();
-        end.extend(tokenizer.end_of_text.or(config.eos_token_ids.first().copied()));
+        // As a run does: the configuration names it where the tokenizer does not.
+        tokenizer.end_of_text = tokenizer.end_of_text.or(config.eos_token_ids.first().copied());
+        end.extend(tokenizer.end_of_text);
         findings.same("tokens that end a text", run.get(&["end_of_text"]), &json!(end));
     }
     let store = store(places, run);

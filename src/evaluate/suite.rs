@@ -13,6 +13,8 @@ pub struct Circumstances {
     pub limits: TaskLimits,
     /// Whether the model is the built-in sample.
     pub sample_model: bool,
+    /// Whether the tokenizer may be another model's.
+    pub other_tokenizer: bool,
     pub interrupted: bool,
 }
 
@@ -37,6 +39,9 @@ pub fn suite_record(
     };
     if circumstances.sample_model {
         add(SAMPLE_MODEL.into());
+    }
+    if circumstances.other_tokenizer {
+        add("a tokenizer that may not be the model's".into());
     }
     if circumstances.interrupted {
         add("interrupted".into());

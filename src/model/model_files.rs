@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::arch::config_from_gguf;
+use super::config::hf_keys::read_object;
 use super::config::model_config::ModelConfig;
 use super::error::LoadError;
 use super::files::checkpoint::Checkpoint;
@@ -14,6 +17,7 @@ use crate::kernels::dtype::Dtype;
 pub struct ModelFiles {
     path: PathBuf,
     config: ModelConfig,
+    beginning_of_text: Option<u32>,
     checkpoint: Checkpoint,
 }
 
@@ -29,7 +33,15 @@ impl ModelFiles {
             let file = GgufFile::open(path)?;
             (config_from_gguf(&file)?, Checkpoint::Gguf(Box::new(file)))
         };
-        Ok(Self { path: path.to_owned(), config, checkpoint })
+        let beginning_of_text = match &checkpoint {
+            Checkpoint::Gguf(file) => file.metadata.whole("tokenizer.ggml.bos_token_id")?,
+            Checkpoint::Safetensors { .. } => {
+                let keys = read_object(&path.join("config.json"))?;
+                keys.get("bos_token_id").and_then(Value::as_u64)
+            }
+        };
+        let beginning_of_text = beginning_of_text.and_then(|id| u32::try_from(id).ok());
+        Ok(Self { path: path.to_owned(), config, beginning_of_text, checkpoint })
     }
 
     /// The path as given.
@@ -40,6 +52,11 @@ impl ModelFiles {
     /// The configuration.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The token that begins a text, if the configuration names one.
+    pub fn beginning_of_text(&self) -> Option<u32> {
+        self.beginning_of_text
     }
 
     /// The files that hold weights, in reading order.

@@ -49,6 +49,15 @@ pub enum SessionError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Record(#[from] RecordError),
+    /// A tokenizer that is not the model's.
+    #[error("{what}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "give the model its own tokenizer's files, or go on with --allow-other-tokenizer, which run.json records"
+        )
+    )]
+    OtherTokenizer { what: String },
     /// Something that is missing or cannot be written.
     #[error("{what}")]
     #[diagnostic(code(assay::input), help("{hint}"))]

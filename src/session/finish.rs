@@ -76,6 +76,7 @@ impl EvaluatedRun<'_> {
         let circumstances = Circumstances {
             limits: prompts.limits.clone(),
             sample_model: model.sample,
+            other_tokenizer: !model.tokenizer_faults.is_empty(),
             interrupted: evaluation.interrupted || outcome.is_err(),
         };
         let suite =

@@ -13,6 +13,7 @@ mod prepare;
 mod settle;
 mod setup;
 mod spans;
+mod tokenizer_choice;
 mod usage;
 mod weight_hashes;
 

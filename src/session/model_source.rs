@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::SessionError;
 use crate::builtin;
 use crate::engine::{CODE, EngineIdentity, Numerics};
-use crate::model::{GgufMetadata, LoadError, Model, ModelFiles};
+use crate::model::{GgufMetadata, LoadError, Model};
 use crate::store::ModelRecord;
 use crate::tokenizer::{Tokenizer, gguf};
 use crate::vocabulary::Fingerprint;
@@ -93,14 +93,31 @@ impl ModelSource {
         }
     }
 
-    /// The model's part of a run's record.
-    pub fn record(&self, engine: &EngineIdentity, max_length: usize, tokenizer: &Tokenizer) -> ModelRecord {
+    /// The model's part of a run's record. `tokenizer_faults` say why the tokenizer may not be the model's.
+    pub fn record(
+        &self,
+        engine: &EngineIdentity,
+        max_length: usize,
+        tokenizer: &Tokenizer,
+        tokenizer_faults: Vec<String>,
+    ) -> ModelRecord {
         ModelRecord {
             engine: engine.clone(),
             max_length,
             tokenizer: (self.shown(&tokenizer.path), tokenizer.fingerprint.clone()),
+            tokenizer_faults,
             sample: self.sample,
         }
+    }
+
+    /// The `tokenizer.json` beside the weights, if there is one.
+    pub fn tokenizer_beside(&self) -> Option<PathBuf> {
+        let folder = if self.path.is_dir() {
+            self.path.as_path()
+        } else {
+            self.path.parent().unwrap_or(Path::new(""))
+        };
+        Some(folder.join("tokenizer.json")).filter(|beside| beside.exists())
     }
 
     /// The tokenizer beside the weights, or the one in a GGUF file's metadata.
@@ -108,13 +125,7 @@ impl ModelSource {
     /// # Errors
     /// There is none, or it is damaged.
     pub fn own_tokenizer(&self, metadata: Option<&GgufMetadata>) -> Result<Tokenizer, SessionError> {
-        let folder = if self.path.is_dir() {
-            self.path.as_path()
-        } else {
-            self.path.parent().unwrap_or(Path::new(""))
-        };
-        let beside = folder.join("tokenizer.json");
-        if beside.exists() {
+        if let Some(beside) = self.tokenizer_beside() {
             return tokenizer_of(&beside);
         }
         match metadata {
@@ -127,19 +138,6 @@ impl ModelSource {
                 "give one with --tokenizer FILE, or put the model's own into its folder",
             )),
         }
-    }
-
-    /// The tokenizer given by the user, or the model's own.
-    ///
-    /// # Errors
-    /// As [`own_tokenizer`](Self::own_tokenizer).
-    pub fn tokenizer(&self, typed: Option<&Path>, files: &ModelFiles) -> Result<Tokenizer, SessionError> {
-        let own = || self.own_tokenizer(files.gguf_metadata());
-        let mut tokenizer = typed.map_or_else(own, tokenizer_of)?.without_contradiction()?;
-        if tokenizer.end_of_text.is_none() {
-            tokenizer.end_of_text = files.config().eos_token_ids.first().copied();
-        }
-        Ok(tokenizer)
     }
 }
 

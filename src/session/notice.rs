@@ -17,6 +17,8 @@ pub enum Notice {
         /// Rows of the model's embedding.
         rows: usize,
     },
+    /// The tokenizer may not be the model's, and was allowed.
+    OtherTokenizer(String),
     /// Another process is doing the same run in this folder.
     FolderBusy(PathBuf),
     /// The last record of this journal is incomplete and is dropped.

@@ -7,6 +7,7 @@ use super::error::SessionError;
 use super::model_source::ModelSource;
 use super::notice::{Notice, Notify};
 use super::spans::Spans;
+use super::tokenizer_choice::ChosenTokenizer;
 use super::weight_hashes::WeightHashes;
 use crate::dataset::DatasetStore;
 use crate::evaluate::{BuiltTask, build_all};
@@ -22,6 +23,8 @@ pub struct Preparation<'a> {
     pub options: LoadOptions,
     /// A tokenizer that replaces the model's own.
     pub tokenizer: Option<&'a Path>,
+    /// Whether the tokenizer may be another model's.
+    pub allow_other_tokenizer: bool,
     pub tasks: Vec<Task>,
     /// Where the tasks' rows are.
     pub store: &'a DatasetStore,
@@ -35,6 +38,8 @@ pub struct Preparation<'a> {
 pub struct Prepared {
     pub model: Model,
     pub tokenizer: Tokenizer,
+    /// Why the tokenizer may not be the model's, where that was allowed.
+    pub tokenizer_faults: Vec<String>,
     pub tasks: Vec<BuiltTask>,
     /// The hashes of the model's weights, still being computed.
     pub hashes: WeightHashes,
@@ -50,20 +55,28 @@ pub fn prepare(
     spans: &mut Spans,
     notify: Notify<'_>,
 ) -> Result<Option<Prepared>, SessionError> {
-    let Preparation { source, options, tokenizer, tasks, store, prompts, cache } = preparation;
+    let Preparation { source, options, tokenizer, allow_other_tokenizer, tasks, store, prompts, cache } =
+        preparation;
     spans.begin();
     let files = ModelFiles::open(&source.path)?;
     let hashes = WeightHashes::begin(files.weight_files(), cache);
     let failed = AtomicBool::new(false);
     let stop_or_failed = || stop() || failed.load(Ordering::Relaxed);
-    let build = || -> Result<Option<(Tokenizer, Vec<BuiltTask>)>, SessionError> {
-        let tokenizer = source.tokenizer(tokenizer, &files)?;
+    let build = || -> Result<Option<(ChosenTokenizer, Vec<BuiltTask>)>, SessionError> {
+        let chosen = ChosenTokenizer::find(source, tokenizer, &files)?;
+        match chosen.faults.first() {
+            Some(what) if !allow_other_tokenizer => {
+                return Err(SessionError::OtherTokenizer { what: what.clone() });
+            }
+            _ => chosen.faults.iter().for_each(|what| notify(Notice::OtherTokenizer(what.clone()))),
+        }
+        let tokenizer = &chosen.tokenizer;
         let (tokens, rows) = (tokenizer.vocabulary_size(), files.config().vocab_size);
         if tokens > rows {
             notify(Notice::TokenizerLarger { tokens, rows });
         }
-        let built = build_all(tasks, store, prompts, &tokenizer, &stop_or_failed)?;
-        Ok(built.map(|built| (tokenizer, built)))
+        let built = build_all(tasks, store, prompts, tokenizer, &stop_or_failed)?;
+        Ok(built.map(|built| (chosen, built)))
     };
     // A thread of its own: on one of the pool's, loading would delay other jobs.
     let ((model, loading), (built, building)) = std::thread::scope(|scope| {
@@ -76,8 +89,9 @@ pub fn prepare(
         (loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), built)
     });
     let model = model?;
-    let Some((tokenizer, tasks)) = built?.filter(|_| !stop()) else { return Ok(None) };
+    let Some((chosen, tasks)) = built?.filter(|_| !stop()) else { return Ok(None) };
+    let ChosenTokenizer { tokenizer, faults: tokenizer_faults } = chosen;
     spans.add("loading", loading);
     spans.add("preparing_beside_loading", building);
-    Ok(Some(Prepared { model, tokenizer, tasks, hashes }))
+    Ok(Some(Prepared { model, tokenizer, tokenizer_faults, tasks, hashes }))
 }

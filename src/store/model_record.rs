@@ -12,6 +12,8 @@ pub struct ModelRecord {
     pub max_length: usize,
     /// Tokenizer file with its hash.
     pub tokenizer: (String, Fingerprint),
+    /// Why that may not be the model's tokenizer; it was allowed to differ.
+    pub tokenizer_faults: Vec<String>,
     /// Whether it is the built-in sample.
     pub sample: bool,
 }

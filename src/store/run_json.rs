@@ -181,7 +181,11 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
             "weights": engine.weights.as_deref().map(files_json),
             "config_blake3": engine.config,
         },
-        "tokenizer": {"path": run.model.tokenizer.0, "blake3": run.model.tokenizer.1},
+        "tokenizer": {
+            "path": run.model.tokenizer.0,
+            "blake3": run.model.tokenizer.1,
+            "allowed_though": run.model.tokenizer_faults,
+        },
         "dtype": engine.numerics.dtype,
         "device": engine.numerics.device,
         "kernels": engine.numerics.kernels,

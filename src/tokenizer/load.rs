@@ -181,6 +181,33 @@ impl Tokenizer {
         self.inner.decode(&[token], false).ok()
     }
 
+    /// The same of the tokens that were not added later.
+    pub fn learnt_vocabulary_size(&self) -> usize {
+        let mut learnt = self.inner.get_vocab(false);
+        for token in self.inner.get_added_tokens_decoder().into_values() {
+            learnt.remove(&token.content);
+        }
+        learnt.into_values().max().map_or(0, |id| id as usize + 1)
+    }
+
+    /// Whether it gives the same tokens as another for all texts: both have the same rules and vocabulary.
+    pub fn encodes_as(&self, other: &Self) -> bool {
+        let described = |one: &Self| one.inner.to_string(false).ok();
+        described(self).is_some_and(|own| Some(own) == described(other))
+    }
+
+    /// The first token that is another in a list of pieces by id: its id, and what it is here and there.
+    pub fn other_token(&self, pieces: &[&str]) -> Option<(u32, String, String)> {
+        (0..self.vocabulary_size() as u32).find_map(|id| {
+            let here = self.inner.id_to_token(id)?;
+            match pieces.get(id as usize) {
+                Some(there) if *there == here => None,
+                Some(there) => Some((id, here, format!("{there:?}"))),
+                None => Some((id, here, "missing".to_string())),
+            }
+        })
+    }
+
     /// Largest token id plus one: the rows that an embedding must have.
     pub fn vocabulary_size(&self) -> usize {
         let largest = self.inner.get_vocab(true).into_values().max();

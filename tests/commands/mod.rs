@@ -14,6 +14,7 @@ mod harness_files;
 mod kills;
 mod limits;
 mod near_ties;
+mod other_tokenizer;
 mod pins;
 mod same_samples;
 mod tables;

@@ -126,5 +126,5 @@ fn served(location: &str) -> ModelRecord {
     let engine =
         EngineIdentity { name: "served".into(), location: location.into(), ..EngineIdentity::default() };
     let tokenizer = (String::new(), Fingerprint::of(b""));
-    ModelRecord { engine, max_length: 4096, tokenizer, sample: false }
+    ModelRecord { engine, max_length: 4096, tokenizer, tokenizer_faults: Vec::new(), sample: false }
 }

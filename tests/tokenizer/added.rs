@@ -93,3 +93,13 @@ fn a_damaged_file_beside_the_tokenizer_is_an_error() {
         assert!(error.contains(".json: "), "{error}");
     }
 }
+
+#[test]
+fn a_list_of_pieces_is_the_vocabulary_or_is_not() {
+    let tokenizer = load(&json!({})).unwrap();
+    let pieces = ["<unk>", "<s>", "</s>", "a", "b", "c", "Ġ", "Ġa", "<", ">", "|", "x", "[PAD12]"];
+    assert_eq!(tokenizer.other_token(&pieces), None);
+    assert_eq!(tokenizer.other_token(&pieces[..11]), Some((11, "x".into(), "missing".into())));
+    let swapped = ["<unk>", "<s>", "</s>", "b", "a", "c", "Ġ", "Ġa", "<", ">", "|", "x"];
+    assert_eq!(tokenizer.other_token(&swapped), Some((3, "a".into(), "\"b\"".into())));
+}
