@@ -36,7 +36,7 @@ pub enum CompareError {
     /// Documents or prompts differ, by the facts that determine them.
     #[error("{left} and {right} were asked other things in {task}: {how}")]
     #[diagnostic(help(
-        "run both with the same datasets, task files and shots; `assay verify RUN --against OTHER` lists all that differs"
+        "run both with the same datasets, task files, shots and --add-bos-token; `assay verify RUN --against OTHER` lists all that differs"
     ))]
     Setup {
         left: String,
