@@ -1,6 +1,8 @@
 //! Tasks as files: their schema, the loader, the templates.
 
 mod cell_value;
+mod chat_functions;
+mod chat_template;
 mod error;
 mod fields;
 mod filters;
@@ -24,6 +26,7 @@ mod views;
 mod yaml;
 mod yaml_value;
 
+pub use chat_template::{ChatTemplate, ChatTemplateError};
 pub use error::TaskError;
 pub use fields::{Fields, SchemaError, text_of, wrong};
 pub use loader::{Selection, TaskIndex};

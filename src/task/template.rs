@@ -221,7 +221,8 @@ fn line_of(place: &Place, block: bool, error: &Error) -> Place {
     }
 }
 
-fn one_line(error: &Error) -> String {
+/// An error of minijinja, in one line.
+pub fn one_line(error: &Error) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
         return format!("it takes more than {FUEL} steps, of which 64 bytes of text are one");
     }
