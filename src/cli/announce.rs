@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration};
 
+use super::chat;
 use super::output::say;
 use super::pins;
 use crate::dataset::DatasetStore;
@@ -69,6 +70,7 @@ impl Announcement<'_> {
                 );
             }
         }
+        chat::note(tasks.iter().map(|fitted| fitted.requests.without_system).sum());
         pins::announce(tasks.iter().flat_map(FittedTask::splits));
         let truncated: usize = tasks.iter().map(|fitted| fitted.truncated.len()).sum();
         if truncated > 0 {

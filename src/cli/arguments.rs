@@ -1,9 +1,10 @@
 //! Arguments that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::chat::ChatArguments;
 use super::failure::Failure;
 use super::limit::LimitArgument;
 use crate::dataset::DatasetStore;
@@ -30,6 +31,8 @@ pub struct TaskArguments {
     #[arg(long, value_name = "WHEN", value_parser = parse_add_bos_token)]
     pub add_bos_token: Option<AddBosToken>,
     #[command(flatten)]
+    pub chat: ChatArguments,
+    #[command(flatten)]
     pub data: DataArguments,
 }
 
@@ -45,12 +48,19 @@ impl TaskArguments {
     }
 
     /// The options that change the prompts of the selected tasks.
-    pub fn prompt_options(&self, index: &TaskIndex, selection: &Selection) -> Result<PromptOptions, Failure> {
+    /// `model` is where its chat template is: a folder, a tokenizer.json or a GGUF file.
+    pub fn prompt_options(
+        &self,
+        index: &TaskIndex,
+        selection: &Selection,
+        model: &Path,
+    ) -> Result<PromptOptions, Failure> {
         let limits = self.limit.as_ref().map(|limit| limit.of(index, selection)).transpose()?;
         Ok(PromptOptions {
             limits: limits.unwrap_or_default(),
             num_fewshot: self.num_fewshot.map(|n| n as usize),
             add_bos_token: self.add_bos_token,
+            chat: self.chat.options(model)?,
         })
     }
 }

@@ -79,9 +79,10 @@ impl<'a> Run<'a> {
         let index = TaskIndex::load(&arguments.tasks.data.include)?;
         let mut selection = index.select(&arguments.tasks.names()?)?;
         say_task_notes(&index);
-        let prompts = arguments.tasks.prompt_options(&index, &selection)?;
         let store = arguments.tasks.data.store()?;
         let source = ModelSource::find(arguments.model.as_deref())?;
+        let chat = arguments.tokenizer.as_deref().unwrap_or(&source.path);
+        let prompts = arguments.tasks.prompt_options(&index, &selection, chat)?;
         refuse_half_samples(arguments, &selection, &store)?;
         if arguments.views {
             selection.tasks = with_views(selection.tasks)?;

@@ -3,6 +3,7 @@
 mod announce;
 mod arguments;
 mod cache;
+mod chat;
 mod compare;
 mod compare_prompts;
 mod datasets;

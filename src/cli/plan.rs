@@ -58,7 +58,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         Some(bytes) => usize::try_from(bytes / kv_bytes.max(1)).unwrap_or(usize::MAX),
         None => usize::MAX,
     };
-    let options = arguments.tasks.prompt_options(&index, &selection)?;
+    let options = arguments.tasks.prompt_options(&index, &selection, &arguments.tokenizer)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::arguments::TaskArguments;
+use super::chat;
 use super::failure::Failure;
 use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
@@ -33,13 +34,14 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     say_task_notes(&index);
     let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?.without_contradiction()?;
-    let options = arguments.tasks.prompt_options(&index, &selection)?;
+    let options = arguments.tasks.prompt_options(&index, &selection, &arguments.tokenizer)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
     }
     for task in selection.tasks {
         let built = BuiltTask::build(task, &store, &options, &tokenizer)?;
         pins::announce(built.splits());
+        chat::note(built.requests.without_system);
         let mut lines = String::new();
         for document in 0..built.tokens.len() {
             lines.push_str(&line(&built, document).to_string());

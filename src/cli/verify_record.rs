@@ -28,6 +28,7 @@ pub fn check(run: &RecordedRun, findings: &mut Findings) {
         "end_of_text": get(&["end_of_text"]),
         "limit": get(&["limit"]),
         "num_fewshot": get(&["num_fewshot"]),
+        "chat": get(&["chat"]),
         "views": get(&["views"]),
     });
     // Only the parts of the identity that the rest has too: an interrupted run lacks tasks.

@@ -11,6 +11,10 @@ use crate::vocabulary::{Pin, SAMPLE_MODEL, SuiteRecord, TaskLimits, TaskRecord};
 pub struct Circumstances {
     /// `--limit`, by task.
     pub limits: TaskLimits,
+    /// Whether prompts are conversations.
+    pub chat_template: bool,
+    /// Whether prompts begin with an instruction of the command line.
+    pub system_instruction: bool,
     /// Whether the model is the built-in sample.
     pub sample_model: bool,
     /// Whether the tokenizer may be another model's.
@@ -42,6 +46,12 @@ pub fn suite_record(
     }
     if circumstances.other_tokenizer {
         add("a tokenizer that may not be the model's".into());
+    }
+    if circumstances.chat_template {
+        add("a chat template".into());
+    }
+    if circumstances.system_instruction {
+        add("a system instruction".into());
     }
     if circumstances.interrupted {
         add("interrupted".into());

@@ -24,6 +24,8 @@ pub struct TaskRequests {
     pub num_fewshot: usize,
     /// The rows that were read: the evaluated ones, and those of the shots.
     pub splits: Vec<(String, Split)>,
+    /// Contexts without the system's turn, which the chat template refuses.
+    pub without_system: usize,
 }
 
 /// Builds a task's requests.
@@ -63,7 +65,7 @@ pub fn build(
     let limit = options.limits.of(&task.name);
     let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, limit)?;
 
-    let builder = Builder::new(task, &evaluated, &pool, rows.rows.first())?;
+    let builder = Builder::new(task, &evaluated, &pool, &options.chat, rows.rows.first())?;
     // Collected first, so that the first document's error is reported, not the error that was found first.
     let documents: Vec<Result<_, _>> = order
         .par_iter()
@@ -72,5 +74,6 @@ pub fn build(
         .map(|(doc_id, (&row, shots))| builder.document(doc_id, row, &rows.rows[row], shots))
         .collect();
     let documents = documents.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(TaskRequests { documents, available: rows.rows.len(), num_fewshot, splits })
+    let without_system = builder.without_system();
+    Ok(TaskRequests { documents, available: rows.rows.len(), num_fewshot, splits, without_system })
 }

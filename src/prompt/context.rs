@@ -3,12 +3,14 @@
 //! Joining follows lm-evaluation-harness 0.4 (`fewshot_context`, `build_qa_turn`, `construct_requests`), whose prompts for the
 //! leaderboard's tasks are those of the older harness, byte for byte.
 
-use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::choice_numbers::{index_of, is_index, range};
 use super::error::{PromptError, hint};
 use super::row_columns::columns;
 use super::shots::{ShotPool, Shots};
+use super::turns::{ChatOptions, SYSTEM, Turn, chat_text, delimited, plain_text, question_and_answer};
 use crate::python::literal::literal_eval;
 use crate::python::{literal, text};
 use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template, TemplateError};
@@ -20,6 +22,9 @@ pub struct Builder<'a> {
     /// The evaluated split's name.
     split: &'a str,
     pool: &'a ShotPool,
+    chat: &'a ChatOptions,
+    /// Contexts without the system's turn, which the chat template refuses.
+    without_system: AtomicUsize,
     /// Whether the question is the index of the right choice, so that the choices are contexts.
     multiple_input: bool,
     /// Whether a list of targets means several right answers, rather than a text in brackets.
@@ -69,9 +74,18 @@ impl<'a> Builder<'a> {
         task: &'a Task,
         split: &'a str,
         pool: &'a ShotPool,
+        chat: &'a ChatOptions,
         first: Option<&Row>,
     ) -> Result<Self, PromptError> {
-        let mut builder = Self { task, split, pool, multiple_input: false, multiple_target: false };
+        let mut builder = Self {
+            task,
+            split,
+            pool,
+            chat,
+            without_system: AtomicUsize::new(0),
+            multiple_input: false,
+            multiple_target: false,
+        };
         if let Some(first) = first {
             let rendered =
                 builder.render(&task.rendering, &columns(task, first), RowRef { task, split, row: 0 })?;
@@ -95,15 +109,26 @@ impl<'a> Builder<'a> {
         let columns = columns(task, columns_of_row);
         let rendered = self.render(&task.rendering, &columns, at)?;
 
-        let mut head = match &task.description {
+        let description = match &task.description {
             Some(description) => printed(&description.value(&columns).map_err(|e| at.template(e))?),
             None => String::new(),
         };
-        for &shot in shots {
-            head.push_str(&self.shot(shot)?);
-        }
+        let system = match &self.chat.system {
+            Some(system) => delimited(system, &description, &task.rendering.fewshot_delimiter),
+            None => description,
+        };
+        let system = Turn { role: SYSTEM, text: system, delimiter: String::new() };
+        let shots = shots.iter().map(|&shot| self.shot(shot)).collect::<Result<Vec<_>, _>>()?;
+        let before: Vec<&Turn> = Some(&system)
+            .filter(|turn| !turn.text.is_empty())
+            .into_iter()
+            .chain(shots.iter().flat_map(|s| s.iter()))
+            .collect();
         let prefix = prefix(task.gen_prefix.as_ref(), &columns, at)?;
 
+        let ask = |question: String| {
+            self.ask(&before, question, prefix.as_deref(), &task.rendering.target_delimiter, at)
+        };
         let (requests, target) = match task.output_type {
             OutputType::MultipleChoice => {
                 let choices = rendered.choices.as_deref().unwrap_or_default();
@@ -112,20 +137,19 @@ impl<'a> Builder<'a> {
                         at.fault("the document has no choices", "check `doc_to_choice` in the task file")
                     );
                 }
-                let delimiter = &task.rendering.target_delimiter;
+                let delimiter = self.choice_delimiter();
                 match &rendered.text {
                     // The choices are contexts, and the target continues each of them.
                     _ if self.multiple_input => {
                         let continuation = format!("{delimiter}{}", printed(&rendered.target));
-                        let requests = choices.iter().map(|choice| Request::Loglikelihood {
-                            context: ask(&head, choice, prefix.as_deref(), "").into(),
-                            continuation: continuation.clone(),
+                        let requests = choices.iter().map(|choice| {
+                            let context = self.ask(&before, choice.clone(), prefix.as_deref(), "", at)?;
+                            Ok(Request::Loglikelihood { context, continuation: continuation.clone() })
                         });
-                        (requests.collect(), &rendered.text)
+                        (requests.collect::<Result<_, PromptError>>()?, &rendered.text)
                     }
                     question => {
-                        let context = ask(&head, &self.question(question, at)?, prefix.as_deref(), delimiter);
-                        let context: Arc<str> = context.into();
+                        let context = ask(self.question(question, at)?)?;
                         let requests = choices.iter().map(|choice| Request::Loglikelihood {
                             context: context.clone(),
                             continuation: format!("{delimiter}{choice}"),
@@ -135,16 +159,12 @@ impl<'a> Builder<'a> {
                 }
             }
             OutputType::Loglikelihood => {
-                let delimiter = &task.rendering.target_delimiter;
-                let context =
-                    ask(&head, &self.question(&rendered.text, at)?, prefix.as_deref(), delimiter).into();
+                let context = ask(self.question(&rendered.text, at)?)?;
                 let continuation = printed(&rendered.target);
                 (vec![Request::Loglikelihood { context, continuation }], &rendered.target)
             }
             OutputType::GenerateUntil => {
-                let delimiter = &task.rendering.target_delimiter;
-                let context =
-                    ask(&head, &self.question(&rendered.text, at)?, prefix.as_deref(), delimiter).into();
+                let context = ask(self.question(&rendered.text, at)?)?;
                 let mut until = Stops::from(task.generation.until.clone());
                 until.beyond = task.generation.beyond.clone().map(Into::into);
                 let max_new_tokens = task.generation.max_new_tokens;
@@ -168,9 +188,49 @@ impl<'a> Builder<'a> {
         Ok(DocumentRequests { task: task.name.clone(), doc_id, row, gold, requests, choices, views })
     }
 
-    /// A shot's text, with the delimiter after it.
-    fn shot(&self, row: usize) -> Result<Arc<str>, PromptError> {
-        self.pool.text(row, || {
+    /// A context: what stands before the question, the question, and the beginning of its answer.
+    fn ask(
+        &self,
+        before: &[&Turn],
+        question: String,
+        prefix: Option<&str>,
+        delimiter: &str,
+        at: RowRef<'_>,
+    ) -> Result<Arc<str>, PromptError> {
+        let last = question_and_answer(question, None, prefix, delimiter, "");
+        let Some(template) = &self.chat.template else {
+            return Ok(plain_text(before.iter().copied().chain(&last)).into());
+        };
+        let turns: Vec<&Turn> = before.iter().copied().chain(&last).collect();
+        let chatted = chat_text(template, &turns, self.chat.multiturn, prefix.is_some());
+        let chatted = chatted.map_err(|source| PromptError::Chat {
+            task: self.task.name.clone(),
+            row: at.row,
+            split: at.split.into(),
+            hint: hint(&source),
+            source,
+        })?;
+        self.without_system.fetch_add(usize::from(chatted.without_system), Ordering::Relaxed);
+        Ok(chatted.text.into())
+    }
+
+    /// Contexts that have no system's turn because the chat template refuses it.
+    pub fn without_system(&self) -> usize {
+        self.without_system.load(Ordering::Relaxed)
+    }
+
+    /// What stands between a context and a choice. A chat template ends where an answer begins, unless the task begins the answer itself.
+    fn choice_delimiter(&self) -> &str {
+        let begun = self.task.gen_prefix.as_ref().and_then(|prefix| prefix.source().chars().next_back());
+        if self.chat.template.is_some() && begun.is_none_or(text::is_space) {
+            return "";
+        }
+        &self.task.rendering.target_delimiter
+    }
+
+    /// A shot's turns.
+    fn shot(&self, row: usize) -> Result<Arc<[Turn]>, PromptError> {
+        self.pool.turns(row, || {
             let at = RowRef { task: self.task, split: &self.pool.split, row };
             let columns = columns(self.task, &self.pool.rows[row]);
             let rendering = &self.task.fewshot.rendering;
@@ -198,22 +258,13 @@ impl<'a> Builder<'a> {
                 other => Some(printed(other)),
             };
             let prefix = prefix(self.task.fewshot.gen_prefix.as_ref(), &columns, at)?;
-            let apart = match &prefix {
-                Some(prefix) => needs_delimiter(&question, prefix),
-                None => answer.is_some(),
-            };
-            let mut text = question;
-            if apart {
-                text.push_str(&rendering.target_delimiter);
-            }
-            match answer {
-                Some(answer) => {
-                    text.push_str(&delimited(prefix.as_deref().unwrap_or_default(), &answer, " "));
-                    text.push_str(&rendering.fewshot_delimiter);
-                }
-                None => text.push_str(prefix.as_deref().unwrap_or_default()),
-            }
-            Ok(text)
+            Ok(question_and_answer(
+                question,
+                answer.as_deref(),
+                prefix.as_deref(),
+                &rendering.target_delimiter,
+                &rendering.fewshot_delimiter,
+            ))
         })
     }
 
@@ -351,22 +402,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn range(text: &str, choices: usize) -> Option<Range<usize>> {
-    let Cell::List(bounds) = Cell::from(literal_eval(text)?) else { return None };
-    let [from, to] = bounds.as_slice() else { return None };
-    let range = index_of(from)?..index_of(to)?;
-    (range.start < range.end && range.end <= choices).then_some(range)
-}
-
-/// A whole number that is not negative.
-fn index_of(cell: &Cell) -> Option<usize> {
-    match cell {
-        Cell::Bool(b) => Some(usize::from(*b)),
-        Cell::Int(n) => usize::try_from(*n).ok(),
-        _ => None,
-    }
-}
-
 fn label(n: &Cell, choices: &[String], at: RowRef<'_>) -> PromptError {
     let n = literal::str(n);
     at.fault(
@@ -393,19 +428,6 @@ fn choice(index: &Cell, choices: &[String], at: RowRef<'_>) -> Result<String, Pr
     }
     let found = index_of(index).and_then(|i| choices.get(i)).cloned();
     found.ok_or_else(|| label(index, choices, at))
-}
-
-/// Whether a question is the number of a choice, so that choices are contexts and the target continues each of them. A rendered one
-/// must be written as Python writes numbers: `0042` is a text.
-fn is_index(question: &Cell, choices: &[String]) -> bool {
-    match question {
-        Cell::Int(_) | Cell::Float(_) | Cell::Bool(_) => true,
-        Cell::Text(text) => {
-            let index = text.parse::<usize>().ok().filter(|index| index.to_string() == *text);
-            index.is_some_and(|index| index < choices.len())
-        }
-        _ => false,
-    }
 }
 
 /// A target: a column as it is, and what a template prints as [`read_gold`] parses it.
@@ -443,35 +465,6 @@ fn read_gold(
         }
         value => value,
     })
-}
-
-/// `head`, the question and the prefix of the answer.
-fn ask(head: &str, question: &str, prefix: Option<&str>, delimiter: &str) -> String {
-    let mut context = String::with_capacity(head.len() + question.len() + prefix.map_or(0, str::len) + 1);
-    context.push_str(head);
-    context.push_str(question);
-    if let Some(prefix) = prefix {
-        if needs_delimiter(question, prefix) {
-            context.push_str(delimiter);
-        }
-        context.push_str(prefix);
-    }
-    context
-}
-
-fn needs_delimiter(before: &str, after: &str) -> bool {
-    let ends = before.chars().next_back().is_none_or(text::is_space);
-    let begins = after.chars().next().is_none_or(text::is_space);
-    !ends && !begins
-}
-
-fn delimited(prefix: &str, suffix: &str, delimiter: &str) -> String {
-    match (prefix.is_empty(), suffix.is_empty()) {
-        (true, _) => suffix.to_string(),
-        (_, true) => prefix.to_string(),
-        _ if needs_delimiter(prefix, suffix) => format!("{prefix}{delimiter}{suffix}"),
-        _ => format!("{prefix}{suffix}"),
-    }
 }
 
 /// A value as Python's `str` prints it into a prompt; a missing one is empty.

@@ -6,7 +6,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::dataset::DatasetError;
-use crate::task::TemplateError;
+use crate::task::{ChatTemplateError, TemplateError};
 
 /// Why requests cannot be built.
 #[derive(Debug, Error, Diagnostic)]
@@ -24,6 +24,17 @@ pub enum PromptError {
         row: usize,
         split: String,
         source: TemplateError,
+        hint: String,
+    },
+    /// A chat template that refuses a conversation, or fails.
+    #[error("task `{task}`, row {row} of `{split}`: {source}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    Chat {
+        task: Arc<str>,
+        /// The row, from 0.
+        row: usize,
+        split: String,
+        source: ChatTemplateError,
         hint: String,
     },
     /// A document whose values make no valid request.

@@ -1,13 +1,16 @@
 //! From rows to requests: which documents, which shots, which text.
 
 mod build;
+mod choice_numbers;
 mod context;
 mod documents;
 mod error;
 mod options;
 mod row_columns;
 mod shots;
+mod turns;
 
 pub use build::{TaskRequests, build};
 pub use error::PromptError;
 pub use options::PromptOptions;
+pub use turns::ChatOptions;

@@ -1,5 +1,6 @@
 //! Options of the command line that change prompts.
 
+use super::turns::ChatOptions;
 use crate::vocabulary::{AddBosToken, TaskLimits};
 
 /// Options of the command line that change prompts.
@@ -11,4 +12,6 @@ pub struct PromptOptions {
     pub num_fewshot: Option<usize>,
     /// Replaces what the task declares of the beginning-of-text token.
     pub add_bos_token: Option<AddBosToken>,
+    /// How prompts become conversations.
+    pub chat: ChatOptions,
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::error::PromptError;
 use super::options::PromptOptions;
+use super::turns::Turn;
 use crate::python::random::PythonRandom;
 use crate::task::{Sampler, Task};
 use crate::vocabulary::Row;
@@ -16,7 +17,7 @@ pub struct ShotPool {
     /// The split's name.
     pub split: String,
     pub rows: Arc<Vec<Row>>,
-    rendered: Vec<OnceLock<Arc<str>>>,
+    rendered: Vec<OnceLock<Arc<[Turn]>>>,
 }
 
 /// Shots per document: the task's number, overridden by the command line's unless the task declares 0 (as in
@@ -41,17 +42,17 @@ impl ShotPool {
         Self::new("", Arc::new(Vec::new()))
     }
 
-    /// The shot's text, rendered by `render` on first use.
-    pub fn text(
+    /// The shot's turns, rendered by `render` on first use.
+    pub fn turns(
         &self,
         row: usize,
-        render: impl FnOnce() -> Result<String, PromptError>,
-    ) -> Result<Arc<str>, PromptError> {
-        if let Some(text) = self.rendered[row].get() {
-            return Ok(text.clone());
+        render: impl FnOnce() -> Result<Vec<Turn>, PromptError>,
+    ) -> Result<Arc<[Turn]>, PromptError> {
+        if let Some(turns) = self.rendered[row].get() {
+            return Ok(turns.clone());
         }
-        let text: Arc<str> = render()?.into();
-        Ok(self.rendered[row].get_or_init(|| text).clone())
+        let turns: Arc<[Turn]> = render()?.into();
+        Ok(self.rendered[row].get_or_init(|| turns).clone())
     }
 
     /// Draws `n` shots for `document`.

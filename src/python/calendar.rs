@@ -302,8 +302,18 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
 pub fn strftime(seconds: u64, format: &str) -> Result<String, String> {
     const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-        "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     let days = (seconds / 86_400) as i64;
     let (year, month, day) = civil(days);
@@ -326,9 +336,7 @@ pub fn strftime(seconds: u64, format: &str) -> Result<String, String> {
             Some('B') => out.push_str(month_name),
             Some('a') => out.push_str(&weekday[..3]),
             Some('A') => out.push_str(weekday),
-            Some('j') => {
-                out.push_str(&format!("{:03}", 1 + days - days_of(year, 1, 1).unwrap_or_default()))
-            }
+            Some('j') => out.push_str(&format!("{:03}", 1 + days - days_of(year, 1, 1).unwrap_or_default())),
             Some('H') => out.push_str(&format!("{hour:02}")),
             Some('I') => out.push_str(&format!("{:02}", (hour + 11) % 12 + 1)),
             Some('p') => out.push_str(if hour < 12 { "AM" } else { "PM" }),

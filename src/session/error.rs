@@ -7,7 +7,7 @@ use crate::engine::EngineError;
 use crate::evaluate::{EvaluateError, PrepareError};
 use crate::model::LoadError;
 use crate::store::{JournalError, RecordError, StoreError};
-use crate::task::TaskError;
+use crate::task::{ChatTemplateError, TaskError};
 use crate::tokenizer::TokenizerError;
 use crate::tokenizer::gguf::GgufTokenizerError;
 
@@ -37,6 +37,9 @@ pub enum SessionError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     GgufTokenizer(#[from] GgufTokenizerError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Chat(#[from] ChatTemplateError),
     /// The run's folder.
     #[error(transparent)]
     #[diagnostic(transparent)]

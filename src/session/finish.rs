@@ -75,6 +75,8 @@ impl EvaluatedRun<'_> {
         let prompts = &setup.prompts;
         let circumstances = Circumstances {
             limits: prompts.limits.clone(),
+            chat_template: prompts.chat.template.is_some(),
+            system_instruction: prompts.chat.system.is_some(),
             sample_model: model.sample,
             other_tokenizer: !model.tokenizer_faults.is_empty(),
             interrupted: evaluation.interrupted || outcome.is_err(),
@@ -103,6 +105,7 @@ impl EvaluatedRun<'_> {
             limits: prompts.limits.clone(),
             num_fewshot: prompts.num_fewshot,
             add_bos_token: prompts.add_bos_token,
+            chat: prompts.chat.clone(),
             views: setup.views,
             datasets: setup.datasets.as_ref().map(|folder| folder.display().to_string()),
             include: setup.include.iter().map(|folder| folder.display().to_string()).collect(),

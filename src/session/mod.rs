@@ -2,6 +2,7 @@
 //! new ones, write its files. They are [`prepare`], [`settle`], [`SettledRun::evaluate`] and
 //! [`EvaluatedRun::finish`], in this order.
 
+mod chat_template;
 mod destination;
 mod error;
 mod finish;
@@ -17,6 +18,7 @@ mod tokenizer_choice;
 mod usage;
 mod weight_hashes;
 
+pub use chat_template::chat_template_of;
 pub use destination::Destination;
 pub use error::SessionError;
 pub use finish::{EvaluatedRun, FinishedRun};

@@ -93,7 +93,7 @@ pub fn settle<'r>(
     let asked: Vec<(&FittedTask, &Digests)> = tasks.iter().zip(digests).collect();
     let suite_name = suite.as_ref().map(|suite| suite.name.as_str());
     let prompts = &setup.prompts;
-    let identity = run_identity(model, &asked, &prompts.limits, prompts.num_fewshot, setup.views, suite_name);
+    let identity = run_identity(model, &asked, prompts, setup.views, suite_name);
     let names = tasks.iter().map(|fitted| fitted.task.name.clone());
     let digests = names.zip(digests.iter().cloned()).collect();
     let opened = destination.settle(&identity, &setup.session_json(), notify)?;

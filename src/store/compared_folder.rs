@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::chat_record::chat_facts;
 use super::recorded_run::{RecordedError, RecordedRun};
 use super::run_json::seal_of;
 use super::samples::{Sample, samples_file};
@@ -215,9 +216,15 @@ fn read_task(
         name: name.to_string(),
         right_or_wrong: *right_or_wrong,
     };
+    let chat = run.get(&["chat"]);
+    let chat = chat_facts(
+        chat["template"].as_str(),
+        chat["fewshot_as_multiturn"] == true,
+        chat["system_instruction"].as_str(),
+    );
     let compared = ComparedTask {
         task: name.to_string(),
-        setup: setup(record),
+        setup: setup(record).into_iter().chain(chat).collect(),
         available: record["available"].as_u64().map(|count| count as usize),
         metrics: means.iter().map(metric).collect(),
         passed: task.passed(),

@@ -4,9 +4,11 @@
 
 use serde_json::{Value, json};
 
+use super::chat_record::chat_json;
 use super::model_record::ModelRecord;
 use crate::evaluate::{Digests, FittedTask};
-use crate::vocabulary::{Fingerprint, TaskLimits};
+use crate::prompt::PromptOptions;
+use crate::vocabulary::Fingerprint;
 
 /// What all answers of a model depend on. Facts that its engine cannot know are null.
 pub fn model_identity(model: &ModelRecord) -> Value {
@@ -34,8 +36,7 @@ pub fn model_identity(model: &ModelRecord) -> Value {
 pub fn run_identity(
     model: &ModelRecord,
     tasks: &[(&FittedTask, &Digests)],
-    limits: &TaskLimits,
-    num_fewshot: Option<usize>,
+    prompts: &PromptOptions,
     views: bool,
     suite: Option<&str>,
 ) -> Value {
@@ -58,8 +59,9 @@ pub fn run_identity(
         "model": model_identity(model),
         "tokenizer": model.tokenizer.1,
         "end_of_text": model.engine.end_of_text,
-        "limit": limits,
-        "num_fewshot": num_fewshot,
+        "limit": prompts.limits,
+        "num_fewshot": prompts.num_fewshot,
+        "chat": chat_json(&prompts.chat),
         "views": views,
         "suite": suite,
         "tasks": tasks.iter().map(task).collect::<Vec<_>>(),

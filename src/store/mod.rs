@@ -1,6 +1,7 @@
 //! Runs on disk: writing a run so that nothing is lost, reading past runs, and caching answers across runs.
 
 mod cache_files;
+mod chat_record;
 mod compared_folder;
 mod differences;
 mod file_hashes;

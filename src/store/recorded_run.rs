@@ -11,24 +11,33 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::prompt::PromptOptions;
+use super::chat_record::chat_options;
+use crate::prompt::{ChatOptions, PromptOptions};
+use crate::task::ChatTemplateError;
 use crate::vocabulary::{AddBosToken, TaskLimits};
 
 /// A run cannot be read back.
 #[derive(Debug, Error, Diagnostic)]
-#[diagnostic(code(assay::input))]
 pub enum RecordedError {
     /// A file of the run cannot be read.
     #[error("{path}: cannot be read: {source}")]
-    #[diagnostic(help(
-        "give the folder of a run that ended: it has run.json, results.json and samples/; where a run was cut short, the command that began it goes on"
-    ))]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "give the folder of a run that ended: it has run.json, results.json and samples/; where a run was cut short, the command that began it goes on"
+        )
+    )]
     Unreadable { path: String, source: io::Error },
+    /// The recorded chat template cannot be compiled.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Chat(#[from] ChatTemplateError),
     /// A file is not the expected JSON.
     #[error("{path}:{line}:{column}: {what}")]
-    #[diagnostic(help(
-        "the file is damaged; the same `assay eval` command writes it again from the run's journal"
-    ))]
+    #[diagnostic(
+        code(assay::input),
+        help("the file is damaged; the same `assay eval` command writes it again from the run's journal")
+    )]
     Damaged {
         path: String,
         /// From 1.
@@ -47,6 +56,7 @@ pub struct RecordedRun {
     /// The content of `run.json`.
     pub run: Map<String, Value>,
     limits: TaskLimits,
+    chat: ChatOptions,
 }
 
 impl RecordedRun {
@@ -63,7 +73,9 @@ impl RecordedRun {
         let path = folder.join("run.json");
         let bytes = read(&path)?;
         let Limited { limit } = parsed(&path, &bytes)?;
-        Ok(Self { path: folder.to_path_buf(), run: parsed(&path, &bytes)?, limits: limit })
+        let run: Map<String, Value> = parsed(&path, &bytes)?;
+        let chat = chat_options(run.get("chat").unwrap_or(&Value::Null))?;
+        Ok(Self { path: folder.to_path_buf(), run, limits: limit, chat })
     }
 
     /// The value at a path of keys in `run.json`; null if there is none.
@@ -92,6 +104,7 @@ impl RecordedRun {
             limits: self.limits.clone(),
             num_fewshot: self.get(&["num_fewshot"]).as_u64().map(|n| n as usize),
             add_bos_token: self.text(&["add_bos_token"]).and_then(AddBosToken::of_word),
+            chat: self.chat.clone(),
         }
     }
 

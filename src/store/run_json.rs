@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::chat_record::chat_json;
 use super::journal::{Session, SessionWork};
 use super::model_record::ModelRecord;
 use crate::evaluate::Digests;
+use crate::prompt::ChatOptions;
 use crate::vocabulary::{
     AddBosToken, EmptyContext, Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, TaskRecord,
 };
@@ -29,6 +31,8 @@ pub struct RunRecord<'a> {
     pub num_fewshot: Option<usize>,
     /// `--add-bos-token`.
     pub add_bos_token: Option<AddBosToken>,
+    /// How prompts became conversations.
+    pub chat: ChatOptions,
     /// Whether generations continued past their stops, for the tasks' other views of them.
     pub views: bool,
     /// The user's folder of datasets, if one was given.
@@ -193,6 +197,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "limit": run.limits,
         "num_fewshot": run.num_fewshot,
         "add_bos_token": run.add_bos_token.map(AddBosToken::word),
+        "chat": chat_json(&run.chat),
         "views": run.views,
         "datasets_folder": run.datasets,
         "include": run.include,

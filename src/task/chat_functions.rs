@@ -1,7 +1,5 @@
 //! Functions and filters that transformers gives to chat templates.
 
-use std::time::SystemTime;
-
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
@@ -9,14 +7,13 @@ use super::python_print::python_str;
 use super::size_limits::{MAX_RENDERED, charge_printed};
 use crate::python::calendar::strftime;
 
-/// Adds them. `now` is what `strftime_now` writes, in UTC.
-pub fn add(environment: &mut Environment<'static>, now: SystemTime) {
+/// Adds them. `seconds` after the beginning of 1970 is the time that `strftime_now` writes, in UTC.
+pub fn add(environment: &mut Environment<'static>, seconds: u64) {
     environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
         let mut text = String::new();
         python_str(&message, false, 0, &mut text)?;
         Err(failed(text))
     });
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     environment.add_function("strftime_now", move |format: &str| -> Result<String, Error> {
         strftime(seconds, format).map_err(failed)
     });
@@ -56,8 +53,7 @@ fn to_json(
         Some(text) if text.as_str().is_some() => text.as_str().map(str::to_string),
         Some(number) => Some(" ".repeat(usize::try_from(number.clone())?.min(64))),
     };
-    let (mut item, mut key) =
-        (if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string());
+    let (mut item, mut key) = (if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string());
     if let Some(separators) = given("separators")? {
         let parts: Vec<Value> = separators.try_iter()?.collect();
         let [one, other] = parts.as_slice() else {

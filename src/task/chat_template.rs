@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use indexmap::IndexMap;
 use miette::Diagnostic;
@@ -26,7 +25,9 @@ use super::{chat_functions, percent};
 pub enum ChatTemplateError {
     /// The source is not a valid template.
     #[error("{origin}: bad chat template, line {line}: {what}")]
-    #[diagnostic(help("the model's chat template must be one that transformers compiles: fetch the file again"))]
+    #[diagnostic(help(
+        "the model's chat template must be one that transformers compiles: fetch the file again"
+    ))]
     Syntax { origin: String, line: usize, what: String },
     /// The template refuses a conversation, or fails on it.
     #[error("{origin}: the chat template failed, line {line}: {what}")]
@@ -35,7 +36,9 @@ pub enum ChatTemplateError {
     ))]
     Render { origin: String, line: usize, what: String },
     /// The last turn, which the model is to continue, is not in the text.
-    #[error("{origin}: the chat template does not write the beginning of the answer, {prefix:?}, as it stands")]
+    #[error(
+        "{origin}: the chat template does not write the beginning of the answer, {prefix:?}, as it stands"
+    )]
     #[diagnostic(help("the task's `gen_prefix` needs a template that keeps the last turn's text"))]
     LostPrefix { origin: String, prefix: String },
 }
@@ -47,6 +50,7 @@ pub struct ChatTemplate {
     source: Arc<str>,
     origin: Arc<str>,
     variables: BTreeMap<String, String>,
+    day: u64,
 }
 
 impl std::fmt::Debug for ChatTemplate {
@@ -62,7 +66,7 @@ const END_MARK: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 impl ChatTemplate {
     /// Compiles `source`, which was read from `origin`. `variables` are special tokens, by names such as `bos_token`. A template that asks
-    /// for the time is told `now`.
+    /// for the time is told the beginning of a day, counted from 1970, in UTC.
     ///
     /// # Errors
     /// [`ChatTemplateError::Syntax`].
@@ -70,7 +74,7 @@ impl ChatTemplate {
         source: &str,
         origin: &str,
         variables: BTreeMap<String, String>,
-        now: SystemTime,
+        day: u64,
     ) -> Result<Self, ChatTemplateError> {
         let fault =
             |line: usize, what: String| ChatTemplateError::Syntax { origin: origin.to_string(), line, what };
@@ -82,7 +86,7 @@ impl ChatTemplate {
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| fault(1, one_line(&e)))?);
-        chat_functions::add(&mut environment, now);
+        chat_functions::add(&mut environment, day.saturating_mul(86_400));
         let normal = percent::rewrite(&normal);
         environment
             .add_template_owned(NAME, without_generation(&normal).into_owned())
@@ -92,6 +96,7 @@ impl ChatTemplate {
             source: source.into(),
             origin: origin.into(),
             variables,
+            day,
         })
     }
 
@@ -108,6 +113,11 @@ impl ChatTemplate {
     /// The special tokens that it may read.
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.variables
+    }
+
+    /// The day that it is told, counted from 1970.
+    pub fn day(&self) -> u64 {
+        self.day
     }
 
     /// Whether its text depends on the time.
@@ -207,7 +217,7 @@ mod tests {
 
     fn template(source: &str) -> Result<ChatTemplate, ChatTemplateError> {
         let variables = BTreeMap::from([("bos_token".to_string(), "<s>".to_string())]);
-        ChatTemplate::new(source, "t.jinja", variables, SystemTime::UNIX_EPOCH)
+        ChatTemplate::new(source, "t.jinja", variables, 0)
     }
 
     fn render(source: &str) -> Result<String, ChatTemplateError> {

@@ -3,6 +3,7 @@
 //!
 //! `tests/fixtures/task_files/make_expected.py` generated the expected values, with the harness's own code.
 
+mod chat;
 mod errors;
 mod requests;
 mod templates;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::super::chat_record::chat_facts;
 use super::files::{check, damaged, names_in, number, open, unreadable};
 use super::run::{ForeignDocument, ForeignError, ForeignRun, ForeignTask};
 use crate::task::Task;
@@ -67,6 +68,7 @@ pub fn read_results(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignEr
             .as_str()
             .map(|dtype| dtype.trim_start_matches("torch.").to_string()),
         add_bos_token: add_bos_token(&results),
+        chat: chat_of(&results),
         ..ForeignRun::default()
     };
     if run.add_bos_token.is_none() {
@@ -121,6 +123,15 @@ pub fn read_results(path: &Path, tasks: &[Task]) -> Result<ForeignRun, ForeignEr
         run.notes.push(format!("left out, being no tasks here: {}", unknown.join(", ")));
     }
     Ok(run)
+}
+
+/// Chat template and system instruction, which versions since 0.4.3 record.
+fn chat_of(results: &Value) -> BTreeMap<String, String> {
+    if results.get("chat_template").is_none() {
+        return BTreeMap::new();
+    }
+    let multiturn = results["fewshot_as_multiturn"] == true;
+    chat_facts(results["chat_template"].as_str(), multiturn, results["system_instruction"].as_str())
 }
 
 /// The model's name; of a local path, its last part.

@@ -49,6 +49,7 @@ pub fn compared_foreign(
         let mut found = compared_task(outside, task, own, &mut compared.notes)?;
         let told = run.add_bos_token.map(|added| (ADD_BOS_TOKEN.to_string(), added.to_string()));
         found.setup.extend(told);
+        found.setup.extend(run.chat.clone());
         match compared.tasks.iter_mut().find(|known| known.task == found.task) {
             Some(known) => join(known, found, source)?,
             None => compared.tasks.push(found),

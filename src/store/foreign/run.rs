@@ -32,6 +32,8 @@ pub struct ForeignRun {
     pub dtype: Option<String>,
     /// Whether it was told to put the beginning-of-text token before texts, where it was told.
     pub add_bos_token: Option<bool>,
+    /// Chat template and system instruction, where they are known.
+    pub chat: BTreeMap<String, String>,
     pub tasks: Vec<ForeignTask>,
     /// Notes that are needed to read its scores.
     pub notes: Vec<String>,
