@@ -3,6 +3,7 @@
 mod answers_kept;
 mod bad_input;
 mod beginning;
+mod chat;
 mod compare;
 mod compare_bad_input;
 mod compared_runs;

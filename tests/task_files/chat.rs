@@ -38,12 +38,16 @@ fn requests(requests: &[Request]) -> Vec<Value> {
 #[test]
 fn prompts_by_chat_templates_are_the_harness_s() {
     let index = TaskIndex::load(&[fixture("tasks")]).unwrap();
-    let store = DatasetStore::new(None).unwrap();
+    let store = DatasetStore::new(Some(fixture(""))).unwrap();
     let expected = std::fs::read_to_string(fixture("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
     let (mut cases, mut refused) = (0, 0);
     for case in expected["cases"].as_array().unwrap() {
-        let task = index.select(&[case["task"].as_str().unwrap().to_string()]).unwrap().tasks.remove(0);
+        let mut task = index.select(&[case["task"].as_str().unwrap().to_string()]).unwrap().tasks.remove(0);
+        // Paths in task files are those of the working folder.
+        for (_, files) in &mut task.dataset.data_files {
+            files.iter_mut().for_each(|file| *file = fixture("").join(&*file));
+        }
         let shots = case["shots"].as_u64().unwrap() as usize;
         let chat = ChatOptions {
             template: case["template"].as_str().map(template),
