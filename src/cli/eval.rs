@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
     /// Scores and writes; `None` if it was stopped before a document was finished.
     fn score(self, destination: &mut Destination) -> Result<Option<FinishedRun>, Failure> {
         let Self { arguments, setup, index, selection, store, source, interrupt } = self;
-        let Selection { tasks, suite } = selection;
+        let Selection { tasks, suite, groups } = selection;
         let stop = || interrupt.is_set();
         let mut spans = Spans::default();
 
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         spans.begin();
         let facts = model.facts();
         let limits = limits(facts, arguments.kv_memory);
-        let fitted = FittedRun::new(tasks, limits, suite, &index)?;
+        let fitted = FittedRun::new(tasks, limits, suite, groups, &index)?;
         // Wait only here: hashing runs concurrently with everything above.
         let (hashes, hashing) = hashes.finish()?;
         spans.add("hashing_beside_both", hashing);
@@ -209,7 +209,7 @@ fn limits(facts: &ModelFacts, kv_memory: Option<u64>) -> RequestLimits {
 
 /// Prints the table, and where the results are.
 fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
-    let summary = report::run_summary(&run.name, &run.tasks, run.suite.as_ref());
+    let summary = report::run_summary(&run.name, &run.tasks, &run.groups, run.suite.as_ref());
     write_stdout(&(summary + "\n"))?;
     let folder = run.folder.display();
     if run.was_complete {

@@ -15,7 +15,9 @@ use super::output::write_stdout;
 use super::verify_inputs::InputPlaces;
 use super::verify_record::check_files;
 use super::{verify_against, verify_inputs, verify_record};
-use crate::store::{RecordedRun, TaskSamples, differences, recheck, recheck_suite, samples_file, shown};
+use crate::store::{
+    RecordedRun, TaskSamples, differences, recheck, recheck_groups, recheck_suite, samples_file, shown,
+};
 use crate::task::{TaskIndex, task_of_config};
 
 /// `assay verify`.
@@ -172,6 +174,10 @@ fn check_samples(
         if !run.tasks().any(|(known, _)| known == name) {
             findings.add_of("metrics", name, Verdict::Differs("run.json has no such task".into()));
         }
+    }
+    let (groups, again) = (of("groups"), recheck_groups(run, &computed));
+    if !again.is_empty() || !groups.is_null() {
+        findings.same("scores of groups", &groups, &Value::Object(again));
     }
     if let Some(name) = recorded_suite["name"].as_str() {
         let what = format!("columns and average of {name}");

@@ -4,6 +4,7 @@ mod comparison;
 mod comparison_json;
 mod family;
 mod flips;
+mod group_table;
 mod leaderboard;
 mod p_value;
 mod run_summary;

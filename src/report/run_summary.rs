@@ -1,12 +1,19 @@
 //! The table at the end of a run.
 
+use super::group_table::group_table;
 use super::stops::shown_stops;
 use super::table::{Cell, Format, Table};
-use crate::vocabulary::{Estimate, Response, SuiteRecord, TaskRecord};
+use crate::vocabulary::{Estimate, GroupRecord, Response, SuiteRecord, TaskRecord};
 
-/// The tasks' metrics, the suite's row below them, and notes that are needed to read them.
-pub fn run_summary(model: &str, tasks: &[TaskRecord], suite: Option<&SuiteRecord>) -> String {
+/// The tasks' metrics, those of groups and the suite's row below them, and notes that are needed to read them.
+pub fn run_summary(
+    model: &str,
+    tasks: &[TaskRecord],
+    groups: &[GroupRecord],
+    suite: Option<&SuiteRecord>,
+) -> String {
     let mut parts = vec![task_table(tasks).render(Format::Table)];
+    parts.extend(group_table(groups));
     if let Some(suite) = suite {
         let mut head = vec!["Model".to_string(), "Average".to_string()];
         head.extend(suite.columns.iter().map(|(name, _)| name.clone()));

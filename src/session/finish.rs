@@ -11,10 +11,10 @@ use super::kept_answers::KeptAnswers;
 use super::notice::Notify;
 use super::setup::RunSetup;
 use super::spans::Spans;
-use crate::evaluate::{Circumstances, Digests, EvaluateError, Evaluation, Plan, suite_record};
+use crate::evaluate::{Circumstances, Digests, EvaluateError, Evaluation, Plan, group_records, suite_record};
 use crate::store::{Answers, ModelRecord, RecordError, RunRecord, SessionWork};
 use crate::task::{Suite, TaskIndex};
-use crate::vocabulary::{SuiteRecord, TaskRecord};
+use crate::vocabulary::{Group, GroupRecord, SuiteRecord, TaskRecord};
 
 /// A run that was evaluated, perhaps in part.
 pub struct EvaluatedRun<'r> {
@@ -23,6 +23,8 @@ pub struct EvaluatedRun<'r> {
     /// What identifies the run.
     pub identity: Value,
     pub suite: Option<&'r Suite>,
+    /// The groups that have scores.
+    pub groups: &'r [Group],
     /// By task.
     pub digests: Vec<(Arc<str>, Digests)>,
     pub opened: OpenedRun<'r>,
@@ -52,6 +54,8 @@ pub struct FinishedRun {
     pub tasks: Vec<TaskRecord>,
     /// The suite's row.
     pub suite: Option<SuiteRecord>,
+    /// The groups' scores.
+    pub groups: Vec<GroupRecord>,
     /// Where the answers come from.
     pub answers: Answers,
     pub interrupted: bool,
@@ -83,11 +87,13 @@ impl EvaluatedRun<'_> {
         };
         let suite =
             suite.map(|suite| suite_record(suite, index, &evaluation.tasks, &circumstances)).transpose()?;
+        let groups = group_records(self.groups, &evaluation.tasks);
         let finished = FinishedRun {
             name: model.engine.name.clone(),
             folder: folder.path().to_owned(),
             was_complete: complete,
             suite: suite.clone(),
+            groups: groups.clone(),
             answers,
             interrupted: evaluation.interrupted,
             tasks: Vec::new(),
@@ -102,6 +108,7 @@ impl EvaluatedRun<'_> {
             tasks: &evaluation.tasks,
             digests: &self.digests,
             suite,
+            groups: &groups,
             limits: prompts.limits.clone(),
             num_fewshot: prompts.num_fewshot,
             add_bos_token: prompts.add_bos_token,

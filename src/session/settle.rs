@@ -19,13 +19,14 @@ use crate::evaluate::{
 };
 use crate::store::{Answers, JournalingLedger, ModelRecord, SessionWork, run_identity};
 use crate::task::{Suite, TaskIndex};
-use crate::vocabulary::Event;
+use crate::vocabulary::{Event, Group};
 
 /// Tasks fitted to a model, and digests of their requests.
 pub struct FittedRun {
     pub tasks: Vec<FittedTask>,
     digests: Vec<Digests>,
     suite: Option<Suite>,
+    groups: Vec<Group>,
 }
 
 impl FittedRun {
@@ -38,12 +39,13 @@ impl FittedRun {
         built: Vec<BuiltTask>,
         limits: RequestLimits,
         suite: Option<Suite>,
+        groups: Vec<Group>,
         index: &TaskIndex,
     ) -> Result<Self, SessionError> {
         let digests = built.par_iter().map(Digests::of).collect();
         let tasks = fit_all(built, limits)?;
         let suite = suite.or_else(|| covering_suite(index, &tasks));
-        Ok(Self { tasks, digests, suite })
+        Ok(Self { tasks, digests, suite, groups })
     }
 }
 
@@ -65,6 +67,7 @@ pub struct SettledRun<'r> {
     model: &'r ModelRecord,
     identity: Value,
     suite: Option<&'r Suite>,
+    groups: &'r [Group],
     digests: Vec<(Arc<str>, Digests)>,
     opened: OpenedRun<'r>,
     kept: KeptAnswers<'r>,
@@ -89,11 +92,15 @@ pub fn settle<'r>(
     spans: &mut Spans,
     notify: Notify<'_>,
 ) -> Result<SettledRun<'r>, SessionError> {
-    let FittedRun { tasks, digests, suite } = fitted;
+    let FittedRun { tasks, digests, suite, groups } = fitted;
     let asked: Vec<(&FittedTask, &Digests)> = tasks.iter().zip(digests).collect();
     let suite_name = suite.as_ref().map(|suite| suite.name.as_str());
     let prompts = &setup.prompts;
-    let identity = run_identity(model, &asked, prompts, setup.views, suite_name);
+    let mut identity = run_identity(model, &asked, prompts, setup.views, suite_name);
+    // The same tasks without groups are another run, since its results lack the groups' scores.
+    if !groups.is_empty() {
+        identity["groups"] = serde_json::json!(groups);
+    }
     let names = tasks.iter().map(|fitted| fitted.task.name.clone());
     let digests = names.zip(digests.iter().cloned()).collect();
     let opened = destination.settle(&identity, &setup.session_json(), notify)?;
@@ -103,7 +110,7 @@ pub fn settle<'r>(
     spans.end("settling");
     let plan = RunPlan::new(&tasks, kv_budget)?;
     let suite = suite.as_ref();
-    Ok(SettledRun { setup, model, identity, suite, digests, opened, kept, tasks, plan, answers })
+    Ok(SettledRun { setup, model, identity, suite, groups, digests, opened, kept, tasks, plan, answers })
 }
 
 impl<'r> SettledRun<'r> {
@@ -119,8 +126,19 @@ impl<'r> SettledRun<'r> {
         notify: &mut dyn FnMut(Event<'_>),
         spans: &mut Spans,
     ) -> Result<EvaluatedRun<'r>, SessionError> {
-        let Self { setup, model, identity, suite, digests, opened, mut kept, tasks, plan, mut answers } =
-            self;
+        let Self {
+            setup,
+            model,
+            identity,
+            suite,
+            groups,
+            digests,
+            opened,
+            mut kept,
+            tasks,
+            plan,
+            mut answers,
+        } = self;
         spans.begin();
         let mut evaluation = Evaluation::default();
         let usage = || usage(setup.began);
@@ -144,6 +162,7 @@ impl<'r> SettledRun<'r> {
             model,
             identity,
             suite,
+            groups,
             digests,
             opened,
             kept,

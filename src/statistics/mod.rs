@@ -7,6 +7,7 @@ mod holm;
 mod mcnemar;
 mod paired_interval;
 mod permutation;
+mod pooled;
 mod random;
 mod unpaired;
 
@@ -16,5 +17,6 @@ pub use holm::holm;
 pub use mcnemar::{detectable, mcnemar};
 pub use paired_interval::{RightOrWrong, detectable_mean, mean_interval, right_or_wrong_interval};
 pub use permutation::sign_flips;
+pub use pooled::mean_of_tasks;
 pub use random::Random;
 pub use unpaired::{Count, two_shares, two_shares_detectable, two_shares_interval};

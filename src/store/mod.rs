@@ -33,7 +33,7 @@ pub use journaling_ledger::{JournalingLedger, Keys};
 pub use model_record::ModelRecord;
 pub use past::{Line, PastError, past_runs, published};
 pub use published_row::{published_run, published_spec};
-pub use recheck::{Rechecked, journal_differences, recheck, recheck_suite};
+pub use recheck::{Rechecked, journal_differences, recheck, recheck_groups, recheck_suite};
 pub use record_file::RecordError;
 pub use recorded_run::{RecordedError, RecordedRun};
 pub use response_cache::{Key, ResponseCache};

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::journal::{History, RequestKey};
-use super::run_json::marked;
+use super::recorded_run::RecordedRun;
+use super::run_json::{group_json, marked};
 use super::samples::{Sample, TaskSamples, sample_line};
+use crate::evaluate::{group_record, scored};
 use crate::metric::Scorer;
 use crate::statistics;
 use crate::task::{Suite, Task, TaskError, TaskIndex};
-use crate::vocabulary::{DocumentRequests, Outcome, Response};
+use crate::vocabulary::{DocumentRequests, Estimate, Group, Outcome, Response};
 
 /// The samples of a task, and what was recomputed from them.
 pub struct Rechecked {
@@ -119,6 +121,22 @@ pub fn recheck_suite(
     let all: Option<Vec<f64>> = columns.values().map(Value::as_f64).collect();
     let average = all.map(|scores| statistics::mean(&scores));
     Ok(json!({"columns": columns, "average": average}))
+}
+
+/// The entries of `results.json` for the groups that `run` records, computed from `results`, which is by task.
+pub fn recheck_groups(run: &RecordedRun, results: &Map<String, Value>) -> Map<String, Value> {
+    let groups: Vec<Group> = serde_json::from_value(run.get(&["groups"]).clone()).unwrap_or_default();
+    let of = |name: &str| {
+        let task = run.get(&["tasks", name]);
+        let entry = results.get(name)?.as_object()?;
+        let n = task["documents"].as_u64()? as usize;
+        let scores = entry.iter().filter_map(|(metric, value)| {
+            let stderr = entry.get(&marked(metric, "stderr"))?.as_f64();
+            Some(scored(metric, &task["config"], Estimate { value: value.as_f64()?, stderr, n }))
+        });
+        (task["documents"] == task["asked"]).then(|| scores.collect())
+    };
+    groups.iter().map(|group| (group.name.clone(), group_json(&group_record(group, &of)))).collect()
 }
 
 /// The number of requests whose answers in `history` and in the samples of `tasks` differ, and the first one

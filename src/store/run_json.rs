@@ -12,7 +12,8 @@ use super::model_record::ModelRecord;
 use crate::evaluate::Digests;
 use crate::prompt::ChatOptions;
 use crate::vocabulary::{
-    AddBosToken, EmptyContext, Fingerprint, Pin, SplitRecord, SuiteRecord, TaskLimits, TaskRecord,
+    AddBosToken, EmptyContext, Fingerprint, GroupRecord, Pin, SplitRecord, SuiteRecord, TaskLimits,
+    TaskRecord,
 };
 
 /// Everything about a run.
@@ -25,6 +26,8 @@ pub struct RunRecord<'a> {
     pub digests: &'a [(Arc<str>, Digests)],
     /// The suite's scores.
     pub suite: Option<SuiteRecord>,
+    /// The groups' scores.
+    pub groups: &'a [GroupRecord],
     /// `--limit`.
     pub limits: TaskLimits,
     /// `--num-fewshot`.
@@ -96,7 +99,7 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
         shots.insert(name.clone(), task.num_fewshot.into());
         samples.insert(name, json!({"original": task.available, "effective": task.outcomes.len()}));
     }
-    json!({
+    let mut all = json!({
         "results": results,
         "versions": versions,
         "n-shot": shots,
@@ -111,7 +114,26 @@ pub fn results_json(run: &RunRecord<'_>) -> Value {
             "assay": env!("CARGO_PKG_VERSION"),
         },
         "suite": run.suite.as_ref().map(suite_json),
-    })
+    });
+    if !run.groups.is_empty() {
+        let name = |record: &GroupRecord| record.group.name.clone();
+        let scores = run.groups.iter().map(|record| (name(record), group_json(record)));
+        all["groups"] = scores.collect::<Map<_, _>>().into();
+        let tasks = run.groups.iter().map(|record| (name(record), json!(record.group.tasks)));
+        all["group_subtasks"] = tasks.collect::<Map<_, _>>().into();
+    }
+    all
+}
+
+/// A group's entry in `results.json`.
+pub fn group_json(record: &GroupRecord) -> Value {
+    let mut entry = Map::new();
+    entry.insert("alias".into(), record.group.title.clone().into());
+    for (metric, _, mean) in &record.scores {
+        entry.insert(metric.clone(), mean.value.into());
+        entry.insert(marked(metric, "stderr"), json!(mean.stderr));
+    }
+    entry.into()
 }
 
 /// The key for `mark` of a metric. lm-evaluation-harness 0.4 appends the filter chain's name to the metric's,
@@ -206,6 +228,9 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
         "identity": run.identity,
         "files": files_json(&run.files),
     });
+    if !run.groups.is_empty() {
+        record["groups"] = run.groups.iter().map(|record| json!(record.group)).collect();
+    }
     if let Some(fields) = record.as_object_mut() {
         fields.extend(cost_json(run));
         let seal = seal_of(fields);

@@ -36,6 +36,10 @@ pub enum TaskError {
         /// The first.
         other: Place,
     },
+    /// One task with two sets of keys, by two groups.
+    #[error("task `{name}` is asked for twice, with other keys each time")]
+    #[diagnostic(code(assay::input), help("groups set keys in their tasks: run one of the groups at a time"))]
+    Ambiguous { name: String },
     /// An include that includes itself, directly or through others.
     #[error("{place}: the includes of this file run in a circle")]
     #[diagnostic(code(assay::input), help("a file must not include itself, directly or through others"))]

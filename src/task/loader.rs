@@ -1,6 +1,6 @@
 //! Finds task files, follows their includes, and selects tasks by name.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::error::TaskError;
 use super::fields::{SchemaError, text_of, wrong};
+use super::group::{GroupFile, Overrides, merged, read_groups, set_the_same};
 use super::includes::{expand, get, is_yaml, read_with_includes, walk};
 use super::odd_files::{OddFile, notes};
 use super::read_task::read_task;
@@ -17,7 +18,7 @@ use super::template::closest;
 use super::yaml::parse_document;
 use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
-use crate::vocabulary::Fingerprint;
+use crate::vocabulary::{Fingerprint, Group};
 
 /// What one task file declares, not yet compiled.
 #[derive(Clone)]
@@ -31,29 +32,14 @@ struct Declaration {
     own: bool,
 }
 
-/// One of a group's tasks, tags or groups, and the keys that the group sets in its tasks.
-struct Member {
-    name: String,
-    overrides: Overrides,
-}
-
-type Overrides = Vec<(Key, Node)>;
-
-/// `over`, and the entries of `base` whose keys it lacks.
-fn merged(over: &[(Key, Node)], base: &[(Key, Node)]) -> Overrides {
-    let other = base.iter().filter(|(key, _)| !over.iter().any(|(k, _)| k.name == key.name));
-    over.iter().chain(other).cloned().collect()
-}
-
-/// The keys that a group keeps for itself; it passes all others on to its tasks.
-const GROUP_KEYS: [&str; 8] =
-    ["group", "group_alias", "task", "tag", "include", "aggregate_metric_list", "metadata", "task_list"];
-
 /// All task files, by the names they declare.
 pub struct TaskIndex {
     tasks: BTreeMap<String, Declaration>,
     order: Vec<String>,
-    groups: BTreeMap<String, Vec<Member>>,
+    /// Each with whether its file is below `--include`.
+    groups: BTreeMap<String, (GroupFile, bool)>,
+    /// Members of groups that may be tasks of their own, by the member's name.
+    inline: Vec<(String, Declaration)>,
     suites: Vec<Suite>,
     /// Whether any of the working folder's files replaces a built-in one.
     has_own_files: bool,
@@ -69,10 +55,15 @@ pub struct Selection {
     pub tasks: Vec<Task>,
     /// The suite, if its name was the only one requested.
     pub suite: Option<Suite>,
+    /// The requested groups that have scores, each before those in it.
+    pub groups: Vec<Group>,
 }
 
 /// The built-in task files; each subfolder holds those of a suite.
 const BUILTIN: &str = "tasks";
+
+/// How deep groups may lie in groups.
+const MAX_DEPTH: usize = 8;
 
 impl TaskIndex {
     /// Reads the built-in task files and those below `include`, whose tasks override built-in ones of the
@@ -101,6 +92,7 @@ impl TaskIndex {
                 }
             }
         }
+        index.declare_inline()?;
         Ok(index)
     }
 
@@ -117,13 +109,14 @@ impl TaskIndex {
             return Err(TaskError::Include { place, path, source });
         }
         index.declare(node, source.as_bytes(), true, false)?;
+        index.declare_inline()?;
         Ok(index)
     }
 
     fn empty() -> Self {
         let (tasks, order, groups, suites) = Default::default();
-        let (odd_files, repeated) = Default::default();
-        Self { tasks, order, groups, suites, has_own_files: false, odd_files, repeated }
+        let (odd_files, repeated, inline) = Default::default();
+        Self { tasks, order, groups, inline, suites, has_own_files: false, odd_files, repeated }
     }
 
     /// Adds what the file at `path` declares; what was read is in `sources`, also after an error.
@@ -144,7 +137,10 @@ impl TaskIndex {
         }
         let Some(name) = get(&node, "task") else { return Ok(()) };
         if let (Yaml::List(_), Some(group)) = (&name.yaml, get(&node, "group")) {
-            return self.add_group(text_of(group, "group")?, &node);
+            let (constants, tags) = Default::default();
+            let (name, fingerprint) = (text_of(group, "group")?, Fingerprint::of(sources));
+            let declared = Declaration { node: node.clone(), constants, fingerprint, tags, included, own };
+            return self.add_group(name, &node, &declared);
         }
         let fingerprint = Fingerprint::of(sources);
         for (constants, node) in expand(node)? {
@@ -178,26 +174,43 @@ impl TaskIndex {
     }
 
     /// Adds the group at `node`, and those in its list that have lists of their own.
-    fn add_group(&mut self, group: String, node: &Node) -> Result<(), TaskError> {
-        let (Yaml::Map(entries), Some(Yaml::List(items))) = (&node.yaml, get(node, "task").map(|t| &t.yaml))
-        else {
-            return Err(wrong(node, "group", "a mapping with a list of tasks").into());
-        };
-        let inherited = |(key, _): &&(Key, Node)| !GROUP_KEYS.contains(&key.name.as_str());
-        let own: Overrides = entries.iter().filter(inherited).cloned().collect();
-        let mut members = Vec::new();
-        for item in items {
-            members.push(match (get(item, "group"), get(item, "task")) {
-                (Some(inner), Some(Node { yaml: Yaml::List(_), .. })) => {
-                    let name = format!("{group}::{}", text_of(inner, "group")?);
-                    self.add_group(name.clone(), item)?;
-                    Member { name, overrides: own.clone() }
-                }
-                _ => read_member(item, &own)?,
-            });
+    fn add_group(&mut self, group: String, node: &Node, declared: &Declaration) -> Result<(), TaskError> {
+        for (name, file) in read_groups(group, node)? {
+            if let Some((other, included)) = self.groups.get(&name)
+                && *included == declared.included
+            {
+                return Err(TaskError::Twice { place: file.place, name, other: other.place.clone() });
+            }
+            for (member, node) in
+                file.members.iter().filter_map(|member| Some((member, member.inline.as_ref()?)))
+            {
+                let own = task_in_group(&name, &member.name, node, &file.own);
+                self.inline.push((member.name.clone(), Declaration { node: own, ..declared.clone() }));
+            }
+            self.groups.insert(name, (file, declared.included));
         }
-        self.groups.insert(group, members);
         Ok(())
+    }
+
+    /// Declares the tasks that stand in groups' lists and nowhere else.
+    fn declare_inline(&mut self) -> Result<(), TaskError> {
+        for (name, declaration) in std::mem::take(&mut self.inline) {
+            if self.is_known(&name) {
+                continue;
+            }
+            let declared =
+                get(&declaration.node, "task").ok_or_else(|| wrong(&declaration.node, "task", "a name"))?;
+            let full = text_of(declared, "task")?;
+            if self.tasks.insert(full.clone(), declaration).is_none() {
+                self.order.push(full);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        let tagged = |task: &Declaration| task.tags.iter().any(|tag| tag == name);
+        self.tasks.contains_key(name) || self.groups.contains_key(name) || self.tasks.values().any(tagged)
     }
 
     /// What was odd about the files, a line each: those that are left out, and keys of which an earlier value does not count.
@@ -261,15 +274,38 @@ impl TaskIndex {
             chosen.extend(self.wanted(name)?);
             suites.extend(self.suite(name));
         }
-        let mut seen = HashSet::new();
-        chosen.retain(|(name, _)| seen.insert(name.clone()));
+        let chosen = once_each(chosen)?;
         self.check_odd_files(chosen.iter().map(|(name, _)| name))?;
         let tasks = chosen
             .iter()
             .map(|(name, overrides)| self.compile(name, overrides))
             .collect::<Result<Vec<_>, _>>()?;
+        let mut groups: Vec<Group> = Vec::new();
+        for name in wanted.iter().flat_map(|name| self.groups_of(name)) {
+            self.add_scored(&name, 0, &mut groups)?;
+        }
         let suite = (suites.len() == 1 && wanted.len() == 1).then(|| suites[0].clone());
-        Ok(Selection { tasks, suite })
+        Ok(Selection { tasks, suite, groups })
+    }
+
+    /// The groups that `wanted` names, alone or as a pattern.
+    fn groups_of(&self, wanted: &str) -> Vec<String> {
+        let matches = |name: &&String| {
+            if wanted.contains('*') { matches_pattern(wanted, name) } else { *name == wanted }
+        };
+        let is_task = self.tasks.contains_key(wanted) || self.suite(wanted).is_some();
+        self.groups.keys().filter(matches).filter(|_| !is_task).cloned().collect()
+    }
+
+    /// Adds the group `name` and those in it, as far as they have scores and are not there yet.
+    fn add_scored(&self, name: &str, depth: usize, found: &mut Vec<Group>) -> Result<(), TaskError> {
+        let Some((file, _)) = self.groups.get(name).filter(|_| depth < MAX_DEPTH) else { return Ok(()) };
+        if !file.aggregates.is_empty() && !found.iter().any(|group| group.name == name) {
+            let title = file.alias.clone().unwrap_or_else(|| name.to_string());
+            let (tasks, aggregates) = (self.members(name, 0)?, file.aggregates.clone());
+            found.push(Group { name: name.to_string(), title, tasks, aggregates });
+        }
+        file.members.iter().try_for_each(|member| self.add_scored(&member.name, depth + 1, found))
     }
 
     /// The names of the tasks that `wanted` stands for, read as by [`select`](Self::select).
@@ -309,10 +345,25 @@ impl TaskIndex {
         if self.tasks.contains_key(name) {
             return Ok(vec![(name.to_string(), outer.to_vec())]);
         }
-        if let Some(members) = self.groups.get(name).filter(|_| depth < 8) {
-            let mut chosen = Vec::new();
-            for member in members {
-                chosen.extend(self.chosen(&member.name, &merged(outer, &member.overrides), depth + 1)?);
+        if let Some((file, _)) = self.groups.get(name).filter(|_| depth < MAX_DEPTH) {
+            let passed = merged(outer, &file.own);
+            let mut chosen: Vec<(String, Overrides)> = Vec::new();
+            for member in &file.members {
+                let inline = format!("{name}::{}", member.name);
+                let inner = if member.inline.is_some() && self.tasks.contains_key(&inline) {
+                    self.chosen(&inline, outer, depth + 1)?
+                } else {
+                    self.chosen(&member.name, &merged(&member.set, &passed), depth + 1)?
+                };
+                // A task that a list has twice counts once.
+                let new = inner
+                    .into_iter()
+                    .filter(|(task, _)| {
+                        !self.tasks.contains_key(&member.name)
+                            || !chosen.iter().any(|(known, _)| known == task)
+                    })
+                    .collect::<Vec<_>>();
+                chosen.extend(new);
             }
             return Ok(chosen);
         }
@@ -350,20 +401,31 @@ impl TaskIndex {
     }
 }
 
-/// Reads a member of a group that sets `own` in all of its members. A member is a name, or a mapping that
-/// names a task or group and sets keys in it.
-fn read_member(member: &Node, own: &[(Key, Node)]) -> Result<Member, SchemaError> {
-    match &member.yaml {
-        Yaml::Text(name) => Ok(Member { name: name.clone(), overrides: own.to_vec() }),
-        Yaml::Map(entries) => {
-            let name = get(member, "task").or_else(|| get(member, "group"));
-            let name = name.ok_or_else(|| wrong(member, "task", "a name, or a mapping with `task`"))?;
-            let set: Overrides =
-                entries.iter().filter(|(k, _)| k.name != "task" && k.name != "group").cloned().collect();
-            Ok(Member { name: text_of(name, "task")?, overrides: merged(&set, own) })
-        }
-        _ => Err(wrong(member, "task", "a task's name")),
+/// The task that the item `node` of a group's list declares.
+fn task_in_group(group: &str, name: &str, node: &Node, own: &[(Key, Node)]) -> Node {
+    let Yaml::Map(entries) = &node.yaml else { return node.clone() };
+    let mut entries = merged(entries, own);
+    for (_, value) in entries.iter_mut().filter(|(key, _)| key.name == "task") {
+        value.yaml = Yaml::Text(format!("{group}::{name}"));
     }
+    Node { yaml: Yaml::Map(entries), ..node.clone() }
+}
+
+/// Each task once, in the order of their first mention.
+fn once_each(chosen: Vec<(String, Overrides)>) -> Result<Vec<(String, Overrides)>, TaskError> {
+    let mut once: Vec<(String, Overrides)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (name, set) in chosen {
+        match places.get(&name) {
+            Some(place) if set_the_same(&once[*place].1, &set) => {}
+            Some(_) => return Err(TaskError::Ambiguous { name }),
+            None => {
+                places.insert(name.clone(), once.len());
+                once.push((name, set));
+            }
+        }
+    }
+    Ok(once)
 }
 
 /// Shell-style `*`.

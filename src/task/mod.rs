@@ -6,6 +6,7 @@ mod chat_template;
 mod error;
 mod fields;
 mod filters;
+mod group;
 mod includes;
 mod jinja;
 mod known_as;

@@ -11,6 +11,7 @@ mod damaged_files;
 mod elsewhere;
 mod eval;
 mod faults;
+mod groups;
 mod harness_files;
 mod kills;
 mod limits;
