@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::{assay, stderr, stdout};
+use super::{assay, repository, stderr, stdout};
 
 const TASK: &str = "dataset_path: json\noutput_type: multiple_choice\ntest_split: test\n\
     doc_to_text: \"{{q}}\"\ndoc_to_choice: [a, b]\ndoc_to_target: label\nmetric_list: [{metric: acc}]\n";
@@ -33,6 +34,14 @@ fn run(folder: &Path, tasks: &str) -> (Value, String) {
     assert!(output.status.success(), "{}", stderr(&output));
     let results = fs::read(folder.join("run/results.json")).unwrap();
     (serde_json::from_slice(&results).unwrap(), stdout(&output))
+}
+
+/// Runs `assay requests` for `tasks`.
+fn requests(folder: &Path, tasks: &str) -> Output {
+    let tokenizer = repository("sample_model/tokenizer.json");
+    let mut command = assay(folder);
+    command.args(["requests", "--include", ".", "--tasks", tasks, "--tokenizer"]);
+    command.arg(tokenizer).output().unwrap()
 }
 
 fn close(found: &Value, expected: f64) {
@@ -83,8 +92,7 @@ fn a_group_sets_keys_in_its_tasks_and_may_declare_some() {
     );
     write(folder.path(), &[("g", &group), ("plain", "group: plain\ntask: [one, two]\n")]);
     let contexts = |task: &str| {
-        let output =
-            assay(folder.path()).args(["requests", "--include", ".", "--tasks", task]).output().unwrap();
+        let output = requests(folder.path(), task);
         assert!(output.status.success(), "{}", stderr(&output));
         let lines = stdout(&output);
         let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -96,8 +104,7 @@ fn a_group_sets_keys_in_its_tasks_and_may_declare_some() {
     assert_eq!(contexts("g"), ["D. one 0 of", "E. two 0 of", "D. three 0 of"]);
     assert_eq!(contexts("plain"), ["one 0 of", "two 0 of"]);
     assert_eq!(contexts("g::own"), ["D. three 0 of"]);
-    let output =
-        assay(folder.path()).args(["requests", "--include", ".", "--tasks", "g,plain"]).output().unwrap();
+    let output = requests(folder.path(), "g,plain");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("task `one` is asked for twice, with other keys each time"));
 }
@@ -107,7 +114,7 @@ fn an_aggregation_that_groups_lack_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let group = "group: g\ntask: [one]\naggregate_metric_list: [{metric: acc, aggregation: median}]\n";
     write(folder.path(), &[("g", group)]);
-    let output = assay(folder.path()).args(["requests", "--include", ".", "--tasks", "g"]).output().unwrap();
+    let output = requests(folder.path(), "g");
     assert_eq!(output.status.code(), Some(2));
     let found = stderr(&output);
     assert!(found.contains("_g.yaml:3:52: `aggregation` is `median`, expected mean"), "{found}");
