@@ -19,7 +19,7 @@ pub fn say_notice(notice: Notice) {
         Notice::TokenizerLarger { tokens, rows } => say!(
             "warning: the tokenizer has {tokens} tokens, the model's embedding {rows} rows; a request beyond them is an error"
         ),
-        Notice::OtherTokenizer(what) => say!("warning: {what}"),
+        Notice::OtherTokenizer(what) | Notice::SpecialTokensDiffer(what) => say!("warning: {what}"),
         Notice::FolderBusy(folder) => {
             say!("note: another process is doing this same run in {}", folder.display());
         }

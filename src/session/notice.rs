@@ -19,6 +19,8 @@ pub enum Notice {
     },
     /// The tokenizer may not be the model's, and was allowed.
     OtherTokenizer(String),
+    /// The model's configuration names other special tokens of the tokenizer than the tokenizer does.
+    SpecialTokensDiffer(String),
     /// Another process is doing the same run in this folder.
     FolderBusy(PathBuf),
     /// The last record of this journal is incomplete and is dropped.

@@ -70,6 +70,7 @@ pub fn prepare(
             }
             _ => chosen.faults.iter().for_each(|what| notify(Notice::OtherTokenizer(what.clone()))),
         }
+        chosen.doubts.iter().for_each(|what| notify(Notice::SpecialTokensDiffer(what.clone())));
         let tokenizer = &chosen.tokenizer;
         let (tokens, rows) = (tokenizer.vocabulary_size(), files.config().vocab_size);
         if tokens > rows {
@@ -90,7 +91,7 @@ pub fn prepare(
     });
     let model = model?;
     let Some((chosen, tasks)) = built?.filter(|_| !stop()) else { return Ok(None) };
-    let ChosenTokenizer { tokenizer, faults: tokenizer_faults } = chosen;
+    let ChosenTokenizer { tokenizer, faults: tokenizer_faults, .. } = chosen;
     spans.add("loading", loading);
     spans.add("preparing_beside_loading", building);
     Ok(Some(Prepared { model, tokenizer, tokenizer_faults, tasks, hashes }))

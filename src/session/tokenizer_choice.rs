@@ -17,6 +17,8 @@ pub struct ChosenTokenizer {
     pub tokenizer: Tokenizer,
     /// A sentence each; empty if nothing speaks against it.
     pub faults: Vec<String>,
+    /// What may be a mistake, and is usual too. A sentence each.
+    pub doubts: Vec<String>,
 }
 
 impl ChosenTokenizer {
@@ -35,12 +37,13 @@ impl ChosenTokenizer {
         };
         let mut faults = tokenizer.contradictions.clone();
         faults.extend(size_fault(&tokenizer, files));
-        faults.extend(special_faults(&tokenizer, files));
+        let (unknown, doubts) = other_special_tokens(&tokenizer, files);
+        faults.extend(unknown);
         faults.extend(elsewhere);
         if tokenizer.end_of_text.is_none() {
             tokenizer.end_of_text = files.config().eos_token_ids.first().copied();
         }
-        Ok(Self { tokenizer, faults })
+        Ok(Self { tokenizer, faults, doubts })
     }
 }
 
@@ -94,19 +97,27 @@ fn size_fault(tokenizer: &Tokenizer, files: &ModelFiles) -> Option<String> {
     })
 }
 
-/// Tokens that begin and end texts, where the model's configuration and the tokenizer's files both name them.
-fn special_faults(tokenizer: &Tokenizer, files: &ModelFiles) -> Vec<String> {
+/// Tokens that begin and end texts, where the model's configuration and the tokenizer's files both name them and differ: faults, and doubts.
+/// Fine-tuned chat models often keep the tokens of their base model in the configuration, which their tokenizer still has as special
+/// tokens. A token that is none there is of another tokenizer.
+fn other_special_tokens(tokenizer: &Tokenizer, files: &ModelFiles) -> (Vec<String>, Vec<String>) {
     let shown = tokenizer.path.display();
-    let fault = |what: &str, found: Option<u32>, expected: &[u32]| {
-        let found = found.filter(|found| !expected.is_empty() && !expected.contains(found))?;
-        let expected: Vec<String> = expected.iter().map(u32::to_string).collect();
-        Some(format!(
-            "{shown}: texts {what} with token {found} by the tokenizer, and with {} by the model's configuration",
-            expected.join(" or ")
-        ))
-    };
     let begin: Vec<u32> = files.beginning_of_text().into_iter().collect();
-    let begins = fault("begin", tokenizer.beginning_of_text, &begin);
-    let ends = fault("end", tokenizer.end_of_text, &files.config().eos_token_ids);
-    begins.into_iter().chain(ends).collect()
+    let ends = files.config().eos_token_ids.as_slice();
+    let both =
+        [("begin", tokenizer.beginning_of_text, begin.as_slice()), ("end", tokenizer.end_of_text, ends)];
+    let (mut faults, mut doubts) = (Vec::new(), Vec::new());
+    for (what, found, expected) in both {
+        let Some(found) = found.filter(|found| !expected.is_empty() && !expected.contains(found)) else {
+            continue;
+        };
+        let listed: Vec<String> = expected.iter().map(u32::to_string).collect();
+        let sentence = format!(
+            "{shown}: texts {what} with token {found} by the tokenizer, and with {} by the model's configuration",
+            listed.join(" or ")
+        );
+        let known = expected.iter().all(|token| tokenizer.is_special(*token));
+        if known { &mut doubts } else { &mut faults }.push(sentence);
+    }
+    (faults, doubts)
 }

@@ -181,6 +181,11 @@ impl Tokenizer {
         self.inner.decode(&[token], false).ok()
     }
 
+    /// Whether a token is a special one: its text never stands for itself.
+    pub fn is_special(&self, token: u32) -> bool {
+        self.inner.get_added_tokens_decoder().get(&token).is_some_and(|added| added.special)
+    }
+
     /// The same of the tokens that were not added later.
     pub fn learnt_vocabulary_size(&self) -> usize {
         let mut learnt = self.inner.get_vocab(false);

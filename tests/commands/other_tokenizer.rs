@@ -157,7 +157,14 @@ fn special_tokens_must_be_those_of_the_configuration() {
     assert!(eval(folder.path(), &[]).status.success());
     change(&config, |json| json["eos_token_id"] = json!([5, 6]));
     refused(&eval(folder.path(), &[]), "texts end with token 2 by the tokenizer, and with 5 or 6 by");
+    // Fine-tuned models keep the special tokens of their base model there.
+    change(&config, |json| json["eos_token_id"] = 1.into());
+    let output = eval(folder.path(), &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let warning = "texts end with token 2 by the tokenizer, and with 1 by the model's configuration";
+    assert!(stderr(&output).contains(warning), "{}", stderr(&output));
     // Chat models list more tokens in the other file.
+    change(&config, |json| json["eos_token_id"] = json!([5, 6]));
     fs::write(folder.path().join("model/generation_config.json"), r#"{"eos_token_id": [2]}"#).unwrap();
     assert!(eval(folder.path(), &[]).status.success());
     fs::write(&config, whole).unwrap();
