@@ -10,7 +10,6 @@ use super::interrupt::Interrupt;
 use super::notices::{say_notice, say_task_notes};
 use super::output::{say, write_stdout};
 use super::progress::Progress;
-use super::shell_words::shell_words;
 use crate::dataset::DatasetStore;
 use crate::engine::{Engine, Forward, LoadedModel, LocalEngine, RequestLimits};
 use crate::model::{LoadOptions, ModelFacts};
@@ -21,6 +20,7 @@ use crate::session::{
 };
 use crate::store::Answers;
 use crate::task::{Selection, Task, TaskIndex};
+use crate::vocabulary::shell_words;
 
 /// Scores a model and writes the run's folder.
 pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitCode, Failure> {

@@ -48,7 +48,16 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
     let mut lines = published(&columns)?;
     for run in past_runs(Path::new("results"), &suite.name, &columns) {
         match run {
-            Ok(line) => lines.push(line),
+            Ok(line) => {
+                if !line.repeated.is_empty() {
+                    let (model, count) = (&line.model, line.repeated.len());
+                    say!(
+                        "note: {model}: {} is shown; {count} older runs of the same model, tasks and settings are not",
+                        line.source
+                    );
+                }
+                lines.push(line);
+            }
             Err(error) => say!("warning: {error}; it is left out"),
         }
     }

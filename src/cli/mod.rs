@@ -21,7 +21,6 @@ mod pins;
 mod plan;
 mod progress;
 mod requests;
-mod shell_words;
 mod tasks;
 mod verify;
 mod verify_against;

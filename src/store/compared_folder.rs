@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::begun_run::go_on;
 use super::chat_record::chat_facts;
 use super::recorded_run::{RecordedError, RecordedRun};
 use super::run_json::seal_of;
@@ -29,18 +30,6 @@ pub enum ComparedError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recorded(#[from] RecordedError),
-    /// The run is not finished.
-    #[error("{path}: the run is not finished: {how}")]
-    #[diagnostic(
-        code(assay::input),
-        help("the command that began it goes on where it stopped; compare it then")
-    )]
-    Unfinished {
-        /// The folder.
-        path: String,
-        /// Why it counts as unfinished.
-        how: String,
-    },
     /// A file has content that a run does not write.
     #[error("{path}:{line}: {what}")]
     #[diagnostic(
@@ -82,12 +71,11 @@ pub enum Detail {
 /// There is no finished run, or its samples are damaged.
 pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, ComparedError> {
     let source = folder.display().to_string();
-    if folder.join(super::journal::JOURNAL).is_file() && !folder.join("run.json").exists() {
-        let how = "it has a journal, and no run.json yet".to_string();
-        return Err(ComparedError::Unfinished { path: source, how });
-    }
     let run = RecordedRun::open(folder)?;
-    check_finished(&run, &source)?;
+    if let Some(how) = run.unfinished() {
+        let hint = go_on(run.command().as_deref());
+        return Err(RecordedError::Unfinished { path: source, how, hint }.into());
+    }
     let mut notes = Vec::new();
     if run.text(&["seal"]) != Some(seal_of(&run.run).to_string().as_str()) {
         notes.push("run.json was edited since it was written; `assay verify` says more".to_string());
@@ -138,27 +126,6 @@ fn unranked(run: &RecordedRun) -> Result<Vec<String>, ComparedError> {
     let reasons = reasons.iter().filter_map(Value::as_str);
     let reasons = reasons.filter(|reason| !reason.ends_with(&missing) && !of_model(reason));
     Ok(reasons.map(str::to_string).collect())
-}
-
-fn check_finished(run: &RecordedRun, source: &str) -> Result<(), ComparedError> {
-    let unfinished = |how: String| ComparedError::Unfinished { path: source.to_string(), how };
-    if let Some(error) = run.text(&["failed"]) {
-        return Err(unfinished(format!("it failed: {error}")));
-    }
-    if run.get(&["interrupted"]) == true {
-        return Err(unfinished("it was interrupted".into()));
-    }
-    for (name, record) in run.tasks() {
-        let count = |key: &str| record[key].as_u64().unwrap_or(0);
-        if count("documents") != count("asked") {
-            let (found, asked) = (count("documents"), count("asked"));
-            return Err(unfinished(format!("{name} has {found} of {asked} documents")));
-        }
-    }
-    match run.tasks().next() {
-        None => Err(unfinished("it has no task".into())),
-        Some(_) => Ok(()),
-    }
 }
 
 /// Reads a task, and whether its samples have the hash that the record names.

@@ -1,5 +1,6 @@
 //! Runs on disk: writing a run so that nothing is lost, reading past runs, and caching answers across runs.
 
+mod begun_run;
 mod cache_files;
 mod chat_record;
 mod compared_folder;
@@ -9,6 +10,7 @@ mod foreign;
 mod identity;
 mod journal;
 mod journaling_ledger;
+mod listed_run;
 mod model_record;
 mod past;
 mod published_row;
@@ -30,6 +32,7 @@ pub use foreign::{
 pub use identity::{model_identity, run_identity};
 pub use journal::{History, JOURNAL, Journal, JournalError, RequestKey, Session, SessionWork};
 pub use journaling_ledger::{JournalingLedger, Keys};
+pub use listed_run::{ListedRun, RunState, listed_runs};
 pub use model_record::ModelRecord;
 pub use past::{Line, PastError, past_runs, published};
 pub use published_row::{published_run, published_spec};

@@ -1,11 +1,12 @@
 //! Rows of the leaderboard: published scores and past runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use miette::Diagnostic;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::listed_run::{ListedRun, RunState, run_folders};
 use crate::builtin;
 
 /// A model's row.
@@ -20,6 +21,8 @@ pub struct Line {
     pub unranked: Vec<String>,
     /// Its origin: a run's folder, or where it was published.
     pub source: String,
+    /// Folders of older runs of the same model, tasks and settings, for which this row stands too.
+    pub repeated: Vec<String>,
 }
 
 /// Rows cannot be read.
@@ -80,18 +83,70 @@ pub fn published(columns: &[String]) -> Result<Vec<Line>, PastError> {
             scores: scores.into_iter().map(Some).collect(),
             unranked: Vec::new(),
             source: source.and_then(|at| record.get(at)).unwrap_or("published").to_string(),
+            repeated: Vec::new(),
         });
     }
     Ok(lines)
 }
 
 /// The runs below `folder`, at most two folders deep, with scores of `suite`; each damaged `results.json` is an error of its own,
-/// since one of them must not hide the others.
+/// since one of them must not hide the others. Unfinished and damaged runs are listed without a rank, with the reason and what
+/// goes on with them. Of finished runs of the same model, tasks and settings the newest stands for all.
 pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Vec<Result<Line, PastError>> {
-    let mut files = Vec::new();
-    find_results(folder, 2, &mut files);
-    files.sort();
-    files.iter().filter_map(|file| past_run(file, suite, columns).transpose()).collect()
+    let mut found: Vec<(Option<ListedRun>, Result<Line, PastError>)> = Vec::new();
+    for folder in run_folders(folder) {
+        let listed = ListedRun::read(&folder);
+        let file = folder.join("results.json");
+        let line = if file.is_file() { past_run(&file, suite, columns).transpose() } else { None };
+        match listed {
+            Some(run) if run.state != RunState::Finished => {
+                let of_suite = run.suite.as_deref() == Some(suite) || run.identity.is_null();
+                match line {
+                    Some(Ok(line)) => found.push((None, Ok(not_finished(line, &run)))),
+                    _ if of_suite => found.push((None, Ok(not_finished(blank(&run, columns), &run)))),
+                    _ => {}
+                }
+            }
+            listed => found.extend(line.map(|line| (listed, line))),
+        }
+    }
+    let mut lines: Vec<(Option<ListedRun>, Result<Line, PastError>)> = Vec::new();
+    for (run, line) in found {
+        let same = lines.iter_mut().find(|(before, kept)| {
+            kept.is_ok() && before.as_ref().zip(run.as_ref()).is_some_and(|(a, b)| a.repeats(b))
+        });
+        match (same, line) {
+            (Some((kept_run, Ok(kept))), Ok(mut line)) => {
+                if kept_run.as_ref().map(|run| &run.started) < run.as_ref().map(|run| &run.started) {
+                    std::mem::swap(kept, &mut line);
+                    kept.repeated = std::mem::take(&mut line.repeated);
+                    *kept_run = run;
+                }
+                kept.repeated.push(line.source);
+            }
+            (_, line) => lines.push((run, line)),
+        }
+    }
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// A row without a score.
+fn blank(run: &ListedRun, columns: &[String]) -> Line {
+    Line {
+        model: if run.model.is_empty() { "unknown".into() } else { run.model.clone() },
+        scores: vec![None; columns.len()],
+        average: None,
+        unranked: Vec::new(),
+        source: run.path.display().to_string(),
+        repeated: Vec::new(),
+    }
+}
+
+fn not_finished(mut line: Line, run: &ListedRun) -> Line {
+    line.average = None;
+    let advice = run.state.advice().unwrap_or_default();
+    line.unranked.push(format!("{}: {advice}", run.state.word()));
+    line
 }
 
 fn past_run(file: &Path, suite: &str, columns: &[String]) -> Result<Option<Line>, PastError> {
@@ -120,17 +175,6 @@ fn past_run(file: &Path, suite: &str, columns: &[String]) -> Result<Option<Line>
         unranked,
         scores,
         source: file.parent().unwrap_or(file).display().to_string(),
+        repeated: Vec::new(),
     }))
-}
-
-fn find_results(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() && depth > 0 {
-            find_results(&path, depth - 1, files);
-        } else if path.is_file() && path.file_name().is_some_and(|name| name == "results.json") {
-            files.push(path);
-        }
-    }
 }

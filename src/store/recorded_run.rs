@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::begun_run::{BegunRun, typed_again, write_again};
 use super::chat_record::chat_options;
 use crate::prompt::{ChatOptions, PromptOptions};
 use crate::task::ChatTemplateError;
@@ -32,12 +33,20 @@ pub enum RecordedError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Chat(#[from] ChatTemplateError),
+    /// The run has a journal, and is not finished.
+    #[error("{path}: the run is not finished: {how}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    Unfinished {
+        /// The folder.
+        path: String,
+        /// Why it counts as unfinished.
+        how: String,
+        /// The command that goes on.
+        hint: String,
+    },
     /// A file is not the expected JSON.
-    #[error("{path}:{line}:{column}: {what}")]
-    #[diagnostic(
-        code(assay::input),
-        help("the file is damaged; the same `assay eval` command writes it again from the run's journal")
-    )]
+    #[error("{path}:{line}:{column}: damaged: {what}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
     Damaged {
         path: String,
         /// From 1.
@@ -46,6 +55,8 @@ pub enum RecordedError {
         column: usize,
         /// The fault.
         what: String,
+        /// How to write it again.
+        hint: String,
     },
 }
 
@@ -63,7 +74,7 @@ impl RecordedRun {
     /// Reads `run.json` of the run in `folder`.
     ///
     /// # Errors
-    /// It is missing or damaged.
+    /// It is missing, with a journal beside it if the run was cut short, or damaged.
     pub fn open(folder: &Path) -> Result<Self, RecordedError> {
         #[derive(Deserialize)]
         struct Limited {
@@ -71,11 +82,44 @@ impl RecordedRun {
             limit: TaskLimits,
         }
         let path = folder.join("run.json");
+        if !path.exists()
+            && let Some(begun) = BegunRun::read(folder)
+        {
+            let hint = begun.hint();
+            return Err(RecordedError::Unfinished {
+                path: folder.display().to_string(),
+                how: begun.how,
+                hint,
+            });
+        }
         let bytes = read(&path)?;
         let Limited { limit } = parsed(&path, &bytes)?;
         let run: Map<String, Value> = parsed(&path, &bytes)?;
         let chat = chat_options(run.get("chat").unwrap_or(&Value::Null))?;
         Ok(Self { path: folder.to_path_buf(), run, limits: limit, chat })
+    }
+
+    /// Why it counts as unfinished; `None` if it is finished.
+    pub fn unfinished(&self) -> Option<String> {
+        if let Some(error) = self.text(&["failed"]) {
+            return Some(format!("it failed: {error}"));
+        }
+        if self.get(&["interrupted"]) == true {
+            return Some("it was interrupted".into());
+        }
+        for (name, record) in self.tasks() {
+            let count = |key: &str| record[key].as_u64().unwrap_or(0);
+            if count("documents") != count("asked") {
+                let (found, asked) = (count("documents"), count("asked"));
+                return Some(format!("{name} has {found} of {asked} documents"));
+            }
+        }
+        self.tasks().next().is_none().then(|| "it has no task".to_string())
+    }
+
+    /// The command line of its last session, as it can be typed again.
+    pub fn command(&self) -> Option<String> {
+        typed_again(self.get(&["arguments"]))
     }
 
     /// The value at a path of keys in `run.json`; null if there is none.
@@ -160,6 +204,7 @@ fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RecordedE
         line: error.line().max(1),
         column: error.column().max(1),
         what: error.to_string().to_lowercase(),
+        hint: path.parent().map(write_again).unwrap_or_default(),
     })
 }
 

@@ -13,6 +13,7 @@ mod request;
 mod request_id;
 mod response;
 mod run_record;
+mod shell_words;
 mod task_limits;
 mod text_begin;
 
@@ -31,5 +32,6 @@ pub use request::{DocumentRequests, Request, Stops, View};
 pub use request_id::RequestId;
 pub use response::{Response, Written};
 pub use run_record::{PassedStops, Pin, SAMPLE_MODEL, SplitRecord, SuiteRecord, TaskRecord, Truncation};
+pub use shell_words::shell_words;
 pub use task_limits::TaskLimits;
 pub use text_begin::{AddBosToken, EmptyContext, TextBegin, TextBeginRecord};

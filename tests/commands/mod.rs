@@ -20,6 +20,7 @@ mod other_tokenizer;
 mod pins;
 mod same_samples;
 mod tables;
+mod unfinished;
 mod verify;
 mod views;
 
