@@ -9,7 +9,8 @@ use super::failure::{self, Failure};
 use super::foreign_runs::read_runs;
 use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
-use crate::compare::{Allowances, Comparison, SuiteColumn, Verdict, compare};
+use super::run_names::ResultsArgument;
+use crate::compare::{Allowances, Comparison, MergeBy, SuiteColumn, Verdict, compare, merge_of};
 use crate::report::{self, Format};
 use crate::store::{Detail, RecordedRun, compared_folder};
 use crate::task::TaskIndex;
@@ -18,12 +19,16 @@ use crate::vocabulary::ComparedRun;
 /// `assay compare`.
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// Folder of the merge's run; or of another harness's, see the parents
-    pub merge: PathBuf,
-    /// Folders of the runs that it is compared with, each by itself: its parents. Also lm-evaluation-harness's results_*.json with
-    /// samples_*.jsonl beside it, its old *_write_out_info.json, or a folder of either; or published.csv:MODEL
-    #[arg(required = true, value_name = "PARENT")]
-    pub parents: Vec<PathBuf>,
+    /// Runs of a merge and of its parents, by name or folder: the merge first, unless --merge or the recipe in its model's folder
+    /// says which it is. Also lm-evaluation-harness's results_*.json with samples_*.jsonl beside it, its old *_write_out_info.json,
+    /// or a folder of either; or published.csv:MODEL
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Which of the runs is the merge; it may be among the others, or not
+    #[arg(long, value_name = "RUN")]
+    pub merge: Option<PathBuf>,
+    #[command(flatten)]
+    pub results: ResultsArgument,
     /// How to write the comparison
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: CompareFormat,
@@ -70,12 +75,17 @@ const MOST_PARENTS: usize = 16;
 
 /// Prints the comparison.
 pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
-    let folders: Vec<&Path> =
-        [&arguments.merge].into_iter().chain(&arguments.parents).map(PathBuf::as_path).collect();
-    if arguments.parents.len() > MOST_PARENTS {
-        let found = arguments.parents.len();
+    let (found, asked) = named_runs(arguments)?;
+    let mut folders: Vec<&Path> = found.iter().map(PathBuf::as_path).collect();
+    if folders.len() < 2 {
         return Err(Failure::bad_input(
-            format!("{found} parents, expected at most {MOST_PARENTS}"),
+            "there is one run, and nothing to compare it with",
+            "give a merge and its parents",
+        ));
+    }
+    if folders.len() > 1 + MOST_PARENTS {
+        return Err(Failure::bad_input(
+            format!("{} parents, expected at most {MOST_PARENTS}", folders.len() - 1),
             "compare the merge with some of them at a time",
         ));
     }
@@ -85,10 +95,13 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     say_task_notes(&index);
     let own = |folder: &Path| Ok(compared_folder(folder, detail)?);
     let mut runs = read_runs(&folders, &index, arguments.datasets.as_deref(), &own)?;
+    let (merge, merge_by) = merge_of(&runs, asked, is_sorted(&arguments.runs))?;
+    runs[..=merge].rotate_right(1);
+    folders[..=merge].rotate_right(1);
     disambiguate_names(&mut runs);
     let suite = suite_of(&index, folders[0])?;
     let allowances = Allowances { common: arguments.common, other_numerics: arguments.allow_other_numerics };
-    let mut comparison = compare(&runs, &suite, allowances, arguments.seed)?;
+    let mut comparison = compare(&runs, merge_by, &suite, allowances, arguments.seed)?;
     if arguments.flips {
         for (source, why) in
             compare_prompts::fill(folders[0], arguments.datasets.as_deref(), &index, &mut comparison.flips)
@@ -99,6 +112,12 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     for note in &comparison.notes {
         say!("note: {note}");
     }
+    if merge > 0 && merge_by == MergeBy::Recipe {
+        say!(
+            "note: {} is the merge, by the recipe in its model's folder; it was not given first",
+            comparison.merge
+        );
+    }
     write_stdout(&match arguments.format {
         CompareFormat::Json => format!("{:#}\n", report::comparison_json(&comparison, arguments.flips)),
         CompareFormat::Table => report::comparison(&comparison, arguments.flips, Format::Table),
@@ -108,8 +127,32 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     Ok(if fails { ExitCode::from(failure::NO) } else { ExitCode::SUCCESS })
 }
 
+/// The folders of the runs, and the place of the one that `--merge` names.
+fn named_runs(arguments: &CompareArguments) -> Result<(Vec<PathBuf>, Option<usize>), Failure> {
+    let find = |typed: &PathBuf| arguments.results.find(typed);
+    let mut found = arguments.runs.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let Some(merge) = &arguments.merge else { return Ok((found, None)) };
+    let merge = find(merge)?;
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    match found.iter().position(|run| place(run) == place(&merge)) {
+        Some(at) => Ok((found, Some(at))),
+        None => {
+            found.insert(0, merge);
+            Ok((found, Some(0)))
+        }
+    }
+}
+
+/// Whether runs were given as a shell's pattern gives them: paths in the order of their names. Their order says nothing then.
+fn is_sorted(typed: &[PathBuf]) -> bool {
+    typed.is_sorted() && typed.iter().all(|path| path.components().count() > 1)
+}
+
 fn is_worse(comparison: &Comparison) -> bool {
-    let rows = comparison.parents.iter().flat_map(|parent| parent.rows.iter().chain(&parent.average));
+    let rows = comparison
+        .parents
+        .iter()
+        .flat_map(|parent| parent.rows.iter().chain(&parent.average).chain(parent.partial()));
     rows.into_iter().any(|row| row.verdict == Some(Verdict::Worse))
 }
 

@@ -10,13 +10,14 @@ use super::interrupt::Interrupt;
 use super::notices::{say_notice, say_task_notes};
 use super::output::{say, write_stdout};
 use super::progress::Progress;
+use super::run_names::new_name;
 use crate::dataset::DatasetStore;
 use crate::engine::{Engine, Forward, LoadedModel, LocalEngine, RequestLimits};
 use crate::model::{LoadOptions, ModelFacts};
 use crate::report;
 use crate::session::{
     DEFAULT_CACHE_SIZE, Destination, FinishedRun, FittedRun, ModelSource, Preparation, Prepared, RunSetup,
-    Spans, cache_folder, kv_budget, prepare, settle,
+    Spans, cache_folder, kv_budget, merge_recipe, prepare, settle,
 };
 use crate::store::Answers;
 use crate::task::{Selection, Task, TaskIndex};
@@ -28,8 +29,8 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     let interrupt = Interrupt::listen();
     let command = shell_words(&command_line);
     let run = Run::choose(arguments, command_line, began, started, interrupt)?;
-    let source = &run.source;
-    let mut destination = Destination::find(arguments.output.as_deref(), &source.path, started)?;
+    let mut destination =
+        Destination::find(arguments.output.as_deref(), &arguments.results.results, &run.setup.name, started)?;
     let outcome = run.score(&mut destination);
     let kept = destination.close();
     let outcome = outcome.map_err(|failure| match &kept {
@@ -93,7 +94,13 @@ impl<'a> Run<'a> {
                 "note: no answers are kept across runs: neither ASSAY_CACHE nor XDG_CACHE_HOME nor HOME is set"
             );
         }
+        let merge = merge_recipe(&source.path).unwrap_or_else(|fault| {
+            say!("warning: {fault}; the merge's parents are not recorded");
+            None
+        });
         let setup = RunSetup {
+            name: new_name(arguments.name.as_deref(), &source)?,
+            merge,
             command_line,
             began,
             started,

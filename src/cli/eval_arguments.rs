@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{TaskArguments, parse_size};
+use super::run_names::ResultsArgument;
 use crate::engine::Speculation;
 use crate::model::{DeviceChoice, DtypeChoice};
 
@@ -30,9 +31,14 @@ pub struct EvalArguments {
     /// Go on where the tokenizer is not the model's: other files than its own, another number of tokens, or other special tokens
     #[arg(long)]
     pub allow_other_tokenizer: bool,
-    /// Folder for the results; a fresh one under results/ without it
-    #[arg(long, value_name = "DIR")]
+    /// Folder for the results; a fresh one in the folder of runs without it
+    #[arg(long, value_name = "DIR", conflicts_with = "results")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub results: ResultsArgument,
+    /// Name of the run, by which other commands find it; the model's without it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// Number format of weights and activations; auto is the model's own (f32 for GGUF)
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: DtypeArgument,

@@ -14,6 +14,8 @@ pub enum Verdict {
     Same,
     /// It differs: how.
     Differs(String),
+    /// It differs between two runs, and this is what they are compared for: another model, and what follows from it.
+    Point(String),
     /// It could not be checked: why.
     Unchecked(String),
 }

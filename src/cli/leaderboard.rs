@@ -1,11 +1,11 @@
 //! `assay leaderboard`: published scores and complete runs, by average.
 
 use clap::{Args, ValueEnum};
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::failure::Failure;
 use super::output::{say, write_stdout};
+use super::run_names::ResultsArgument;
 use crate::report::{self, Format};
 use crate::store::{past_runs, published};
 use crate::task::TaskIndex;
@@ -13,6 +13,8 @@ use crate::task::TaskIndex;
 /// `assay leaderboard`.
 #[derive(Debug, Args)]
 pub struct LeaderboardArguments {
+    #[command(flatten)]
+    pub results: ResultsArgument,
     /// How to write the table
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: FormatArgument,
@@ -45,8 +47,9 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
         Failure::bad_input("no suite is declared", "restore the suite's file in the working folder's `tasks`")
     })?;
     let columns: Vec<String> = suite.columns.iter().map(|column| column.name.clone()).collect();
+    arguments.results.check()?;
     let mut lines = published(&columns)?;
-    for run in past_runs(Path::new("results"), &suite.name, &columns) {
+    for run in past_runs(&arguments.results.results, &suite.name, &columns) {
         match run {
             Ok(line) => {
                 if !line.repeated.is_empty() {

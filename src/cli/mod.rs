@@ -21,6 +21,8 @@ mod pins;
 mod plan;
 mod progress;
 mod requests;
+mod run_names;
+mod runs;
 mod tasks;
 mod verify;
 mod verify_against;
@@ -61,9 +63,11 @@ pub enum Command {
     Verify(verify::VerifyArguments),
     /// Say whether a merge is better than its parents, on the documents that both answered
     Compare(compare::CompareArguments),
+    /// List runs: name, model, tasks, limit, time and state
+    Runs(runs::RunsArguments),
     /// Show or prune the answers kept across runs
     Cache(cache::CacheArguments),
-    /// Show published scores and the complete runs under results/
+    /// Show published scores and the runs under results/
     Leaderboard(leaderboard::LeaderboardArguments),
 }
 
@@ -91,6 +95,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Datasets(arguments) => datasets::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Runs(arguments) => runs::run(&arguments),
         Command::Cache(arguments) => cache::run(&arguments),
         Command::Leaderboard(arguments) => leaderboard::run(&arguments),
     };

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::arguments::TableOrJson;
 use super::failure::{self, Failure};
 use super::findings::{Finding, Findings, Verdict, one_line};
-use super::output::write_stdout;
+use super::output::{say, write_stdout};
+use super::run_names::ResultsArgument;
 use super::verify_inputs::InputPlaces;
 use super::verify_record::check_files;
 use super::{verify_against, verify_inputs, verify_record};
@@ -23,11 +24,13 @@ use crate::task::{TaskIndex, task_of_config};
 /// `assay verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Folder of a run
+    /// Folder of a run, or its name
     pub run: PathBuf,
-    /// Folder of another run: list what differs between the two, before any score
+    /// Folder or name of another run: list what differs between the two, before any score
     #[arg(long, value_name = "RUN")]
     pub against: Option<PathBuf>,
+    #[command(flatten)]
+    pub results: ResultsArgument,
     #[command(flatten)]
     pub places: InputPlaces,
     /// How to write the findings: a line each, or JSON
@@ -37,10 +40,16 @@ pub struct VerifyArguments {
 
 /// Checks a run, or lists the differences between two runs.
 pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
-    let run = RecordedRun::open(&arguments.run)?;
+    let run = RecordedRun::open(&arguments.results.find(&arguments.run)?)?;
+    if let Some(how) = run.unfinished() {
+        let command = run.command().map(|command| format!("; go on with: {command}")).unwrap_or_default();
+        say!("note: {}: the run is not finished: {how}{command}", run.path.display());
+    }
     let mut findings = Findings::default();
     match &arguments.against {
-        Some(other) => verify_against::compare(&run, &RecordedRun::open(other)?, &mut findings),
+        Some(other) => {
+            verify_against::compare(&run, &RecordedRun::open(&arguments.results.find(other)?)?, &mut findings)
+        }
         None => {
             let include = verify_inputs::include(&arguments.places, &run);
             let index = match TaskIndex::load(&include) {
@@ -67,16 +76,24 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     }
     let differ = findings.count(|verdict| matches!(verdict, Verdict::Differs(_)));
     write_stdout(&match arguments.format {
-        TableOrJson::Table => text(&findings, differ),
+        TableOrJson::Table => text(&findings, differ, arguments.against.is_some()),
         TableOrJson::Json => json_text(&findings),
     })?;
     Ok(if differ > 0 { ExitCode::from(failure::NO) } else { ExitCode::SUCCESS })
 }
 
-fn text(findings: &Findings, differ: usize) -> String {
+fn text(findings: &Findings, differ: usize, against: bool) -> String {
     let mut text = String::new();
     let mut reported = BTreeSet::new();
-    for finding in &findings.0 {
+    // What the comparison is about is listed apart, before what spoils it and what is the same.
+    let place = |finding: &&Finding| match &finding.verdict {
+        Verdict::Point(_) => 0,
+        Verdict::Differs(_) if against => 1,
+        _ => 2,
+    };
+    let mut listed: Vec<&Finding> = findings.0.iter().collect();
+    listed.sort_by_key(place);
+    for finding in listed {
         let name = finding.name();
         text.push_str(&match &finding.verdict {
             // What is the same for many tasks is reported once.
@@ -92,12 +109,23 @@ fn text(findings: &Findings, differ: usize) -> String {
             }
             Verdict::Same => format!("same         {name}\n"),
             Verdict::Differs(how) => format!("differs      {name}: {how}\n"),
+            Verdict::Point(how) => format!("the point    {name}: {how}\n"),
             Verdict::Unchecked(why) => format!("not checked  {name}: {why}\n"),
         });
     }
     let same = findings.count(|verdict| *verdict == Verdict::Same);
     let unchecked = findings.count(|verdict| matches!(verdict, Verdict::Unchecked(_)));
     text.push_str(&format!("{same} the same, {differ} differ, {unchecked} not checked\n"));
+    if against {
+        let points = findings.count(|verdict| matches!(verdict, Verdict::Point(_)));
+        text.push_str(&match (points, differ) {
+            (0, 0) => "nothing differs\n".to_string(),
+            (_, 0) => format!("{points} differences are the point of a comparison (the model, and what follows from it); none spoils it\n"),
+            _ => format!(
+                "{points} differences are the point of a comparison (the model, and what follows from it); {differ} spoil it (marked `differs`)\n"
+            ),
+        });
+    }
     text
 }
 
@@ -105,6 +133,7 @@ fn json_text(findings: &Findings) -> String {
     let finding = |Finding { what, of, verdict }: &Finding| match verdict {
         Verdict::Same => json!({"what": what, "of": of, "verdict": "same"}),
         Verdict::Differs(how) => json!({"what": what, "of": of, "verdict": "differs", "how": how}),
+        Verdict::Point(how) => json!({"what": what, "of": of, "verdict": "the point", "how": how}),
         Verdict::Unchecked(why) => json!({"what": what, "of": of, "verdict": "not checked", "why": why}),
     };
     format!("{:#}\n", Value::Array(findings.0.iter().map(finding).collect()))

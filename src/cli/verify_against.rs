@@ -14,6 +14,9 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
     let (left, right) = (identity(run), identity(other));
     let names: Vec<&String> =
         left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
+    // Names say nothing where the models are the same; where they differ, another name and other answers are what is expected.
+    let other_model =
+        ["model weights", "model config"].iter().any(|fact| left.get(*fact) != right.get(*fact));
     for name in names {
         let null = Value::Null;
         let (a, b) = (left.get(name).unwrap_or(&null), right.get(name).unwrap_or(&null));
@@ -31,7 +34,11 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
                 )
             })
             .collect();
-        findings.add(name.as_str(), same_or(how.is_empty(), || how.join("; ")));
+        let verdict = same_or(how.is_empty(), || how.join("; "));
+        findings.add(
+            name.as_str(),
+            pointed(verdict, OF_THE_MODEL.contains(&name.as_str()) && (other_model || name == "name")),
+        );
     }
     // A run that is not what its own record says is not worth comparing.
     for side in [run, other] {
@@ -59,7 +66,7 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
             }
             _ => Verdict::Unchecked("one of the runs has no samples of it".into()),
         };
-        findings.add_of("samples", name, verdict);
+        findings.add_of("samples", name, pointed(verdict, other_model));
     }
     let scores = |run: &RecordedRun| run.results().ok().and_then(|results| results.get("results").cloned());
     let what = "scores";
@@ -70,9 +77,21 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
                 let first = found.first().map(ToString::to_string).unwrap_or_default();
                 format!("{} values, the first: {first}", found.len())
             };
-            findings.add(what, same_or(found.is_empty(), how));
+            findings.add(what, pointed(same_or(found.is_empty(), how), other_model));
         }
         _ => findings.add(what, Verdict::Unchecked("a results.json is missing or damaged".into())),
+    }
+}
+
+/// Facts of an identity that belong to the model itself: its names, and what its own files say.
+const OF_THE_MODEL: [&str; 6] =
+    ["name", "model name", "model location", "model weights", "model config", "end_of_text"];
+
+/// A difference that is the point of the comparison, if it is one.
+fn pointed(verdict: Verdict, point: bool) -> Verdict {
+    match verdict {
+        Verdict::Differs(how) if point => Verdict::Point(how),
+        verdict => verdict,
     }
 }
 

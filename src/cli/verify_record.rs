@@ -15,7 +15,8 @@ pub fn check(run: &RecordedRun, findings: &mut Findings) {
     let weights: Vec<&str> = run.hashes(&["model", "weights"]).into_iter().map(|(_, hash)| hash).collect();
     let facts = json!({
         "assay": get(&["assay"]),
-        "name": get(&["model", "name"]),
+        // Records from before runs had names are called after their model.
+        "name": run.text(&["name"]).map_or_else(|| get(&["model", "name"]), Value::from),
         "model": {
             "weights": weights,
             "config": get(&["model", "config_blake3"]),

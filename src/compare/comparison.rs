@@ -3,11 +3,13 @@
 use super::align::{self, Aligned};
 use super::allowances::Allowances;
 use super::columns::{self, SuiteColumn};
+use super::conclusion::Conclusion;
 use super::error::CompareError;
 use super::family::{self, Family};
 use super::flips::{self, Flip};
 use super::metrics;
-use super::rows::{self, Row};
+use super::roles::{MergeBy, role_notes};
+use super::rows::{self, Row, Rows};
 use super::stops::{self, StopCost};
 use crate::vocabulary::ComparedRun;
 
@@ -16,6 +18,8 @@ use crate::vocabulary::ComparedRun;
 pub struct Comparison {
     /// The merge's name.
     pub merge: String,
+    /// How it is known that it is the merge.
+    pub merge_by: MergeBy,
     pub parents: Vec<Parent>,
     /// Indices of the parents whose documents are known: `family` and `flips` cover those.
     pub documented: Vec<usize>,
@@ -38,14 +42,25 @@ pub struct Parent {
     pub rows: Vec<Row>,
     /// The suite's average, if all its columns are compared over all of their documents.
     pub average: Option<Row>,
+    /// What was found over all columns together; `None` if no document is known of both.
+    pub conclusion: Option<Conclusion>,
 }
 
-/// Compares the first run with each of the others.
+impl Parent {
+    /// The average over what was run, where that is not the suite's.
+    pub fn partial(&self) -> Option<&Row> {
+        let partial = self.conclusion.as_ref().filter(|found| self.average.is_none() && found.columns > 1);
+        partial.map(|found| &found.together)
+    }
+}
+
+/// Compares the first run, which is the merge as `merge_by` says, with each of the others.
 ///
 /// # Errors
 /// Runs that cannot be compared, see [`CompareError`].
 pub fn compare(
     runs: &[ComparedRun],
+    merge_by: MergeBy,
     suite: &[SuiteColumn],
     allowances: Allowances,
     seed: u64,
@@ -55,6 +70,7 @@ pub fn compare(
     for run in runs {
         notes.extend(run.notes.iter().map(|note| format!("{}: {note}", run.source)));
     }
+    notes.extend(role_notes(runs));
     check_rank(runs)?;
     align::check_numerics(runs, allowances, &mut notes)?;
     let tasks = align::align(runs, allowances, &mut notes)?;
@@ -62,7 +78,7 @@ pub fn compare(
     for (place, parent) in others.iter().enumerate() {
         let groups = columns::groups(&tasks, suite, &[place + 1]);
         let groups = metrics::by_shared_metrics(runs, &[place + 1], groups, suite, &mut notes);
-        let (rows, average) = rows::rows(runs, place + 1, &groups, suite, seed);
+        let Rows { rows, average, conclusion } = rows::rows(runs, place + 1, &groups, suite, seed);
         if rows.is_empty() {
             return Err(CompareError::NoTask { merge: merge.source.clone(), parent: parent.source.clone() });
         }
@@ -72,7 +88,7 @@ pub fn compare(
                 parent.source
             ));
         }
-        parents.push(Parent { name: parent.name.clone(), rows, average });
+        parents.push(Parent { name: parent.name.clone(), rows, average, conclusion });
     }
     let stops = stops::stop_costs(runs, &tasks);
     let documented: Vec<usize> = (0..others.len()).filter(|place| !others[*place].tasks.is_empty()).collect();
@@ -85,7 +101,7 @@ pub fn compare(
         answers(&runs, &align::align(&runs, allowances, &mut Vec::new())?, suite)
     };
     notes.dedup();
-    Ok(Comparison { merge: merge.name.clone(), parents, documented, family, flips, stops, notes })
+    Ok(Comparison { merge: merge.name.clone(), merge_by, parents, documented, family, flips, stops, notes })
 }
 
 /// Where answers come from, and which flipped, over documents of all runs.

@@ -11,6 +11,13 @@ pub enum CompareError {
     #[error("there is no run to compare")]
     #[diagnostic(help("give a merge and its parents"))]
     Nothing,
+    /// Nothing says which run is the merge.
+    #[error("which of the runs is the merge is not known: {why}")]
+    #[diagnostic(help("say it with --merge RUN; the others are its parents then"))]
+    WhichMerge {
+        /// Why not.
+        why: String,
+    },
     /// Answers were computed in different ways.
     #[error("{left} and {right} were computed otherwise: {how}")]
     #[diagnostic(help(

@@ -1,10 +1,12 @@
 //! Scores of two models side by side, and tests of their difference.
 
+use super::align::Aligned;
 use super::columns::{Group, SuiteColumn};
+use super::conclusion::Conclusion;
 use crate::statistics::{
-    Count, RightOrWrong, Stratum, bootstrap, detectable, detectable_mean, holm, mcnemar, mean, mean_interval,
-    right_or_wrong_interval, sign_flips, strata_of_column, two_shares, two_shares_detectable,
-    two_shares_interval,
+    Combined, Count, RightOrWrong, Stratum, bootstrap, detectable, detectable_mean, holm, mcnemar, mean,
+    mean_interval, paired_strata, right_or_wrong_interval, sign_flips, strata_of_column, two_shares,
+    two_shares_detectable, two_shares_interval,
 };
 use crate::vocabulary::{ColumnScore, ComparedRun};
 
@@ -135,13 +137,24 @@ pub fn rows(
     groups: &[Group<'_>],
     suite: &[SuiteColumn],
     seed: u64,
-) -> (Vec<Row>, Option<Row>) {
+) -> Rows {
     let mut rows: Vec<(Option<usize>, Row)> = Vec::new();
     let mut strata: Vec<Stratum> = Vec::new();
+    let mut shares: Vec<Share> = Vec::new();
     for group in groups {
         let Some((row, differences)) = paired(runs, parent, group, seed) else { continue };
         if group.column.is_some() {
             strata.extend(strata_of_column(1.0 / suite.len() as f64, &differences));
+        }
+        let of_suite = suite
+            .iter()
+            .position(|column| group.tasks.iter().all(|task| column.members.contains(&task.task)));
+        let available = |task: &&Aligned| runs[0].task(&task.task).and_then(|task| task.available);
+        let available: Vec<Option<usize>> = group.tasks.iter().map(available).collect();
+        let part = (row.clone(), differences.into_iter().zip(available).collect());
+        match shares.iter_mut().find(|share| of_suite.is_some() && share.column == of_suite) {
+            Some(share) => share.parts.push(part),
+            None => shares.push(Share { column: of_suite, parts: vec![part] }),
         }
         rows.push((group.column, row));
     }
@@ -171,6 +184,7 @@ pub fn rows(
     let columns: Vec<&Row> = rows.iter().filter(|(column, _)| column.is_some()).map(|(_, row)| row).collect();
     let average = average
         .map(|(merge, parent)| average_row(&columns, [merge, parent], all_paired.then_some(strata), seed));
+    let conclusion = together(shares, average.as_ref().filter(|_| all_paired), suite, seed);
     let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     let tested: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].p.is_some()).collect();
     let p: Vec<f64> = tested.iter().filter_map(|at| rows[*at].p).collect();
@@ -186,7 +200,69 @@ pub fn rows(
             _ => Verdict::of(p_holm, row.difference),
         });
     }
-    (rows, average)
+    Rows { rows, average, conclusion }
+}
+
+/// What was found with one parent.
+pub struct Rows {
+    pub rows: Vec<Row>,
+    /// The suite's average, if all its columns are known over all of their documents.
+    pub average: Option<Row>,
+    /// `None` if no document is known of both.
+    pub conclusion: Option<Conclusion>,
+}
+
+/// A column as far as it was run: rows with their tasks' differences and the number of documents that each task has in all.
+struct Share {
+    /// The suite's column, if it is of one.
+    column: Option<usize>,
+    parts: Vec<(Row, Vec<(Vec<f64>, Option<usize>)>)>,
+}
+
+/// What was found over all columns together. Each column weighs as much as another, and each task in it; tasks that are of no column
+/// count only where there is no column.
+fn together(
+    mut shares: Vec<Share>,
+    average: Option<&Row>,
+    suite: &[SuiteColumn],
+    seed: u64,
+) -> Option<Conclusion> {
+    let of_suite = shares.iter().any(|share| share.column.is_some());
+    shares.retain(|share| share.column.is_some() == of_suite);
+    let weight = 1.0 / shares.len() as f64;
+    let (mut paired, mut drawn, mut scores) = (Vec::new(), Vec::new(), [0.0; 2]);
+    let all: Vec<&Row> = shares.iter().flat_map(|share| share.parts.iter().map(|(row, _)| row)).collect();
+    if all.is_empty() {
+        return None;
+    }
+    for share in &shares {
+        let count = share.parts.iter().map(|(_, tasks)| tasks.len()).sum::<usize>() as f64;
+        for (row, tasks) in &share.parts {
+            let part = weight * tasks.len() as f64 / count;
+            scores = [scores[0] + part * row.merge, scores[1] + part * row.parent];
+        }
+        let tasks: Vec<(Vec<f64>, Option<usize>)> =
+            share.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
+        paired.extend(paired_strata(weight, &tasks));
+        let differences: Vec<Vec<f64>> = tasks.into_iter().map(|(differences, _)| differences).collect();
+        drawn.extend(strata_of_column(weight, &differences));
+    }
+    let row = match average {
+        Some(average) => average.clone(),
+        None => Row {
+            task: "average (partial)".into(),
+            whole: false,
+            ..average_row(&all, scores, Some(drawn), seed)
+        },
+    };
+    let settled = row.verdict != Some(Verdict::NoDifferenceShown);
+    Some(Conclusion {
+        columns: shares.len(),
+        of: of_suite.then_some(suite.len()),
+        whole: average.is_some(),
+        settling: (!settled).then(|| Combined::of(&paired).settling()),
+        together: row,
+    })
 }
 
 /// A group's row, and its tasks' differences.

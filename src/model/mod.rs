@@ -34,7 +34,7 @@ pub use files::safetensors::{SafetensorsError, safetensors_names};
 pub use files::weight_file::WeightFileError;
 pub use kv_cache::{KvCache, SegmentError, SegmentId};
 pub use language_model::Model;
-pub use model_files::{ModelFiles, config_of, name_of, shape_of};
+pub use model_files::{ModelFiles, config_of, hub_snapshot, name_of, shape_of};
 pub use options::{DtypeChoice, Kernels, LoadOptions};
 pub use pass::{ForwardError, Row, Segment};
 

@@ -96,12 +96,62 @@ pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
     Ok((config.max_positions, config.kv_bytes_per_token(dtype)))
 }
 
-/// Name of the model at `path`: its folder's name, or its file's name without the extension.
+/// Name of the model at `path`, as it was typed: its folder's name, that of a link included, or its file's name without the
+/// extension. A folder of the hub's cache is called after the model.
 pub fn name_of(path: &Path) -> String {
     // `.` and `..` have no name of their own.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let real = path.canonicalize().ok().filter(|_| path.file_name().is_none());
+    let path = real.as_deref().unwrap_or(path);
+    if let Some(name) = hub_name(path) {
+        return name;
+    }
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The model's name in a folder of the hub's cache: `models--owner--name`, or `snapshots/<commit>` in it.
+fn hub_name(path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok().filter(|path| path.is_dir())?;
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let above = path.parent();
+    let folder = match above.and_then(name) {
+        Some(parent) if parent == "snapshots" => above?.parent().and_then(name)?,
+        _ => name(&path)?,
+    };
+    let model = folder.strip_prefix("models--")?;
+    Some(model.rsplit_once("--").map_or(model, |(_, name)| name).to_string()).filter(|name| !name.is_empty())
+}
+
+/// The snapshot that a model's folder in the hub's cache stands for, by its `refs/main`; `None` if the folder is no such folder.
+///
+/// # Errors
+/// It names no snapshot that is there: what is missing.
+pub fn hub_snapshot(folder: &Path) -> Result<Option<PathBuf>, String> {
+    let snapshots = folder.join("snapshots");
+    if folder.join("config.json").exists() || !snapshots.is_dir() {
+        return Ok(None);
+    }
+    let reference = folder.join("refs/main");
+    let shown = folder.display();
+    if let Ok(commit) = std::fs::read_to_string(&reference) {
+        let commit = commit.trim();
+        let snapshot = snapshots.join(commit);
+        let plain = !commit.is_empty() && commit.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        return if plain && snapshot.is_dir() {
+            Ok(Some(snapshot))
+        } else {
+            Err(format!(
+                "{shown}: refs/main names the snapshot `{}`, which is not there",
+                commit.escape_default()
+            ))
+        };
+    }
+    let entries = std::fs::read_dir(&snapshots).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    match (found.pop(), found.len()) {
+        (Some(only), 0) => Ok(Some(only)),
+        (_, more) => Err(format!("{shown}: no refs/main, and {} snapshots", more + usize::from(more > 0))),
+    }
 }
 
 fn is_folder(path: &Path) -> Result<bool, LoadError> {

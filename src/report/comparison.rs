@@ -1,5 +1,6 @@
 //! A comparison as text.
 
+use super::conclusion::sentence;
 use super::family::{family_table, letter, moved_table};
 use super::flips::flips_text;
 use super::p_value::shown_p;
@@ -9,7 +10,9 @@ use crate::compare::{Comparison, Parent, Row, Test};
 
 /// Each parent's table, the family and, if requested, the documents that flipped.
 pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> String {
-    let mut parts = Vec::new();
+    let parents: Vec<&str> = comparison.parents.iter().map(|parent| parent.name.as_str()).collect();
+    let by = comparison.merge_by.words();
+    let mut parts = vec![format!("merge: {} ({by}); parents: {}", comparison.merge, parents.join(", "))];
     let heading = |text: String| match format {
         Format::Markdown => format!("## {text}\n"),
         _ => text,
@@ -54,6 +57,14 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> Strin
     if flips {
         parts.push(flips_text(&comparison.flips, format).trim_end().to_string());
     }
+    parts.push(
+        comparison
+            .parents
+            .iter()
+            .map(|parent| sentence(&comparison.merge, parent))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
     parts.join("\n\n") + "\n"
 }
 
@@ -73,7 +84,7 @@ fn parent_table(parent: &Parent) -> Table {
         "MDE",
         "Verdict",
     ];
-    let rows = parent.rows.iter().chain(&parent.average).map(row).collect();
+    let rows = parent.rows.iter().chain(&parent.average).chain(parent.partial()).map(row).collect();
     Table { head: head.map(str::to_string).to_vec(), rows }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::conclusion::conclusion_json;
 use super::family::sets;
 use super::stops::stops_json;
 use crate::compare::{Comparison, Counts, Family, Flip, Row, Test};
@@ -18,12 +19,14 @@ pub fn comparison_json(comparison: &Comparison, flips: bool) -> Value {
                 "name": parent.name,
                 "tasks": parent.rows.iter().map(row).collect::<Vec<_>>(),
                 "average": parent.average.as_ref().map(row),
+                "partial_average": parent.partial().map(row),
+                "conclusion": conclusion_json(&comparison.merge, parent),
             })
         })
         .collect();
     let family: Map<String, Value> =
         comparison.family.iter().map(|family| (family.task.clone(), of_family(family, &names))).collect();
-    let mut found = json!({"merge": comparison.merge, "parents": parents, "family": family});
+    let mut found = json!({"merge": comparison.merge, "merge_by": comparison.merge_by.words(), "parents": parents, "family": family});
     if !comparison.stops.is_empty() {
         found["stops"] = stops_json(&comparison.stops);
     }

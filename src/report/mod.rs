@@ -2,6 +2,7 @@
 
 mod comparison;
 mod comparison_json;
+mod conclusion;
 mod family;
 mod flips;
 mod group_table;

@@ -7,15 +7,19 @@ use serde_json::Value;
 
 use super::error::SessionError;
 use super::notice::{Notice, Notify};
-use crate::model::name_of;
 use crate::store::{History, RunFolder, rfc3339};
 
 /// The default parent of run folders.
 pub const RESULTS: &str = "results";
 
+/// Longest name of a new folder in bytes: file systems allow 255, and a number may follow.
+const LONGEST_STEM: usize = 245;
+
 /// A run's folder, before and after the run's identity is known.
 pub struct Destination {
     open: Option<(RunFolder, History)>,
+    /// The folder in which a new run's folder is made.
+    parent: PathBuf,
     /// The name of a new folder.
     stem: String,
     /// Whether this process started a session in it.
@@ -23,19 +27,35 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Opens and locks the folder given by the user; without one, checks that `results` is writable. So a run
-    /// of hours does not fail to write at its end.
-    pub fn find(typed: Option<&Path>, model: &Path, started: SystemTime) -> Result<Self, SessionError> {
+    /// Opens and locks the folder given by the user; without one, checks that `parent` is writable and can have a folder called
+    /// after the run. So a run of hours does not fail to write at its end.
+    pub fn find(
+        typed: Option<&Path>,
+        parent: &Path,
+        name: &str,
+        started: SystemTime,
+    ) -> Result<Self, SessionError> {
         let time: String = rfc3339(started).chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
-        let stem = format!("{}-{time}", name_of(model));
+        let stem = format!("{name}-{time}");
         let open = match typed {
             Some(path) => Some(RunFolder::open(path)?),
+            None if stem.len() > LONGEST_STEM => {
+                let shown: String = name.chars().take(40).collect();
+                return Err(SessionError::input(
+                    format!(
+                        "the run's folder would be called after the model: `{shown}...` has {} bytes, expected at most {}",
+                        name.len(),
+                        LONGEST_STEM - (stem.len() - name.len())
+                    ),
+                    "give the run a shorter name with --name, or a folder with --output",
+                ));
+            }
             None => {
-                RunFolder::probe(Path::new(RESULTS))?;
+                RunFolder::probe(parent)?;
                 None
             }
         };
-        Ok(Self { open, stem, begun: false })
+        Ok(Self { open, parent: parent.to_path_buf(), stem, begun: false })
     }
 
     /// The folder of the run `identity`, with its history: the folder given by the user, or that of the same
@@ -47,7 +67,7 @@ impl Destination {
         notify: Notify<'_>,
     ) -> Result<OpenedRun<'_>, SessionError> {
         if self.open.is_none() {
-            let parent = Path::new(RESULTS);
+            let parent = self.parent.as_path();
             RunFolder::sweep(parent);
             let (found, busy) = RunFolder::unfinished(parent, identity);
             for path in busy {

@@ -103,6 +103,8 @@ impl EvaluatedRun<'_> {
             return Ok(FinishedRun { tasks: evaluation.tasks, ..finished });
         }
         let mut record = RunRecord {
+            name: setup.name.clone(),
+            merge: setup.merge.clone(),
             arguments: setup.command_line.clone(),
             model: model.clone(),
             tasks: &evaluation.tasks,

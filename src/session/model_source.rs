@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::SessionError;
 use crate::builtin;
 use crate::engine::{CODE, EngineIdentity, Numerics};
-use crate::model::{GgufMetadata, LoadError, Model};
+use crate::model::{GgufMetadata, LoadError, Model, hub_snapshot, name_of};
 use crate::store::ModelRecord;
 use crate::tokenizer::{Tokenizer, gguf};
 use crate::vocabulary::Fingerprint;
@@ -14,6 +14,8 @@ use crate::vocabulary::Fingerprint;
 pub struct ModelSource {
     /// A folder or a .gguf file.
     pub path: PathBuf,
+    /// Its name, as it was typed.
+    pub name: String,
     /// Whether it is the built-in sample.
     pub sample: bool,
     /// This process's own copy of the sample, removed on drop.
@@ -34,7 +36,12 @@ impl ModelSource {
     pub fn find(typed: Option<&Path>) -> Result<Self, SessionError> {
         match typed {
             Some(path) if path.exists() => {
-                Ok(Self { path: path.to_path_buf(), sample: false, scratch: None })
+                let snapshot = hub_snapshot(path).map_err(|what| {
+                    SessionError::input(what, "download the model again, or give the folder of a snapshot")
+                })?;
+                let name = name_of(path);
+                let path = snapshot.unwrap_or_else(|| path.to_path_buf());
+                Ok(Self { path, name, sample: false, scratch: None })
             }
             Some(path) => {
                 let shown = path.display();
@@ -54,7 +61,7 @@ impl ModelSource {
                     )
                 })?;
                 let scratch = path.parent().filter(|_| own).map(Path::to_path_buf);
-                Ok(Self { path, sample: true, scratch })
+                Ok(Self { name: name_of(&path), path, sample: true, scratch })
             }
         }
     }
@@ -77,7 +84,7 @@ impl ModelSource {
     ) -> EngineIdentity {
         let facts = model.facts();
         EngineIdentity {
-            name: facts.name.clone(),
+            name: self.name.clone(),
             location: self.shown(&facts.path),
             architecture: Some(facts.architecture.to_string()),
             parameters: Some(facts.parameters),

@@ -96,7 +96,7 @@ pub fn settle<'r>(
     let asked: Vec<(&FittedTask, &Digests)> = tasks.iter().zip(digests).collect();
     let suite_name = suite.as_ref().map(|suite| suite.name.as_str());
     let prompts = &setup.prompts;
-    let mut identity = run_identity(model, &asked, prompts, setup.views, suite_name);
+    let mut identity = run_identity(&setup.name, model, &asked, prompts, setup.views, suite_name);
     // The same tasks without groups are another run, since its results lack the groups' scores.
     if !groups.is_empty() {
         identity["groups"] = serde_json::json!(groups);

@@ -7,10 +7,15 @@ use serde_json::{Value, json};
 
 use crate::prompt::PromptOptions;
 use crate::store::rfc3339;
+use crate::vocabulary::MergeRecipe;
 
 /// The settings of a run.
 #[derive(Debug)]
 pub struct RunSetup {
+    /// The run's name: the one that it was given, or its model's.
+    pub name: String,
+    /// The recipe in the model's folder, if it is a merge that has one.
+    pub merge: Option<MergeRecipe>,
     /// As typed, the program first.
     pub command_line: Vec<String>,
     /// When this process started, to measure what it used.

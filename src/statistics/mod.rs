@@ -1,6 +1,7 @@
 //! Estimates from the values of documents; tests and intervals of the difference of two models.
 
 mod bootstrap;
+mod combined;
 mod distributions;
 mod estimate;
 mod holm;
@@ -12,6 +13,7 @@ mod random;
 mod unpaired;
 
 pub use bootstrap::{Bootstrapped, Stratum, bootstrap, strata_of_column};
+pub use combined::{Combined, PairedStratum, Settling, paired_strata};
 pub use estimate::{estimate, mean, standard_error};
 pub use holm::holm;
 pub use mcnemar::{detectable, mcnemar};

@@ -110,8 +110,21 @@ pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, Com
             numerics.insert(name.to_string(), value.to_string());
         }
     }
-    let name = run.text(&["model", "name"]).unwrap_or(&source).to_string();
-    Ok(ComparedRun { name, source, numerics, tasks, unranked: unranked(&run)?, columns: Vec::new(), notes })
+    let name = run.text(&["name"]).or(run.text(&["model", "name"])).unwrap_or(&source).to_string();
+    let text = |key: &str| run.text(&["model", key]).unwrap_or_default().to_string();
+    Ok(ComparedRun {
+        name,
+        source,
+        model: text("name"),
+        location: text("path"),
+        // A record from before recipes were kept, or one that was edited, has none.
+        recipe: serde_json::from_value(run.get(&["merge"]).clone()).ok(),
+        numerics,
+        tasks,
+        unranked: unranked(&run)?,
+        columns: Vec::new(),
+        notes,
+    })
 }
 
 /// Why a run is not ranked, leaving out two reasons: missing columns, and the built-in sample model, whose

@@ -32,8 +32,9 @@ pub fn model_identity(model: &ModelRecord) -> Value {
     identity
 }
 
-/// What all results of a run depend on.
+/// What all results of a run depend on, and its name: runs of different names have folders of their own.
 pub fn run_identity(
+    name: &str,
     model: &ModelRecord,
     tasks: &[(&FittedTask, &Digests)],
     prompts: &PromptOptions,
@@ -55,7 +56,7 @@ pub fn run_identity(
     };
     json!({
         "assay": env!("CARGO_PKG_VERSION"),
-        "name": model.engine.name,
+        "name": name,
         "model": model_identity(model),
         "tokenizer": model.tokenizer.1,
         "end_of_text": model.engine.end_of_text,

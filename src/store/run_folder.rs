@@ -9,6 +9,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::journal::{History, JOURNAL, Journal, peek};
+use super::listed_run::run_folders;
 use super::record_file::RecordError;
 use super::run_json::{RunRecord, results_json, run_json, seal_of};
 use super::samples::{sample_line, samples_file};
@@ -25,6 +26,27 @@ pub enum StoreError {
         path: String,
         /// What was found there.
         found: String,
+    },
+    /// The folder holds the folders of other runs.
+    #[error("{path}: the folder holds other runs, such as {found}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "name a folder for this run alone with --output, or say with --results where new runs get folders of their own"
+        )
+    )]
+    AmongRuns {
+        /// The folder.
+        path: String,
+        /// The folder of a run below it.
+        found: String,
+    },
+    /// A name is longer than the file system allows.
+    #[error("{path}: the name is too long for the file system")]
+    #[diagnostic(code(assay::input), help("give a shorter name with --output or --name"))]
+    LongName {
+        /// The file or folder.
+        path: String,
     },
     /// The run's journal cannot be used.
     #[error(transparent)]
@@ -76,6 +98,12 @@ impl RunFolder {
         };
         if begun && let Some(found) = found {
             return Err(occupied(found));
+        }
+        if begun && let Some(inner) = run_folders(path).first() {
+            return Err(StoreError::AmongRuns {
+                path: path.display().to_string(),
+                found: inner.display().to_string(),
+            });
         }
         let (journal, history) = Journal::open(&journal)?;
         // Without a complete record, nothing shows that the results beside the journal are this run's and may
@@ -271,7 +299,11 @@ fn pretty(value: &Value) -> Vec<u8> {
 }
 
 fn unwritable(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Unwritable { path: path.display().to_string(), source }
+    let path = path.display().to_string();
+    if source.kind() == io::ErrorKind::InvalidFilename {
+        return StoreError::LongName { path };
+    }
+    StoreError::Unwritable { path, source }
 }
 
 /// Those of `path` and the folders above it that do not exist, innermost first.

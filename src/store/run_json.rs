@@ -12,12 +12,16 @@ use super::model_record::ModelRecord;
 use crate::evaluate::Digests;
 use crate::prompt::ChatOptions;
 use crate::vocabulary::{
-    AddBosToken, EmptyContext, Fingerprint, GroupRecord, Pin, SplitRecord, SuiteRecord, TaskLimits,
-    TaskRecord,
+    AddBosToken, EmptyContext, Fingerprint, GroupRecord, MergeRecipe, Pin, SplitRecord, SuiteRecord,
+    TaskLimits, TaskRecord,
 };
 
 /// Everything about a run.
 pub struct RunRecord<'a> {
+    /// Its name: the one that it was given, or its model's.
+    pub name: String,
+    /// The recipe in the model's folder.
+    pub merge: Option<MergeRecipe>,
     /// The command line.
     pub arguments: Vec<String>,
     pub model: ModelRecord,
@@ -192,6 +196,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
     let engine = &run.model.engine;
     let mut record = json!({
         "assay": env!("CARGO_PKG_VERSION"),
+        "name": run.name,
         "numerics": engine.numerics.code,
         "arguments": run.arguments,
         "started": rfc3339(run.started),
@@ -207,6 +212,7 @@ pub fn run_json(run: &RunRecord<'_>) -> Value {
             "weights": engine.weights.as_deref().map(files_json),
             "config_blake3": engine.config,
         },
+        "merge": run.merge,
         "tokenizer": {
             "path": run.model.tokenizer.0,
             "blake3": run.model.tokenizer.1,

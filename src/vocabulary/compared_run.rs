@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fingerprint::Fingerprint;
 use super::gold::Gold;
+use super::merge_recipe::MergeRecipe;
 use super::outcome::Decision;
 use super::run_record::PassedStops;
 
@@ -18,6 +19,12 @@ pub struct ComparedRun {
     pub name: String,
     /// Where it was read from, as the user gave it: a folder, a file, or a row of a table.
     pub source: String,
+    /// The model's own name; empty if it is the run's.
+    pub model: String,
+    /// Where the model was, if that is recorded.
+    pub location: String,
+    /// The recipe that was in the model's folder.
+    pub recipe: Option<MergeRecipe>,
     /// Facts about the computation of all answers, by name, such as `dtype`. Runs that differ in a fact that
     /// both have are not compared; unknown facts are left out.
     pub numerics: BTreeMap<String, String>,

@@ -94,7 +94,7 @@ fn markdown_is_a_document_of_its_own() {
 fn json_has_the_shape_that_programs_rely_on() {
     let found = as_json(&["runs/merge", "runs/a", "runs/b"]);
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<String>>();
-    assert_eq!(keys(&found), ["merge", "parents", "family"]);
+    assert_eq!(keys(&found), ["merge", "merge_by", "parents", "family"]);
     assert_eq!((&found["merge"], &found["parents"][1]["name"]), (&json!("merge"), &json!("b")));
     let row = [
         "task",
@@ -112,7 +112,7 @@ fn json_has_the_shape_that_programs_rely_on() {
         "verdict",
     ];
     for parent in found["parents"].as_array().unwrap() {
-        assert_eq!(keys(parent), ["name", "tasks", "average"]);
+        assert_eq!(keys(parent), ["name", "tasks", "average", "partial_average", "conclusion"]);
         let tasks = parent["tasks"].as_array().unwrap();
         let names: Vec<&str> = tasks.iter().map(|task| task["task"].as_str().unwrap()).collect();
         assert_eq!(names, ["ARC", "HellaSwag", "MMLU", "TruthfulQA", "Winogrande", "GSM8K"]);

@@ -18,6 +18,7 @@ mod limits;
 mod near_ties;
 mod other_tokenizer;
 mod pins;
+mod run_names;
 mod same_samples;
 mod tables;
 mod unfinished;

@@ -1,0 +1,113 @@
+//! `assay runs`: the runs of a folder, whatever their state.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::leaderboard::FormatArgument;
+use super::output::write_stdout;
+use super::run_names::ResultsArgument;
+use crate::report::{Cell, Format, Table};
+use crate::store::ListedRun;
+
+/// `assay runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    #[command(flatten)]
+    pub results: ResultsArgument,
+    /// List each of the finished runs of the same model, tasks and settings, not only the newest
+    #[arg(long)]
+    pub all: bool,
+    /// How to write the list; JSON and CSV list all runs
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: FormatArgument,
+}
+
+/// Prints the list, the newest run first.
+pub fn run(arguments: &RunsArguments) -> Result<ExitCode, Failure> {
+    let runs = arguments.results.list()?;
+    let format = Format::from(arguments.format);
+    let text = match format {
+        Format::Json => format!("{:#}", Value::Array(runs.iter().map(as_json).collect())),
+        Format::Csv => table(runs.iter().map(|run| (run, 1))).render(format),
+        Format::Table | Format::Markdown => {
+            let listed =
+                if arguments.all { runs.iter().map(|run| (run, 1)).collect() } else { grouped(&runs) };
+            let mut parts = vec![table(listed.into_iter()).render(format)];
+            for run in &runs {
+                parts.extend(run.state.advice().map(|advice| format!("{}: {advice}", run.path.display())));
+            }
+            if runs.is_empty() {
+                format!("no runs in {}", arguments.results.results.display())
+            } else {
+                parts.join("\n\n")
+            }
+        }
+    };
+    write_stdout(&(text + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Each run with the number of runs that it stands for.
+fn grouped(runs: &[ListedRun]) -> Vec<(&ListedRun, usize)> {
+    let mut groups: Vec<(&ListedRun, usize)> = Vec::new();
+    for run in runs {
+        match groups.iter_mut().find(|(kept, _)| kept.repeats(run)) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((run, 1)),
+        }
+    }
+    groups
+}
+
+fn table<'a>(runs: impl Iterator<Item = (&'a ListedRun, usize)>) -> Table {
+    let head = ["Name", "Model", "Tasks", "Limit", "When", "State", "Runs", "Folder"];
+    let rows = runs.map(|(run, count)| {
+        vec![
+            Cell::Text(run.name.clone()),
+            Cell::Text(run.model.clone()),
+            Cell::Text(tasks(&run.tasks)),
+            Cell::Text(limit(&run.limit)),
+            Cell::Text(run.started.replace('T', " ").trim_end_matches('Z').to_string()),
+            Cell::Text(run.state.word().into()),
+            Cell::Count(count as u64),
+            Cell::Text(run.path.display().to_string()),
+        ]
+    });
+    Table { head: head.map(str::to_string).to_vec(), rows: rows.collect() }
+}
+
+fn tasks(tasks: &[String]) -> String {
+    match tasks {
+        [first, second, _, more @ ..] if !more.is_empty() => {
+            format!("{first}, {second} and {} more", more.len() + 1)
+        }
+        few => few.join(", "),
+    }
+}
+
+fn limit(limit: &Value) -> String {
+    match limit {
+        Value::Null => "none".into(),
+        Value::Object(limits) => {
+            let limits: Vec<String> = limits.iter().map(|(task, limit)| format!("{task}={limit}")).collect();
+            if limits.len() > 3 { "by task".into() } else { limits.join(",") }
+        }
+        number => number.to_string(),
+    }
+}
+
+fn as_json(run: &ListedRun) -> Value {
+    json!({
+        "name": run.name,
+        "model": run.model,
+        "tasks": run.tasks,
+        "limit": run.limit,
+        "started": run.started,
+        "state": run.state.word(),
+        "advice": run.state.advice(),
+        "folder": run.path.display().to_string(),
+    })
+}
