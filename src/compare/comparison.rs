@@ -9,7 +9,8 @@ use super::family::{self, Family};
 use super::flips::{self, Flip};
 use super::metrics;
 use super::roles::{MergeBy, role_notes};
-use super::rows::{self, Row, Rows};
+use super::row::Row;
+use super::rows::{self, Rows};
 use super::stops::{self, StopCost};
 use crate::vocabulary::ComparedRun;
 

@@ -10,6 +10,7 @@ mod family;
 mod flips;
 mod metrics;
 mod roles;
+mod row;
 mod rows;
 mod stops;
 
@@ -21,5 +22,5 @@ pub use error::CompareError;
 pub use family::{Counts, Family, Member, Moved};
 pub use flips::{Flip, FlipSide};
 pub use roles::{MergeBy, merge_of};
-pub use rows::{Row, Test, Verdict};
+pub use row::{Row, Test, Verdict};
 pub use stops::{StopCost, StopScores};

@@ -2,95 +2,14 @@
 
 use super::align::Aligned;
 use super::columns::{Group, SuiteColumn};
-use super::conclusion::Conclusion;
+use super::conclusion::{Conclusion, Share, together};
+use super::row::{Row, Test, Verdict, average_row};
 use crate::statistics::{
-    Combined, Count, RightOrWrong, Stratum, bootstrap, detectable, detectable_mean, holm, mcnemar, mean,
-    mean_interval, paired_strata, right_or_wrong_interval, sign_flips, strata_of_column, two_shares,
-    two_shares_detectable, two_shares_interval,
+    Count, RightOrWrong, Stratum, detectable, detectable_mean, holm, mcnemar, mean, mean_interval,
+    right_or_wrong_interval, sign_flips, strata_of_column, two_shares, two_shares_detectable,
+    two_shares_interval,
 };
 use crate::vocabulary::{ColumnScore, ComparedRun};
-
-/// The test that a p-value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Test {
-    /// McNemar's exact test.
-    McNemar,
-    /// A permutation test by sign flips of differences.
-    SignFlips,
-    /// The bootstrap over documents.
-    Bootstrap,
-    /// A test of counts alone, as if the models had answered different documents.
-    Unpaired,
-    /// No test: only scores are known.
-    None,
-}
-
-/// The verdict on a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The merge is better.
-    Better,
-    /// The merge is worse.
-    Worse,
-    /// Neither is shown.
-    NoDifferenceShown,
-}
-
-impl Verdict {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Verdict::Better => "better",
-            Verdict::Worse => "worse",
-            Verdict::NoDifferenceShown => "no difference shown",
-        }
-    }
-
-    /// The verdict at a level of 5 %.
-    fn of(p: f64, difference: f64) -> Self {
-        if p < 0.05 && difference > 0.0 {
-            Verdict::Better
-        } else if p < 0.05 && difference < 0.0 {
-            Verdict::Worse
-        } else {
-            Verdict::NoDifferenceShown
-        }
-    }
-}
-
-/// The scores of the merge and a parent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// A suite's column, or a task.
-    pub task: String,
-    pub metric: String,
-    /// Number of documents, if it is known.
-    pub n: Option<usize>,
-    /// The merge's score, as a fraction.
-    pub merge: f64,
-    /// The parent's score, as a fraction.
-    pub parent: f64,
-    /// The merge's score minus the parent's.
-    pub difference: f64,
-    /// 95 % confidence interval of the difference.
-    pub ci95: Option<[f64; 2]>,
-    /// p-value of the hypothesis of no difference.
-    pub p: Option<f64>,
-    /// `p` with Holm's correction over all rows of this parent; for the average, which is tested by itself,
-    /// `p`.
-    pub p_holm: Option<f64>,
-    /// Documents that only the merge has right, or that it has a higher value for.
-    pub won: Option<usize>,
-    /// Documents that only the parent has right, or that it has a higher value for.
-    pub lost: Option<usize>,
-    /// Minimum detectable effect: the smallest difference that is found with a power of 80 %.
-    pub mde: Option<f64>,
-    /// `None` if nothing could be tested.
-    pub verdict: Option<Verdict>,
-    pub test: Test,
-    /// Whether it is a suite's column over all of its documents.
-    pub whole: bool,
-}
 
 /// A task's values in two runs, document by document.
 struct Values {
@@ -212,59 +131,6 @@ pub struct Rows {
     pub conclusion: Option<Conclusion>,
 }
 
-/// A column as far as it was run: rows with their tasks' differences and the number of documents that each task has in all.
-struct Share {
-    /// The suite's column, if it is of one.
-    column: Option<usize>,
-    parts: Vec<(Row, Vec<(Vec<f64>, Option<usize>)>)>,
-}
-
-/// What was found over all columns together. Each column weighs as much as another, and each task in it; tasks that are of no column
-/// count only where there is no column.
-fn together(
-    mut shares: Vec<Share>,
-    average: Option<&Row>,
-    suite: &[SuiteColumn],
-    seed: u64,
-) -> Option<Conclusion> {
-    let of_suite = shares.iter().any(|share| share.column.is_some());
-    shares.retain(|share| share.column.is_some() == of_suite);
-    let weight = 1.0 / shares.len() as f64;
-    let (mut paired, mut drawn, mut scores) = (Vec::new(), Vec::new(), [0.0; 2]);
-    let all: Vec<&Row> = shares.iter().flat_map(|share| share.parts.iter().map(|(row, _)| row)).collect();
-    if all.is_empty() {
-        return None;
-    }
-    for share in &shares {
-        let count = share.parts.iter().map(|(_, tasks)| tasks.len()).sum::<usize>() as f64;
-        for (row, tasks) in &share.parts {
-            let part = weight * tasks.len() as f64 / count;
-            scores = [scores[0] + part * row.merge, scores[1] + part * row.parent];
-        }
-        let tasks: Vec<(Vec<f64>, Option<usize>)> =
-            share.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
-        paired.extend(paired_strata(weight, &tasks));
-        let differences: Vec<Vec<f64>> = tasks.into_iter().map(|(differences, _)| differences).collect();
-        drawn.extend(strata_of_column(weight, &differences));
-    }
-    let row = match average {
-        Some(average) => average.clone(),
-        None => Row {
-            task: "average (partial)".into(),
-            whole: false,
-            ..average_row(&all, scores, Some(drawn), seed)
-        },
-    };
-    let settled = row.verdict != Some(Verdict::NoDifferenceShown);
-    Some(Conclusion {
-        columns: shares.len(),
-        of: of_suite.then_some(suite.len()),
-        whole: average.is_some(),
-        settling: (!settled).then(|| Combined::of(&paired).settling()),
-        together: row,
-    })
-}
-
 /// A group's row, and its tasks' differences.
 fn paired(runs: &[ComparedRun], parent: usize, group: &Group<'_>, seed: u64) -> Option<(Row, Vec<Vec<f64>>)> {
     let (mut tasks, mut metric, mut right_or_wrong) = (Vec::new(), String::new(), true);
@@ -376,28 +242,4 @@ fn column_score(run: &ComparedRun, column: &SuiteColumn) -> Option<ColumnScore> 
         documents: Some(documents),
         correct,
     })
-}
-
-/// The row of the suite's average; without a test if a column has no documents.
-fn average_row(columns: &[&Row], [merge, parent]: [f64; 2], strata: Option<Vec<Stratum>>, seed: u64) -> Row {
-    let sum = |of: fn(&Row) -> Option<usize>| columns.iter().map(|row| of(row)).sum::<Option<usize>>();
-    let drawn = strata.map(|strata| bootstrap(&strata, seed));
-    let difference = drawn.map_or(merge - parent, |drawn| drawn.difference);
-    Row {
-        task: "average".into(),
-        metric: "mean of columns".into(),
-        n: sum(|row| row.n),
-        merge,
-        parent,
-        difference,
-        ci95: drawn.map(|drawn| drawn.interval),
-        p: drawn.map(|drawn| drawn.p),
-        p_holm: drawn.map(|drawn| drawn.p),
-        won: sum(|row| row.won),
-        lost: sum(|row| row.lost),
-        mde: drawn.and_then(|drawn| drawn.detectable),
-        verdict: drawn.map(|drawn| Verdict::of(drawn.p, difference)),
-        test: if drawn.is_some() { Test::Bootstrap } else { Test::None },
-        whole: true,
-    }
 }
