@@ -160,6 +160,6 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
 pub fn listed_runs(parent: &Path) -> Vec<ListedRun> {
     let mut runs: Vec<ListedRun> =
         run_folders(parent).iter().filter_map(|folder| ListedRun::read(folder)).collect();
-    runs.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.path.cmp(&b.path)));
+    runs.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| b.path.cmp(&a.path)));
     runs
 }
