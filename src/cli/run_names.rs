@@ -72,7 +72,8 @@ impl ResultsArgument {
                 }
                 Ok(run.path.clone())
             }
-            None if typed.exists() => Ok(typed.to_path_buf()),
+            // Where there is no run at all, a path is meant.
+            None if typed.exists() || all.is_empty() => Ok(typed.to_path_buf()),
             None => {
                 let names: Vec<&str> = all.iter().map(|run| run.name.as_str()).collect();
                 let hint = match closest(name, names.into_iter()) {

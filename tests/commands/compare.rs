@@ -16,6 +16,8 @@ fn a_merge_is_told_beside_each_parent() {
     let output = compare(&["runs/merge", "runs/a", "runs/b"]);
     assert!(output.status.success(), "{}", stderr(&output));
     insta::assert_snapshot!(stdout(&output), @r"
+    merge: merge (the first given); parents: a, b
+
     merge against A: a
      Task        Metric             n  Merge  Parent  Difference              95 %       p  p (Holm)  Won  Lost    MDE  Verdict
      ARC         acc_norm          16  43.75   31.25      +12.50   -9.28 to +36.02  0.5000    1.0000    2     0  44.89  no difference shown
@@ -49,6 +51,8 @@ fn a_merge_is_told_beside_each_parent() {
     MMLU: 0 of 57 tasks moved from A (a) with p < 0.05, each by itself (chance alone moves up to 3 on average); 0 of them by Holm's p over 57 tasks.
 
     MMLU: 0 of 57 tasks moved from B (b) with p < 0.05, each by itself (chance alone moves up to 3 on average); 0 of them by Holm's p over 57 tasks.
+    Over all columns together, no difference between merge and a is shown: +6.03 points (95 %: -2.45 to +14.17, p = 0.1730, 172 documents); if the difference is as it looks, about 490 documents more would settle it, which these tasks do not have.
+    Over all columns together, no difference between merge and b is shown: +4.58 points (95 %: -3.65 to +12.36, p = 0.2992, 172 documents); if the difference is as it looks, about 880 documents more would settle it, which these tasks do not have.
     ");
     insta::assert_snapshot!(stderr(&output), @r"
     note: runs/merge: it is over built-in samples, not the benchmarks: the numbers are not scores
@@ -62,6 +66,8 @@ fn markdown_is_a_document_of_its_own() {
     let output = compare(&["runs/merge", "runs/a", "--format", "markdown"]);
     assert!(output.status.success(), "{}", stderr(&output));
     insta::assert_snapshot!(stdout(&output), @r"
+    merge: merge (the first given); parents: a
+
     ## merge against A: a
 
     | Task       | Metric          |   n | Merge | Parent | Difference |             95 % |      p | p (Holm) | Won | Lost |   MDE | Verdict             |
@@ -87,6 +93,7 @@ fn markdown_is_a_document_of_its_own() {
     | GSM8K      |      0 |        1 |           0 |         7 |
 
     MMLU: 0 of 57 tasks moved from A (a) with p < 0.05, each by itself (chance alone moves up to 3 on average); 0 of them by Holm's p over 57 tasks.
+    Over all columns together, no difference between merge and a is shown: +6.03 points (95 %: -2.45 to +14.17, p = 0.1730, 172 documents); if the difference is as it looks, about 490 documents more would settle it, which these tasks do not have.
     ");
 }
 
