@@ -51,6 +51,7 @@ fn a_merge_is_told_beside_each_parent() {
     MMLU: 0 of 57 tasks moved from A (a) with p < 0.05, each by itself (chance alone moves up to 3 on average); 0 of them by Holm's p over 57 tasks.
 
     MMLU: 0 of 57 tasks moved from B (b) with p < 0.05, each by itself (chance alone moves up to 3 on average); 0 of them by Holm's p over 57 tasks.
+
     Over all columns together, no difference between merge and a is shown: +6.03 points (95 %: -2.45 to +14.17, p = 0.1730, 172 documents); if the difference is as it looks, about 490 documents more would settle it, which these tasks do not have.
     Over all columns together, no difference between merge and b is shown: +4.58 points (95 %: -3.65 to +12.36, p = 0.2992, 172 documents); if the difference is as it looks, about 880 documents more would settle it, which these tasks do not have.
     ");
@@ -93,6 +94,7 @@ fn markdown_is_a_document_of_its_own() {
     | GSM8K      |      0 |        1 |           0 |         7 |
 
     MMLU: 0 of 57 tasks moved from A (a) with p < 0.05, each by itself (chance alone moves up to 3 on average); 0 of them by Holm's p over 57 tasks.
+
     Over all columns together, no difference between merge and a is shown: +6.03 points (95 %: -2.45 to +14.17, p = 0.1730, 172 documents); if the difference is as it looks, about 490 documents more would settle it, which these tasks do not have.
     ");
 }
