@@ -19,11 +19,14 @@ pub struct Conclusion {
     pub settling: Option<Settling>,
 }
 
+/// The differences over a task's documents, and how many documents it has in all.
+pub type TaskDifferences = (Vec<f64>, Option<usize>);
+
 /// A column as far as it was run: rows with their tasks' differences and the number of documents that each task has in all.
 pub struct Share {
     /// The suite's column, if it is of one.
     pub column: Option<usize>,
-    pub parts: Vec<(Row, Vec<(Vec<f64>, Option<usize>)>)>,
+    pub parts: Vec<(Row, Vec<TaskDifferences>)>,
 }
 
 /// What was found over all columns together. Each column weighs as much as another, and each task in it; tasks that are of no column
@@ -48,7 +51,7 @@ pub fn together(
             let part = weight * tasks.len() as f64 / count;
             scores = [scores[0] + part * row.merge, scores[1] + part * row.parent];
         }
-        let tasks: Vec<(Vec<f64>, Option<usize>)> =
+        let tasks: Vec<TaskDifferences> =
             share.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
         paired.extend(paired_strata(weight, &tasks));
         let differences: Vec<Vec<f64>> = tasks.into_iter().map(|(differences, _)| differences).collect();
