@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{HumanCount, HumanDuration};
 
 use super::chat;
-use super::output::say;
+use super::output::{note, say};
 use super::pins;
 use crate::dataset::DatasetStore;
 use crate::engine::EngineError;
@@ -52,7 +52,7 @@ impl Announcement<'_> {
         ];
         let facts = facts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         let kernels = numerics.kernels.as_ref().map(|name| format!(" ({name} kernels)"));
-        say!("{}{sample}: {facts}{}", engine.name, kernels.unwrap_or_default());
+        note!("{}{sample}: {facts}{}", engine.name, kernels.unwrap_or_default());
     }
 
     fn say_data(&self) {
@@ -64,7 +64,7 @@ impl Announcement<'_> {
             let unchanged = tasks.iter().filter(|fitted| fitted.requests.num_fewshot != *asked);
             let unchanged: Vec<&str> = unchanged.map(|fitted| &*fitted.task.name).collect();
             if !unchanged.is_empty() {
-                say!(
+                note!(
                     "note: --num-fewshot {asked} does not change {}, which declare 0 shots",
                     unchanged.join(", ")
                 );
@@ -90,7 +90,7 @@ impl Announcement<'_> {
         let count = |n: usize| HumanCount(n as u64);
         let known = answers.computed + answers.from_cache;
         if known > 0 {
-            say!(
+            note!(
                 "{} of {} requests are answered already: {} in this run's journal, {} by other runs, in the response cache",
                 count(known),
                 count(answers.requests),
@@ -101,10 +101,10 @@ impl Announcement<'_> {
         let things = |n: usize, one: &str| format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" });
         let size = format!("{}, {}", things(self.tasks.len(), "task"), things(plan.documents, "document"));
         if plan.requests == 0 {
-            say!("{size}, nothing left to compute");
+            note!("{size}, nothing left to compute");
             return;
         }
-        say!(
+        note!(
             "{size}, {}; {} tokens to compute ({} if each request ran alone), at most {} to write",
             things(plan.requests, "request"),
             count(plan.tokens_planned),
@@ -114,10 +114,10 @@ impl Announcement<'_> {
         match (self.seconds_per_token)() {
             Ok(Some(seconds)) => {
                 let tokens = plan.expected_tokens();
-                say!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
+                note!("expected to take about {}", HumanDuration(Duration::from_secs_f64(tokens * seconds)));
             }
             Ok(None) => {}
-            Err(error) => say!("how long it takes cannot be told: {error}"),
+            Err(error) => note!("note: how long it takes cannot be told: {error}"),
         }
     }
 }

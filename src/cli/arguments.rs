@@ -87,8 +87,9 @@ impl DataArguments {
 }
 
 /// `--format` where there are two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum TableOrJson {
+    #[default]
     Table,
     Json,
 }

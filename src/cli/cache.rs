@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::arguments::{TableOrJson, parse_size};
 use super::failure::Failure;
-use super::output::{say, write_stdout};
+use super::output::{note, write_stdout};
+use super::screen::{format_of, paper};
 use crate::report::{Cell, Format, Table};
 use crate::session::{DEFAULT_CACHE_SIZE, cache_folder};
 use crate::store::{CachedModel, cached_models, prune, rfc3339};
@@ -21,9 +22,9 @@ use crate::store::{CachedModel, cached_models, prune, rfc3339};
 pub struct CacheArguments {
     #[command(subcommand)]
     pub command: Option<CacheCommand>,
-    /// How to write the list
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: TableOrJson,
+    /// How to write the list [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<TableOrJson>,
 }
 
 /// `assay cache ...`.
@@ -49,7 +50,7 @@ pub fn run(arguments: &CacheArguments) -> Result<ExitCode, Failure> {
         Failure::bad_input("there is no folder for a cache", "name one with ASSAY_CACHE, or set HOME")
     })?;
     match &arguments.command {
-        None => show(folder, arguments.format),
+        None => show(folder, format_of(arguments.format, TableOrJson::Json)?),
         Some(CacheCommand::Prune { max_size, older_than, all }) => {
             let since = older_than.and_then(|age| SystemTime::now().checked_sub(age));
             let bound = match (all, max_size) {
@@ -60,7 +61,7 @@ pub fn run(arguments: &CacheArguments) -> Result<ExitCode, Failure> {
                 (false, None) => DEFAULT_CACHE_SIZE,
             };
             let pruned = prune(&folder, bound, since)?;
-            say!("{} removed, of {} models", HumanBytes(pruned.bytes), pruned.files);
+            note!("{} removed, of {} models", HumanBytes(pruned.bytes), pruned.files);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -89,7 +90,7 @@ fn show(folder: PathBuf, format: TableOrJson) -> Result<ExitCode, Failure> {
     };
     write_stdout(&(text + "\n"))?;
     let bytes = models.iter().map(|model| model.bytes).sum();
-    say!("{} in {}", HumanBytes(bytes), folder.display());
+    note!("{} in {}", HumanBytes(bytes), folder.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,6 +110,9 @@ fn table(models: &[CachedModel]) -> String {
             Cell::Text(rfc3339(model.used)),
         ]
     };
-    Table { head: head.map(str::to_string).to_vec(), rows: models.iter().map(row).collect() }
-        .render(Format::Table)
+    Table { head: head.map(str::to_string).to_vec(), rows: models.iter().map(row).collect() }.render_on(
+        Format::Table,
+        paper(),
+        &["Weights", "Kernels", "Format"],
+    )
 }

@@ -11,6 +11,7 @@ use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
 use super::run_names::ResultsArgument;
 use crate::compare::{Allowances, Comparison, MergeBy, SuiteColumn, Verdict, compare, merge_of};
+use super::screen::{format_of, paper};
 use crate::report::{self, Format};
 use crate::store::{Detail, RecordedRun, compared_folder};
 use crate::task::TaskIndex;
@@ -29,9 +30,9 @@ pub struct CompareArguments {
     pub merge: Option<PathBuf>,
     #[command(flatten)]
     pub results: ResultsArgument,
-    /// How to write the comparison
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: CompareFormat,
+    /// How to write the comparison [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<CompareFormat>,
     /// Compare the documents that all the runs have, where some have more
     #[arg(long)]
     pub common: bool,
@@ -57,8 +58,9 @@ pub struct CompareArguments {
 }
 
 /// `--format` of `assay compare`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum CompareFormat {
+    #[default]
     Table,
     Markdown,
     Json,
@@ -118,10 +120,12 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
             comparison.merge
         );
     }
-    write_stdout(&match arguments.format {
+    write_stdout(&match format_of(arguments.format, CompareFormat::Json)? {
         CompareFormat::Json => format!("{:#}\n", report::comparison_json(&comparison, arguments.flips)),
-        CompareFormat::Table => report::comparison(&comparison, arguments.flips, Format::Table),
-        CompareFormat::Markdown => report::comparison(&comparison, arguments.flips, Format::Markdown),
+        CompareFormat::Table => report::comparison(&comparison, arguments.flips, Format::Table, paper()),
+        CompareFormat::Markdown => {
+            report::comparison(&comparison, arguments.flips, Format::Markdown, paper())
+        }
     })?;
     let fails = arguments.fail_on == Some(FailOn::Worse) && is_worse(&comparison);
     Ok(if fails { ExitCode::from(failure::NO) } else { ExitCode::SUCCESS })

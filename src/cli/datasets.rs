@@ -11,6 +11,7 @@ use super::arguments::TableOrJson;
 use super::failure::{self, Failure};
 use super::output::{say, write_stdout};
 use super::pins;
+use super::screen::{format_of, paper};
 use crate::dataset::{DatasetError, DatasetStore, DeclaredSplit, Manifest};
 use crate::report::{Cell, Format, Table};
 use crate::task::DatasetRef;
@@ -25,9 +26,9 @@ pub struct DatasetsArguments {
     /// A line for every split, not one for all configurations that agree
     #[arg(long)]
     pub all: bool,
-    /// How to write the list; JSON has every split, and hashes in full
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: TableOrJson,
+    /// How to write the list; JSON has every split, and hashes in full [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<TableOrJson>,
 }
 
 /// Lists every split that a manifest declares.
@@ -45,12 +46,14 @@ pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
         .map(|(manifest, declared)| check(&store, manifest, declared, arguments.datasets.is_some()))
         .collect();
     let checked = checked.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let text = match arguments.format {
+    let text = match format_of(arguments.format, TableOrJson::Json)? {
         TableOrJson::Json => {
             let all: Vec<Value> = checked.iter().map(Checked::json).collect();
             serde_json::to_string_pretty(&all).unwrap_or_default()
         }
-        TableOrJson::Table => table(&checked, arguments.all).render(Format::Table),
+        TableOrJson::Table => {
+            table(&checked, arguments.all).render_on(Format::Table, paper(), &["Hash", "Pin"])
+        }
     };
     write_stdout(&(text + "\n"))?;
     pins::announce(checked.iter().filter_map(|checked| checked.found.clone()));
@@ -58,7 +61,7 @@ pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
         && checked.iter().all(|checked| checked.verdict == Verdict::Missing)
     {
         let (folder, DeclaredSplit { config, split, .. }) = (folder.display(), first.declared);
-        say!("none of the datasets is in {folder}");
+        say!("error: none of the datasets is in {folder}");
         say!(
             "hint: datasets lie as on the hub: {folder}/{}/{config}/{split}-00000-of-00001.parquet (or .jsonl, .csv)",
             first.id

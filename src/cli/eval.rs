@@ -1,5 +1,6 @@
 //! `assay eval`: the main job, in five phases: choose, prepare, settle, evaluate, finish.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
@@ -8,12 +9,13 @@ use super::eval_arguments::{EvalArguments, VIEWS};
 use super::failure::{self, Failure};
 use super::interrupt::Interrupt;
 use super::notices::{say_notice, say_task_notes};
-use super::output::{say, write_stdout};
+use super::output::{detail, note, say, write_stdout};
 use super::progress::Progress;
 use super::run_names::new_name;
+use super::screen::{paper, wants_json};
 use crate::dataset::DatasetStore;
 use crate::engine::{Engine, Forward, LoadedModel, LocalEngine, RequestLimits};
-use crate::model::{LoadOptions, ModelFacts};
+use crate::model::{LoadOptions, Model, ModelFacts};
 use crate::report;
 use crate::session::{
     DEFAULT_CACHE_SIZE, Destination, FinishedRun, FittedRun, ModelSource, Preparation, Prepared, RunSetup,
@@ -21,6 +23,7 @@ use crate::session::{
 };
 use crate::store::Answers;
 use crate::task::{Selection, Task, TaskIndex};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::shell_words;
 
 /// Scores a model and writes the run's folder.
@@ -90,7 +93,7 @@ impl<'a> Run<'a> {
         }
         let cache = if arguments.no_cache { None } else { cache_folder() };
         if cache.is_none() && !arguments.no_cache {
-            say!(
+            note!(
                 "note: no answers are kept across runs: neither ASSAY_CACHE nor XDG_CACHE_HOME nor HOME is set"
             );
         }
@@ -140,6 +143,13 @@ impl<'a> Run<'a> {
         };
         let Prepared { model, tokenizer, tokenizer_faults, tasks, hashes } = prepared;
 
+        for path in read_files(&model, &tokenizer) {
+            detail!("read {}", path.display());
+        }
+        for built in &tasks {
+            detail!("read {}", built.task.place.path.display());
+        }
+
         // Settle: which run it is, what is answered already, what is left.
         spans.begin();
         let facts = model.facts();
@@ -174,10 +184,19 @@ impl<'a> Run<'a> {
         let outcome = run.evaluate(&mut engine, &stop, &mut |event| progress.show(&event), &mut spans);
         progress.finish();
 
+        for (phase, time) in spans.named() {
+            detail!("{}: {:.2} s", phase.replace('_', " "), time.as_secs_f64());
+        }
+
         // Finish: whatever happened, what was finished is written.
         let finished = outcome?.finish(&index, spans, &mut say_notice)?;
         Ok((!finished.tasks.is_empty()).then_some(finished))
     }
+}
+
+/// The files that the model and its tokenizer were read from.
+fn read_files(model: &Model, tokenizer: &Tokenizer) -> Vec<PathBuf> {
+    model.facts().weight_files.iter().chain([&tokenizer.path]).cloned().collect()
 }
 
 /// An error where a real model would score built-in sample rows, or the sample model real rows: that number means nothing, and looks
@@ -216,13 +235,25 @@ fn limits(facts: &ModelFacts, kv_memory: Option<u64>) -> RequestLimits {
 
 /// Prints the table, and where the results are.
 fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
-    let summary = report::run_summary(&run.name, &run.tasks, &run.groups, run.suite.as_ref());
-    write_stdout(&(summary + "\n"))?;
+    if wants_json() {
+        // What is kept of the run, as it is kept.
+        let path = run.folder.join("results.json");
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::bad_input(
+                format!("{}: cannot be read: {error}", path.display()),
+                "check the run's folder",
+            )
+        })?;
+        write_stdout(&(text.trim_end().to_string() + "\n"))?;
+    } else {
+        let summary = report::run_summary(&run.name, &run.tasks, &run.groups, run.suite.as_ref(), paper());
+        write_stdout(&(summary + "\n"))?;
+    }
     let folder = run.folder.display();
     if run.was_complete {
-        say!("results in {folder}: this run was complete already");
+        note!("results in {folder}: this run was complete already");
     } else {
-        say!("results in {folder}");
+        note!("results in {folder}");
     }
     if !run.interrupted {
         return Ok(ExitCode::SUCCESS);

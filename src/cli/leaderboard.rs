@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::failure::Failure;
 use super::output::{say, write_stdout};
 use super::run_names::ResultsArgument;
+use super::screen::{format_of, paper};
 use crate::report::{self, Format};
 use crate::store::{past_runs, published};
 use crate::task::TaskIndex;
@@ -15,14 +16,15 @@ use crate::task::TaskIndex;
 pub struct LeaderboardArguments {
     #[command(flatten)]
     pub results: ResultsArgument,
-    /// How to write the table
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: FormatArgument,
+    /// How to write the table [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<FormatArgument>,
 }
 
 /// `--format`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum FormatArgument {
+    #[default]
     Table,
     Markdown,
     Csv,
@@ -65,12 +67,16 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
         }
     }
     let (ranked, apart) = report::leaderboard(&columns, lines);
-    let format = Format::from(arguments.format);
+    let format = Format::from(format_of(arguments.format, FormatArgument::Json)?);
     let text = match format {
         // Programs get one list: rows that are not ranked come last, without an average and with the reason.
         Format::Json | Format::Csv => ranked.followed_by(apart).render(format),
-        _ if apart.rows.is_empty() => ranked.render(format),
-        _ => format!("{}\n\nNot ranked:\n\n{}", ranked.render(format), apart.render(format)),
+        _ if apart.rows.is_empty() => ranked.render_on(format, paper(), &[]),
+        _ => format!(
+            "{}\n\nNot ranked:\n\n{}",
+            ranked.render_on(format, paper(), &[]),
+            apart.render_on(format, paper(), &[])
+        ),
     };
     write_stdout(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)

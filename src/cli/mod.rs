@@ -23,6 +23,7 @@ mod progress;
 mod requests;
 mod run_names;
 mod runs;
+mod screen;
 mod tasks;
 mod verify;
 mod verify_against;
@@ -33,9 +34,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
+use screen::{ColorArgument, ScreenArguments};
 
 /// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten, next_help_heading = "What is shown")]
+    pub screen: ScreenArguments,
 }
 
 /// The subcommands.
@@ -71,21 +75,46 @@ pub enum Command {
     Leaderboard(leaderboard::LeaderboardArguments),
 }
 
+impl Command {
+    /// Whether it writes JSON where `--json` asks for it.
+    fn has_json(&self) -> bool {
+        match self {
+            Command::Tasks(_) => false,
+            Command::Cache(arguments) => arguments.command.is_none(),
+            _ => true,
+        }
+    }
+}
+
 /// Runs the command line. Exit codes are listed in [`failure`] and in the README.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let typed: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = match Arguments::try_parse_from(&typed) {
+    // Errors of parsing are shown too, before `--color` is parsed with the rest.
+    let color = ColorArgument::typed(&typed);
+    let parsed = match parse(&typed, color) {
         Ok(parsed) => parsed,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            screen::set(&ScreenArguments { color, ..ScreenArguments::default() });
             let failure = Failure::bad_input("no command given", "`assay --help` shows the commands");
             return failure.report();
         }
-        Err(error) => return Failure::of_arguments(&error).report(),
+        Err(error) => {
+            screen::set(&ScreenArguments { color, ..ScreenArguments::default() });
+            return Failure::of_arguments(&error).report();
+        }
     };
+    screen::set(&parsed.screen);
+    if parsed.screen.json && !parsed.command.has_json() {
+        let failure = Failure::bad_input(
+            "--json: this command writes text only",
+            "leave --json out; `assay requests` writes a task's prompts as JSON lines",
+        );
+        return failure.report();
+    }
     let command_line = typed.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let outcome = match parsed.command {
         Command::Eval(arguments) => eval::run(&arguments, command_line),
@@ -103,4 +132,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+/// Parses the arguments; help is in colours where stdout has them.
+fn parse(typed: &[OsString], color: ColorArgument) -> Result<Arguments, clap::Error> {
+    let [in_color, _] = color.streams();
+    let choice = if in_color { ColorChoice::Always } else { ColorChoice::Never };
+    Arguments::from_arg_matches(&Arguments::command().color(choice).try_get_matches_from(typed)?)
 }

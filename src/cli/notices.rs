@@ -2,7 +2,7 @@
 
 use indicatif::HumanBytes;
 
-use super::output::say;
+use super::output::{note, say};
 use crate::session::Notice;
 use crate::task::TaskIndex;
 
@@ -21,27 +21,27 @@ pub fn say_notice(notice: Notice) {
         ),
         Notice::OtherTokenizer(what) | Notice::SpecialTokensDiffer(what) => say!("warning: {what}"),
         Notice::FolderBusy(folder) => {
-            say!("note: another process is doing this same run in {}", folder.display());
+            note!("note: another process is doing this same run in {}", folder.display());
         }
         Notice::RecordDropped(journal) => {
-            say!("note: the last record of {} was cut short and is dropped", journal.display());
+            note!("note: the last record of {} was cut short and is dropped", journal.display());
         }
-        Notice::Resumed(folder) => say!("going on with the run in {}", folder.display()),
-        Notice::CacheDamaged { count, line, what } => say!(
+        Notice::Resumed(folder) => note!("going on with the run in {}", folder.display()),
+        Notice::CacheDamaged { count, line, what } => note!(
             "warning: {count} damaged answers in the response cache are dropped, the first in line {line}: {what}"
         ),
         Notice::CacheSetAside(error) => {
-            say!("warning: the response cache is put aside and begun anew: {error}");
+            note!("warning: the response cache is put aside and begun anew: {error}");
         }
-        Notice::CacheUnusable(error) => say!("warning: going on without the response cache: {error}"),
+        Notice::CacheUnusable(error) => note!("warning: going on without the response cache: {error}"),
         Notice::CacheIncomplete(error) => {
-            say!("warning: not all answers are in the response cache: {error}");
+            note!("warning: not all answers are in the response cache: {error}");
         }
         Notice::CachePruned { bytes } => {
-            say!("note: {} of old answers left the response cache (--cache-size)", HumanBytes(bytes));
+            note!("note: {} of old answers left the response cache (--cache-size)", HumanBytes(bytes));
         }
         Notice::CacheUnbounded(error) => {
-            say!("warning: the response cache is not kept within its bound: {error}");
+            note!("warning: the response cache is not kept within its bound: {error}");
         }
     }
 }

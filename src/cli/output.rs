@@ -5,15 +5,38 @@ use std::io::{self, Write};
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// Writes a line to stderr. A terminal or a log that is gone must not end a run of days, so failures are
-/// ignored.
+use super::screen;
+
+/// Writes a line to stderr: errors, warnings that change what the numbers mean, and how a run ended.
 macro_rules! say {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
-    }};
+    ($($words:tt)*) => { $crate::cli::output::write_message(&format!($($words)*)) };
 }
 pub(super) use say;
+
+/// Writes a line to stderr that `--quiet` leaves out: notes, and warnings that concern time or disk space alone.
+macro_rules! note {
+    ($($words:tt)*) => {
+        if !$crate::cli::screen::is_quiet() {
+            $crate::cli::output::write_message(&format!($($words)*));
+        }
+    };
+}
+pub(super) use note;
+
+/// Writes a line to stderr that only `--verbose` shows.
+macro_rules! detail {
+    ($($words:tt)*) => {
+        if $crate::cli::screen::is_verbose() {
+            $crate::cli::output::write_message(&format!($($words)*));
+        }
+    };
+}
+pub(super) use detail;
+
+/// Writes a line to stderr. A terminal or a log that is gone must not end a run of days, so failures are ignored.
+pub fn write_message(message: &str) {
+    let _ = writeln!(io::stderr(), "{}", screen::shown_message(message));
+}
 
 /// Writes data to stdout. A closed pipe is no error: its reader, such as `head`, has what it wants.
 pub fn write_stdout(text: &str) -> Result<(), StdoutError> {

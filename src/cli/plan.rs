@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
 use super::pins;
+use super::screen::{format_of, paper};
 use crate::engine::RequestLimits;
 use crate::evaluate::{AnsweredTask, FittedTask, Plan, build_all, fit_all, plan_each};
 use crate::model::shape_of;
@@ -32,9 +33,9 @@ pub struct PlanArguments {
     /// Memory for keys and values, such as 4GiB; as much as is needed without it
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub kv_memory: Option<u64>,
-    /// How to write the plan
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: TableOrJson,
+    /// How to write the plan [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<TableOrJson>,
 }
 
 /// Bytes of a token's keys and values in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes
@@ -71,7 +72,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let (each, total) = plan_each(&open, kv_budget)?;
     let names = fitted.iter().map(|fitted| fitted.task.name.to_string());
     let tasks: Vec<(String, Plan)> = names.zip(each).collect();
-    let text = match arguments.format {
+    let text = match format_of(arguments.format, TableOrJson::Json)? {
         TableOrJson::Json => {
             let tasks: Map<String, Value> =
                 tasks.iter().map(|(name, plan)| (name.clone(), counts(plan))).collect();
@@ -107,5 +108,9 @@ fn table(tasks: &[(String, Plan)], total: &Plan, kv_bytes: u64) -> String {
     };
     let mut rows: Vec<Vec<Cell>> = tasks.iter().map(|(name, plan)| row(name, plan)).collect();
     rows.push(row("all", total));
-    Table { head: head.map(str::to_string).to_vec(), rows }.render(Format::Table)
+    Table { head: head.map(str::to_string).to_vec(), rows }.render_on(
+        Format::Table,
+        paper(),
+        &["Peak KV tokens", "Tokens alone"],
+    )
 }

@@ -13,6 +13,7 @@ use super::failure::{self, Failure};
 use super::findings::{Finding, Findings, Verdict, one_line};
 use super::output::{say, write_stdout};
 use super::run_names::ResultsArgument;
+use super::screen::format_of;
 use super::verify_inputs::InputPlaces;
 use super::verify_record::check_files;
 use super::{verify_against, verify_inputs, verify_record};
@@ -33,9 +34,9 @@ pub struct VerifyArguments {
     pub results: ResultsArgument,
     #[command(flatten)]
     pub places: InputPlaces,
-    /// How to write the findings: a line each, or JSON
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: TableOrJson,
+    /// How to write the findings: a line each, or JSON [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<TableOrJson>,
 }
 
 /// Checks a run, or lists the differences between two runs.
@@ -75,7 +76,7 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
         }
     }
     let differ = findings.count(|verdict| matches!(verdict, Verdict::Differs(_)));
-    write_stdout(&match arguments.format {
+    write_stdout(&match format_of(arguments.format, TableOrJson::Json)? {
         TableOrJson::Table => text(&findings, differ, arguments.against.is_some()),
         TableOrJson::Json => json_text(&findings),
     })?;

@@ -1,15 +1,17 @@
 //! A comparison as text.
 
 use super::conclusion::sentence;
+use super::drawing::wrapped;
 use super::family::{family_table, letter, moved_table};
 use super::flips::flips_text;
 use super::p_value::shown_p;
+use super::paper::Paper;
 use super::stops::{shown_stops, stops_table};
-use super::table::{Cell, Format, Table};
-use crate::compare::{Comparison, Parent, Row, Test};
+use super::table::{Cell, Format, Table, Tone};
+use crate::compare::{Comparison, Parent, Row, Test, Verdict};
 
 /// Each parent's table, the family and, if requested, the documents that flipped.
-pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> String {
+pub fn comparison(comparison: &Comparison, flips: bool, format: Format, paper: Paper) -> String {
     let parents: Vec<&str> = comparison.parents.iter().map(|parent| parent.name.as_str()).collect();
     let by = comparison.merge_by.words();
     let mut parts = vec![format!("merge: {} ({by}); parents: {}", comparison.merge, parents.join(", "))];
@@ -17,16 +19,22 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> Strin
         Format::Markdown => format!("## {text}\n"),
         _ => text,
     };
+    let drawn = |table: Table| table.render_on(format, paper, &DISPENSABLE);
+    // Sentences are as wide as the tables.
+    let fit = |text: String| match (format, paper.width) {
+        (Format::Table, Some(width)) => wrapped(&text, width).join("\n"),
+        _ => text,
+    };
     for (place, parent) in comparison.parents.iter().enumerate() {
         let head = heading(format!("{} against {}: {}", comparison.merge, letter(place), parent.name));
-        parts.push(format!("{head}\n{}", parent_table(parent).render(format)));
-        parts.extend(unpaired(parent));
+        parts.push(format!("{head}\n{}", drawn(parent_table(parent))));
+        parts.extend(unpaired(parent).map(&fit));
     }
-    parts.push(
+    parts.push(fit(
         "Scores, differences, intervals of 95 % and MDE in points. p (Holm) is corrected for the tasks of one parent. MDE: the smallest \
          difference that this comparison had a chance of 80 % to find."
             .into(),
-    );
+    ));
     if !comparison.family.is_empty() {
         let parents: Vec<String> = comparison
             .documented
@@ -35,24 +43,25 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> Strin
             .collect();
         let head =
             heading(format!("Where the answers of {} come from ({})", comparison.merge, parents.join(", ")));
-        parts.push(format!("{head}\n{}", family_table(comparison).render(format)));
+        parts.push(format!("{head}\n{}", drawn(family_table(comparison))));
     }
     for family in comparison.family.iter().filter(|family| !family.members.is_empty()) {
         for (number, place) in comparison.documented.iter().enumerate() {
             let name = format!("{} ({})", letter(*place), comparison.parents[*place].name);
-            let (sentence, table) = moved_table(family, number, &name);
+            let (text, table) = moved_table(family, number, &name);
+            let text = fit(text);
             parts.push(if table.rows.is_empty() {
-                sentence
+                text
             } else if format == Format::Markdown {
-                format!("{sentence}\n\n{}", table.render(format))
+                format!("{text}\n\n{}", drawn(table))
             } else {
-                format!("{sentence}\n{}", table.render(format))
+                format!("{text}\n{}", drawn(table))
             });
         }
     }
     for cost in &comparison.stops {
         let head = heading(format!("{} up to {} and beyond", cost.task, shown_stops(&cost.passed.stops)));
-        parts.push(format!("{head}\n{}", stops_table(cost).render(format)));
+        parts.push(format!("{head}\n{}", drawn(stops_table(cost))));
     }
     if flips {
         parts.push(flips_text(&comparison.flips, format).trim_end().to_string());
@@ -67,6 +76,9 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format) -> Strin
     );
     parts.join("\n\n") + "\n"
 }
+
+/// Columns that a narrow table goes without, the first ones first.
+const DISPENSABLE: [&str; 6] = ["p", "Won", "Lost", "MDE", "Metric", "n"];
 
 fn parent_table(parent: &Parent) -> Table {
     let head = [
@@ -107,7 +119,14 @@ fn row(row: &Row) -> Vec<Cell> {
         count(row.won),
         count(row.lost),
         Cell::Number(row.mde.map_or("-".into(), |mde| format!("{:.2}", 100.0 * mde))),
-        Cell::Text(if row.test == Test::Unpaired { format!("{verdict} (unpaired)") } else { verdict.into() }),
+        Cell::Verdict(
+            if row.test == Test::Unpaired { format!("{verdict} (unpaired)") } else { verdict.into() },
+            match row.verdict {
+                Some(Verdict::Better) => Tone::Better,
+                Some(Verdict::Worse) => Tone::Worse,
+                _ => Tone::Neither,
+            },
+        ),
     ]
 }
 

@@ -3,17 +3,21 @@
 mod comparison;
 mod comparison_json;
 mod conclusion;
+mod drawing;
 mod family;
 mod flips;
 mod group_table;
 mod leaderboard;
 mod p_value;
+mod paper;
 mod run_summary;
 mod stops;
 mod table;
 
 pub use comparison::comparison;
 pub use comparison_json::comparison_json;
+pub use drawing::wrapped;
 pub use leaderboard::leaderboard;
+pub use paper::Paper;
 pub use run_summary::run_summary;
-pub use table::{Cell, Format, Table};
+pub use table::{Cell, Format, Table, Tone};

@@ -1,6 +1,8 @@
 //! The table at the end of a run.
 
+use super::drawing::wrapped;
 use super::group_table::group_table;
+use super::paper::Paper;
 use super::stops::shown_stops;
 use super::table::{Cell, Format, Table};
 use crate::vocabulary::{Estimate, GroupRecord, Response, SuiteRecord, TaskRecord};
@@ -11,25 +13,32 @@ pub fn run_summary(
     tasks: &[TaskRecord],
     groups: &[GroupRecord],
     suite: Option<&SuiteRecord>,
+    paper: Paper,
 ) -> String {
-    let mut parts = vec![task_table(tasks).render(Format::Table)];
+    let drawn = |table: Table, dispensable: &[&str]| table.render_on(Format::Table, paper, dispensable);
+    let mut parts = vec![drawn(task_table(tasks), &["Shots"])];
     parts.extend(group_table(groups));
+    let mut notes: Vec<String> = Vec::new();
     if let Some(suite) = suite {
         let mut head = vec!["Model".to_string(), "Average".to_string()];
         head.extend(suite.columns.iter().map(|(name, _)| name.clone()));
         let ranked = suite.unranked.is_empty();
         let mut row = vec![Cell::Text(model.to_string()), Cell::Score(suite.average.filter(|_| ranked))];
         row.extend(suite.columns.iter().map(|(_, score)| Cell::Score(*score)));
-        parts.push(format!("{}\n{}", suite.title, Table { head, rows: vec![row] }.render(Format::Table)));
+        parts.push(format!("{}\n{}", suite.title, drawn(Table { head, rows: vec![row] }, &[])));
         if !ranked {
-            parts.push(format!("Not ranked, and without an average: {}.", suite.unranked.join("; ")));
+            notes.push(format!("Not ranked, and without an average: {}.", suite.unranked.join("; ")));
         }
     }
-    parts.extend(tasks.iter().filter_map(passed_stops));
-    parts.extend(near_ties(tasks));
+    notes.extend(tasks.iter().filter_map(passed_stops));
+    notes.extend(near_ties(tasks));
     if tasks.iter().any(|task| task.sample) {
-        parts.push("These are built-in samples, not the benchmarks: the numbers are not scores.".to_string());
+        notes.push("These are built-in samples, not the benchmarks: the numbers are not scores.".to_string());
     }
+    parts.extend(notes.into_iter().map(|note| match paper.width {
+        Some(width) => wrapped(&note, width).join("\n"),
+        None => note,
+    }));
     parts.join("\n\n")
 }
 

@@ -1,7 +1,9 @@
 //! A table in four output formats.
 
-use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde_json::{Map, Value};
+
+use super::drawing::{self, Look};
+use super::paper::Paper;
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,11 +30,40 @@ pub enum Cell {
     Count(u64),
     /// A number that is formatted already, right-aligned.
     Number(String),
+    /// Text that says that something is better or worse; it says so without colours too.
+    Verdict(String, Tone),
+}
+
+/// What colour a verdict has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Better,
+    Worse,
+    Neither,
 }
 
 impl Cell {
-    fn is_number(&self) -> bool {
-        !matches!(self, Cell::Text(_))
+    /// Whether it is right-aligned.
+    pub fn is_number(&self) -> bool {
+        !matches!(self, Cell::Text(_) | Cell::Verdict(..))
+    }
+
+    /// The cell as text.
+    pub fn shown(&self) -> String {
+        match self {
+            Cell::Text(text) | Cell::Number(text) | Cell::Verdict(text, _) => text.clone(),
+            Cell::Score(Some(score)) => format!("{score:.2}"),
+            Cell::Score(None) => "-".into(),
+            Cell::Count(count) => count.to_string(),
+        }
+    }
+
+    /// Its colour.
+    pub fn tone(&self) -> Tone {
+        match self {
+            Cell::Verdict(_, tone) => *tone,
+            _ => Tone::Neither,
+        }
     }
 }
 
@@ -58,11 +89,17 @@ impl Table {
         Table { head: other.head, rows: self.rows }
     }
 
-    /// The table in a format, without a line feed at its end.
+    /// The table in a format, without a bound of width and without colours, and without a line feed at its end.
     pub fn render(&self, format: Format) -> String {
+        self.render_on(format, Paper::default(), &[])
+    }
+
+    /// The table in a format, without a line feed at its end. As text it fits the paper: on a narrow one columns are cut and left
+    /// out, those of `dispensable` in that order, which a line below names; on a still narrower one each row is a block.
+    pub fn render_on(&self, format: Format, paper: Paper, dispensable: &[&str]) -> String {
         match format {
-            Format::Table => self.drawn(presets::NOTHING),
-            Format::Markdown => self.escaped().drawn(presets::ASCII_MARKDOWN),
+            Format::Table => drawing::fitted(self, paper, dispensable),
+            Format::Markdown => drawing::drawn(&self.escaped(), Look::Markdown, false),
             Format::Csv => self.csv(),
             Format::Json => serde_json::to_string_pretty(&self.json()).unwrap_or_default(),
         }
@@ -72,32 +109,18 @@ impl Table {
     fn escaped(&self) -> Table {
         let escape = |text: &String| text.replace('|', "\\|").replace('\n', " ");
         let cell = |cell: &Cell| match cell {
-            Cell::Text(text) => Cell::Text(escape(text)),
+            Cell::Text(text) | Cell::Verdict(text, _) => Cell::Text(escape(text)),
             number => number.clone(),
         };
         let rows = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
         Table { head: self.head.iter().map(escape).collect(), rows }
     }
 
-    fn drawn(&self, preset: &str) -> String {
-        let mut table = comfy_table::Table::new();
-        table.load_preset(preset).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(self.head.iter().enumerate().map(|(i, name)| {
-            let right = self.rows.first().is_some_and(|row| row.get(i).is_some_and(Cell::is_number));
-            aligned(name.clone(), right)
-        }));
-        for row in &self.rows {
-            table.add_row(row.iter().map(|cell| aligned(shown(cell), cell.is_number())));
-        }
-        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
-        lines.join("\n")
-    }
-
     fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let field = |cell: &Cell| match cell {
             Cell::Score(None) => String::new(),
-            cell => shown(cell),
+            cell => cell.shown(),
         };
         // Writing to memory does not fail.
         let _ = writer.write_record(&self.head);
@@ -113,7 +136,9 @@ impl Table {
         let object = |row: &Vec<Cell>| -> Value {
             let cells = self.head.iter().zip(row).map(|(name, cell)| {
                 let value = match cell {
-                    Cell::Text(text) | Cell::Number(text) => Value::from(text.as_str()),
+                    Cell::Text(text) | Cell::Number(text) | Cell::Verdict(text, _) => {
+                        Value::from(text.as_str())
+                    }
                     Cell::Score(score) => score.map_or(Value::Null, Value::from),
                     Cell::Count(count) => Value::from(*count),
                 };
@@ -122,20 +147,5 @@ impl Table {
             Value::Object(cells.collect::<Map<_, _>>())
         };
         self.rows.iter().map(object).collect()
-    }
-}
-
-fn aligned(text: String, right: bool) -> comfy_table::Cell {
-    let alignment = if right { CellAlignment::Right } else { CellAlignment::Left };
-    comfy_table::Cell::new(text).set_alignment(alignment)
-}
-
-fn shown(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => text.clone(),
-        Cell::Score(Some(score)) => format!("{score:.2}"),
-        Cell::Score(None) => "-".into(),
-        Cell::Count(count) => count.to_string(),
-        Cell::Number(number) => number.clone(),
     }
 }

@@ -37,6 +37,11 @@ impl Spans {
         self.add(name, self.elapsed());
     }
 
+    /// The spans so far, in order.
+    pub fn named(&self) -> &[(&'static str, Duration)] {
+        &self.named
+    }
+
     /// All spans, in order.
     pub fn into_vec(self) -> Vec<(&'static str, Duration)> {
         self.named

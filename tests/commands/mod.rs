@@ -20,6 +20,7 @@ mod other_tokenizer;
 mod pins;
 mod run_names;
 mod same_samples;
+mod screen;
 mod tables;
 mod unfinished;
 mod verify;
