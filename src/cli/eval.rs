@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
         .say();
 
         // Evaluate: requests are answered, answers recorded, documents scored.
-        let mut progress = Progress::new(&run.plan.total, run.answers.requests);
+        let mut progress = Progress::new(&run.plan.total);
         let outcome = run.evaluate(&mut engine, &stop, &mut |event| progress.show(&event), &mut spans);
         progress.finish();
 

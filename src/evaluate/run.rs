@@ -86,6 +86,11 @@ pub fn evaluate<'f>(
             return Ok(());
         }
         let tasks: Vec<AnsweredTask<'f>> = tasks.by_ref().take(planned.tasks.len()).collect();
+        (context.notify)(Event::FamilyStarted {
+            name: tasks.first().and_then(|task| task.fitted.task.tags.first()).map(String::as_str),
+            tasks: tasks.len(),
+            tokens: planned.plan.expected_tokens(),
+        });
         for task in &tasks {
             let documents = task.fitted.sequences.len();
             (context.notify)(Event::TaskStarted { task: &task.fitted.task.name, documents });

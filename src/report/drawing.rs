@@ -208,11 +208,42 @@ mod tests {
 
     #[test]
     fn a_table_becomes_narrower_step_by_step() {
-        insta::assert_snapshot!(on(45), @"");
-        insta::assert_snapshot!(on(38), @"");
-        insta::assert_snapshot!(on(34), @"");
-        insta::assert_snapshot!(on(30), @"");
-        insta::assert_snapshot!(on(24), @"");
+        insta::assert_snapshot!(on(45), @r"
+        Task     Score  Difference     n  Verdict
+        one       1.00       +1.00     7  better
+        another      -      -12.00  1234  worse
+        ");
+        insta::assert_snapshot!(on(38), @r"
+        Task    Score Difference    n Verdict
+        one      1.00      +1.00    7 better
+        another     -     -12.00 1234 worse
+        ");
+        insta::assert_snapshot!(on(34), @r"
+        Task    Score Diffe…    n Verdict
+        one      1.00  +1.00    7 better
+        another     - -12.00 1234 worse
+        ");
+        insta::assert_snapshot!(on(30), @r"
+        Task    Score Diffe… Verdict
+        one      1.00  +1.00 better
+        another     - -12.00 worse
+        (Left out for want of width:
+        n; a wider terminal and --json
+        show them.)
+        ");
+        insta::assert_snapshot!(on(24), @r"
+        one
+          Score      1.00
+          Difference +1.00
+          n          7
+          Verdict    better
+
+        another
+          Score      -
+          Difference -12.00
+          n          1234
+          Verdict    worse
+        ");
         assert_eq!(table().render(Format::Table), on(1000));
     }
 

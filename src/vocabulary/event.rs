@@ -8,6 +8,14 @@ use super::outcome::Outcome;
 /// An event of an evaluation.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
+    /// The requests of one task, or of several that share a tag, go to the model together.
+    FamilyStarted {
+        /// The tag, if there is one.
+        name: Option<&'a str>,
+        tasks: usize,
+        /// Expected number of tokens to compute.
+        tokens: f64,
+    },
     /// A task's requests go to the model.
     TaskStarted { task: &'a Arc<str>, documents: usize },
     /// A document has all its responses and its metrics.
