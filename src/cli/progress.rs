@@ -137,6 +137,7 @@ impl Progress {
             *sum += estimate.value;
             *count += 1;
         }
+        let family = &self.family;
         if family.tasks > 1 && family.finished == family.tasks {
             let mean = |(metric, (sum, count)): (&String, &(f64, usize))| {
                 format!("{metric} {:.4}", sum / *count as f64)
