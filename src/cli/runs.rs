@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::leaderboard::FormatArgument;
 use super::output::write_stdout;
 use super::run_names::ResultsArgument;
+use super::screen::{format_of, paper};
 use crate::report::{Cell, Format, Table};
 use crate::store::ListedRun;
 
@@ -20,22 +21,22 @@ pub struct RunsArguments {
     /// List each of the finished runs of the same model, tasks and settings, not only the newest
     #[arg(long)]
     pub all: bool,
-    /// How to write the list; JSON and CSV list all runs
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: FormatArgument,
+    /// How to write the list; JSON and CSV list all runs [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<FormatArgument>,
 }
 
 /// Prints the list, the newest run first.
 pub fn run(arguments: &RunsArguments) -> Result<ExitCode, Failure> {
     let runs = arguments.results.list()?;
-    let format = Format::from(arguments.format);
+    let format = Format::from(format_of(arguments.format, FormatArgument::Json)?);
     let text = match format {
         Format::Json => format!("{:#}", Value::Array(runs.iter().map(as_json).collect())),
         Format::Csv => table(runs.iter().map(|run| (run, 1))).render(format),
         Format::Table | Format::Markdown => {
             let listed =
                 if arguments.all { runs.iter().map(|run| (run, 1)).collect() } else { grouped(&runs) };
-            let mut parts = vec![table(listed.into_iter()).render(format)];
+            let mut parts = vec![table(listed.into_iter()).render_on(format, paper(), &[])];
             for run in &runs {
                 parts.extend(run.state.advice().map(|advice| format!("{}: {advice}", run.path.display())));
             }
