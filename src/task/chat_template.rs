@@ -180,8 +180,19 @@ impl ChatTemplate {
         match template.render_captured_to(Value::from(context), &mut rendered) {
             Ok(_) => Ok(rendered.into_text()),
             Err(_) if rendered.full => Err(fault(None, format!("it renders more than {MAX_RENDERED} bytes"))),
-            Err(error) => Err(fault(error.line(), one_line(&error))),
+            Err(error) => Err(fault(error.line(), why_it_failed(&error))),
         }
+    }
+}
+
+/// An error of rendering: the words of `raise_exception` as the template wrote them, and otherwise those of minijinja with the place.
+fn why_it_failed(error: &minijinja::Error) -> String {
+    let code = error.range().and_then(|range| error.template_source()?.get(range));
+    match error.detail() {
+        Some(refusal) if code.is_some_and(|code| code.starts_with("raise_exception")) => {
+            refusal.replace('\n', " ")
+        }
+        _ => one_line(error),
     }
 }
 
