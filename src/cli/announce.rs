@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{HumanCount, HumanDuration};
 
 use super::chat;
+use super::hidden_labels;
 use super::output::{note, say};
 use super::pins;
 use crate::dataset::DatasetStore;
@@ -71,6 +72,7 @@ impl Announcement<'_> {
             }
         }
         chat::note(tasks.iter().map(|fitted| fitted.requests.without_system).sum());
+        hidden_labels::note(tasks.iter().map(|fitted| (&*fitted.task.name, &fitted.requests)));
         pins::announce(tasks.iter().flat_map(FittedTask::splits));
         let truncated: usize = tasks.iter().map(|fitted| fitted.truncated.len()).sum();
         if truncated > 0 {

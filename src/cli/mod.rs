@@ -12,6 +12,7 @@ mod eval_arguments;
 mod failure;
 mod findings;
 mod foreign_runs;
+mod hidden_labels;
 mod interrupt;
 mod leaderboard;
 mod limit;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::arguments::TaskArguments;
 use super::chat;
 use super::failure::Failure;
+use super::hidden_labels;
 use super::notices::say_task_notes;
 use super::output::{say, write_stdout};
 use super::pins;
@@ -42,6 +43,7 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
         let built = BuiltTask::build(task, &store, &options, &tokenizer)?;
         pins::announce(built.splits());
         chat::note(built.requests.without_system);
+        hidden_labels::note([(&*built.task.name, &built.requests)]);
         let mut lines = String::new();
         for document in 0..built.tokens.len() {
             lines.push_str(&line(&built, document).to_string());

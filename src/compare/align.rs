@@ -193,6 +193,10 @@ fn disagreement(a: &ComparedDocument, b: &ComparedDocument) -> Option<&'static s
     // Runs record the right answer in more than one way: only equal kinds are compared.
     let gold = match (&a.gold, &b.gold) {
         (Some(Gold::Index(a)), Some(Gold::Index(b))) => a != b,
+        (Some(Gold::NoChoice(a)), Some(Gold::NoChoice(b))) => a != b,
+        (Some(Gold::Index(_)), Some(Gold::NoChoice(_))) | (Some(Gold::NoChoice(_)), Some(Gold::Index(_))) => {
+            true
+        }
         (Some(Gold::Labels(a)), Some(Gold::Labels(b))) => a != b,
         (Some(Gold::Answer(a)), Some(Gold::Answer(b))) => a != b,
         _ => false,

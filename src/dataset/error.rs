@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::manifest::ManifestError;
-use crate::vocabulary::Fingerprint;
+use crate::vocabulary::{FETCH_LFS, Fingerprint};
 
 /// A dataset's rows cannot be read.
 #[derive(Debug, Error, Diagnostic)]
@@ -62,6 +62,10 @@ pub enum DatasetError {
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(code(assay::input), help("check that the file exists and is readable"))]
     Unreadable { path: String, source: std::io::Error },
+    /// A pointer that git-lfs left in a file's place.
+    #[error("{path}: a pointer of git-lfs, not the file itself")]
+    #[diagnostic(code(assay::input), help("{FETCH_LFS}"))]
+    Pointer { path: String },
     /// A file is damaged, or not of the kind that its name says.
     #[error("{path}: {what}")]
     #[diagnostic(

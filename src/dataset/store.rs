@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use super::{content, csv, jsonl, parquet};
 use crate::builtin;
 use crate::task::{DatasetRef, closest};
-use crate::vocabulary::{Fingerprint, Pin, Row, SplitRecord};
+use crate::vocabulary::{Fingerprint, Pin, Row, SplitRecord, is_lfs_pointer};
 
 /// The rows of a split and what they were read from.
 #[derive(Debug, Clone)]
@@ -233,6 +233,9 @@ fn read_files(
                 .map_err(unreadable)?
                 .ok_or_else(|| unreadable(std::io::ErrorKind::NotFound.into()))?,
         };
+        if is_lfs_pointer(&bytes) {
+            return Err(DatasetError::Pointer { path: path.clone() });
+        }
         hasher.update(&bytes);
         let ending = loader.unwrap_or_else(|| path.rsplit('.').next().unwrap_or_default());
         let read = match ending {

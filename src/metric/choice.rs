@@ -72,7 +72,7 @@ fn is_right(gold: &Gold, choice: usize) -> f64 {
     let right = match gold {
         Gold::Index(index) => *index == choice,
         Gold::Labels(positions) => positions.contains(&(choice as i64)),
-        Gold::Answer(_) | Gold::Answers(_) => false,
+        Gold::NoChoice(_) | Gold::Answer(_) | Gold::Answers(_) => false,
     };
     f64::from(u8::from(right))
 }
@@ -143,8 +143,23 @@ fn accuracy_per(scored: &Scored<'_>, length: fn(&str) -> usize) -> Value {
 }
 
 /// 1 if greedy decoding would generate a right choice.
+///
+/// Source: `process_results` of 0.4.13, which indexes the choices by the label: -1, a hidden label, names the last one here, though
+/// no choice is right by accuracy.
 pub fn greedy_match(scored: &Scored<'_>) -> Result<Value, String> {
-    let right = || (0..scored.greedy.len()).filter(|&i| is_right(scored.gold, i) == 1.0);
+    let count = scored.greedy.len();
+    let from_the_end = |label: i64| {
+        usize::try_from(label.unsigned_abs())
+            .ok()
+            .filter(|_| label < 0)
+            .and_then(|back| count.checked_sub(back))
+    };
+    let last: Vec<usize> = match scored.gold {
+        Gold::NoChoice(label) => from_the_end(*label).into_iter().collect(),
+        Gold::Labels(labels) => labels.iter().filter_map(|&label| from_the_end(label)).collect(),
+        _ => Vec::new(),
+    };
+    let right = || (0..count).filter(|&i| is_right(scored.gold, i) == 1.0 || last.contains(&i));
     let value = right().any(|i| scored.greedy[i]);
     // A right choice that is greedy and no near-tie settles it.
     let settled = right().any(|i| scored.greedy[i] && !scored.greedy_near_ties[i]);

@@ -18,6 +18,17 @@ pub enum LoadError {
         path: PathBuf,
         reason: std::io::Error,
     },
+    /// A file that is a part of a model or none, or a folder of something else.
+    #[error("{}: {what}", path.display())]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    NotAModel {
+        /// As given.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to give instead.
+        hint: String,
+    },
     /// A folder without `config.json`.
     #[error("{}: no config.json in this folder", path.display())]
     #[diagnostic(code(assay::input), help("pass a folder as the hub lays it out, or the .gguf file itself"))]

@@ -10,7 +10,9 @@ use super::config::model_config::ModelConfig;
 use super::error::LoadError;
 use super::files::checkpoint::Checkpoint;
 use super::files::gguf::GgufFile;
+use super::files::gguf_part_name::GgufPartName;
 use super::files::gguf_value::GgufMetadata;
+use super::model_path::check_model_path;
 use crate::kernels::dtype::Dtype;
 
 /// The opened files of a model: its configuration is read, its weights are not.
@@ -27,7 +29,8 @@ impl ModelFiles {
     /// # Errors
     /// [`LoadError`] if a file is missing, damaged or inconsistent, or describes an unsupported model.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let (config, checkpoint) = if is_folder(path)? {
+        check_model_path(path)?;
+        let (config, checkpoint) = if path.is_dir() {
             (folder_config(path)?, Checkpoint::open_folder(path)?)
         } else {
             let file = GgufFile::open(path)?;
@@ -82,7 +85,8 @@ impl ModelFiles {
 /// # Errors
 /// As [`ModelFiles::open`], for the configuration.
 pub fn config_of(path: &Path) -> Result<ModelConfig, LoadError> {
-    if is_folder(path)? { folder_config(path) } else { Ok(config_from_gguf(&GgufFile::open(path)?)?) }
+    check_model_path(path)?;
+    if path.is_dir() { folder_config(path) } else { Ok(config_from_gguf(&GgufFile::open(path)?)?) }
 }
 
 /// Maximum positions of the model at `path`, and its bytes of keys and values per token in its own dtype (two
@@ -97,13 +101,16 @@ pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
 }
 
 /// Name of the model at `path`, as it was typed: its folder's name, that of a link included, or its file's name without the
-/// extension. A folder of the hub's cache is called after the model.
+/// extension and the number of a part. A folder of the hub's cache is called after the model.
 pub fn name_of(path: &Path) -> String {
     // `.` and `..` have no name of their own.
     let real = path.canonicalize().ok().filter(|_| path.file_name().is_none());
     let path = real.as_deref().unwrap_or(path);
     if let Some(name) = hub_name(path) {
         return name;
+    }
+    if let Some(part) = GgufPartName::of(path).filter(|_| !path.is_dir()) {
+        return part.stem;
     }
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
@@ -152,11 +159,6 @@ pub fn hub_snapshot(folder: &Path) -> Result<Option<PathBuf>, String> {
         (Some(only), 0) => Ok(Some(only)),
         (_, more) => Err(format!("{shown}: no refs/main, and {} snapshots", more + usize::from(more > 0))),
     }
-}
-
-fn is_folder(path: &Path) -> Result<bool, LoadError> {
-    let kind = std::fs::metadata(path);
-    Ok(kind.map_err(|reason| LoadError::NotFound { path: path.to_owned(), reason })?.is_dir())
 }
 
 fn folder_config(folder: &Path) -> Result<ModelConfig, LoadError> {

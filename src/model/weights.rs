@@ -55,9 +55,9 @@ impl<'a> Weights<'a> {
                 StoredTensor { file, name, encoding, start, rows, width, paired_heads: None }
             }
             Checkpoint::Gguf(gguf) => {
-                let file = &gguf.file;
-                let Some(stored) = gguf.tensors.get(&name) else {
-                    let path = file.path().to_owned();
+                let found = gguf.tensors.get(&name).and_then(|s| Some((gguf.files.get(s.file)?, s)));
+                let Some((file, stored)) = found else {
+                    let path = self.checkpoint.path().to_owned();
                     return Err(WeightsError::Missing { path, tensor: name });
                 };
                 self.check_shape(file.path(), &name, &stored.shape, shape)?;
@@ -100,14 +100,15 @@ impl<'a> Weights<'a> {
     /// Llama 3's scaling.
     pub fn take_rope_divisors(&mut self) -> Result<Option<Vec<f32>>, WeightsError> {
         const NAME: &str = "rope_freqs.weight";
-        let Checkpoint::Gguf(file) = self.checkpoint else { return Ok(None) };
-        let Some(stored) = file.tensors.get(NAME) else { return Ok(None) };
-        let path = file.file.path();
+        let Checkpoint::Gguf(gguf) = self.checkpoint else { return Ok(None) };
+        let found = gguf.tensors.get(NAME).and_then(|stored| Some((gguf.files.get(stored.file)?, stored)));
+        let Some((file, stored)) = found else { return Ok(None) };
+        let path = file.path();
         self.check_shape(path, NAME, &stored.shape, &[self.config.head_dim / 2])?;
         self.taken.insert(NAME.to_owned());
         let mut divisors = Vec::new();
         if stored.encoding.is_plain(Dtype::F32) {
-            file.file.read_pieces(stored.range.clone(), 4, |piece| {
+            file.read_pieces(stored.range.clone(), 4, |piece| {
                 divisors.extend(piece.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)));
                 Ok::<_, WeightsError>(())
             })?;

@@ -26,6 +26,8 @@ pub struct TaskRequests {
     pub splits: Vec<(String, Split)>,
     /// Contexts without the system's turn, which the chat template refuses.
     pub without_system: usize,
+    /// Documents whose right answer the dataset hides behind a label below 0: none of their choices is right.
+    pub hidden_labels: usize,
 }
 
 /// Builds a task's requests.
@@ -52,12 +54,12 @@ pub fn build(
     let pool = match (&task.fewshot.samples, task.fewshot_split()) {
         _ if num_fewshot == 0 => ShotPool::empty(),
         (Some(samples), _) if task.splits.fewshot.is_none() => {
-            ShotPool::new("samples", Arc::new(samples.clone()))
+            ShotPool::new("samples", Arc::new(samples.clone()), false)
         }
         (_, split) => {
             let name = split.unwrap_or(&evaluated).to_string();
             let split = read(&name)?;
-            let pool = ShotPool::new(&name, split.rows.clone());
+            let pool = ShotPool::new(&name, split.rows.clone(), name == evaluated);
             splits.push((name, split));
             pool
         }
@@ -74,6 +76,7 @@ pub fn build(
         .map(|(doc_id, (&row, shots))| builder.document(doc_id, row, &rows.rows[row], shots))
         .collect();
     let documents = documents.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let without_system = builder.without_system();
-    Ok(TaskRequests { documents, available: rows.rows.len(), num_fewshot, splits, without_system })
+    let (without_system, hidden_labels) = (builder.without_system(), builder.hidden_labels());
+    let available = rows.rows.len();
+    Ok(TaskRequests { documents, available, num_fewshot, splits, without_system, hidden_labels })
 }

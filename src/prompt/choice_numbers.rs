@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::python::literal::literal_eval;
+use crate::python::text;
 use crate::vocabulary::Cell;
 
 /// The range that a text such as `[0, 4]` gives, within so many choices.
@@ -13,8 +14,25 @@ pub fn range(text: &str, choices: usize) -> Option<Range<usize>> {
     (range.start < range.end && range.end <= choices).then_some(range)
 }
 
+/// The place in a list of `length` that a number names, as Python indexes: -1 is the last one.
+pub fn element(number: &Cell, length: usize) -> Option<usize> {
+    match number {
+        Cell::Int(back @ ..0) => length.checked_sub(usize::try_from(back.unsigned_abs()).ok()?),
+        _ => index_of(number).filter(|index| *index < length),
+    }
+}
+
+/// Whether a target is a label below 0, as datasets write that they hide it: a number, or such a number as text.
+pub fn is_hidden(target: &Cell) -> bool {
+    match target {
+        Cell::Int(label) => *label < 0,
+        Cell::Text(text) => text.strip_prefix('-').is_some_and(text::is_digits),
+        _ => false,
+    }
+}
+
 /// A whole number that is not negative.
-pub fn index_of(cell: &Cell) -> Option<usize> {
+fn index_of(cell: &Cell) -> Option<usize> {
     match cell {
         Cell::Bool(b) => Some(usize::from(*b)),
         Cell::Int(n) => usize::try_from(*n).ok(),

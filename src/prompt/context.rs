@@ -6,15 +6,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::choice_numbers::{index_of, is_index, range};
+use super::choice_numbers::{is_hidden, is_index};
 use super::error::{PromptError, hint};
+use super::right_answers::{GoldReader, choice, printed, read_gold, read_target};
 use super::row_columns::columns;
+use super::row_ref::RowRef;
 use super::shots::{ShotPool, Shots};
 use super::turns::{ChatOptions, SYSTEM, Turn, chat_text, delimited, plain_text, question_and_answer};
 use crate::python::literal::literal_eval;
 use crate::python::{literal, text};
-use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template, TemplateError};
-use crate::vocabulary::{Cell, DocumentRequests, Gold, Request, Row, Stops, View};
+use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template};
+use crate::vocabulary::{Cell, DocumentRequests, Request, Row, Stops};
 
 /// Builds the requests of a task's documents.
 pub struct Builder<'a> {
@@ -25,40 +27,12 @@ pub struct Builder<'a> {
     chat: &'a ChatOptions,
     /// Contexts without the system's turn, which the chat template refuses.
     without_system: AtomicUsize,
+    /// Documents whose label is below 0.
+    hidden_labels: AtomicUsize,
     /// Whether the question is the index of the right choice, so that the choices are contexts.
     multiple_input: bool,
     /// Whether a list of targets means several right answers, rather than a text in brackets.
     multiple_target: bool,
-}
-
-/// Identifies a row in errors.
-#[derive(Clone, Copy)]
-struct RowRef<'a> {
-    task: &'a Task,
-    split: &'a str,
-    row: usize,
-}
-
-impl RowRef<'_> {
-    fn template(self, source: TemplateError) -> PromptError {
-        PromptError::Template {
-            task: self.task.name.clone(),
-            row: self.row,
-            split: self.split.into(),
-            hint: hint(&source),
-            source,
-        }
-    }
-
-    fn fault(self, what: impl Into<String>, hint: &'static str) -> PromptError {
-        PromptError::Document {
-            task: self.task.name.clone(),
-            row: self.row,
-            split: self.split.into(),
-            what: what.into(),
-            hint,
-        }
-    }
 }
 
 /// A rendered row.
@@ -83,6 +57,7 @@ impl<'a> Builder<'a> {
             pool,
             chat,
             without_system: AtomicUsize::new(0),
+            hidden_labels: AtomicUsize::new(0),
             multiple_input: false,
             multiple_target: false,
         };
@@ -171,9 +146,13 @@ impl<'a> Builder<'a> {
                 (vec![Request::GenerateUntil { context, until, max_new_tokens }], &rendered.target)
             }
         };
-        if let Some(i) = requests.iter().position(
-            |r| matches!(r, Request::Loglikelihood { continuation, .. } if text::strip(continuation).is_empty()),
-        ) {
+        let own_texts: Vec<String> = match (&rendered.choices, task.output_type, self.multiple_input) {
+            (Some(choices), OutputType::MultipleChoice, false) => choices.clone(),
+            (_, OutputType::GenerateUntil, _) => Vec::new(),
+            _ => vec![printed(&rendered.target)],
+        };
+        // White space is a text: a choice of "\n" is scored.
+        if let Some(i) = own_texts.iter().position(String::is_empty) {
             let hint = "a choice must have text: mend the row, or the task file's `doc_to_choice` and `doc_to_target`";
             return Err(at.fault(format!("continuation {i} is empty"), hint));
         }
@@ -183,8 +162,10 @@ impl<'a> Builder<'a> {
             None => target.clone(),
         };
         let choices = rendered.choices.unwrap_or_default();
-        let gold = self.gold(&declared, &choices, at)?;
-        let views = self.views(&columns, &choices, &gold, at)?;
+        self.hidden_labels.fetch_add(usize::from(is_hidden(&declared)), Ordering::Relaxed);
+        let reader = GoldReader { at, multiple_target: self.multiple_target };
+        let gold = reader.gold(&declared, &choices)?;
+        let views = reader.views(&columns, &choices, &gold)?;
         Ok(DocumentRequests { task: task.name.clone(), doc_id, row, gold, requests, choices, views })
     }
 
@@ -217,6 +198,11 @@ impl<'a> Builder<'a> {
     /// Contexts that have no system's turn because the chat template refuses it.
     pub fn without_system(&self) -> usize {
         self.without_system.load(Ordering::Relaxed)
+    }
+
+    /// Documents whose label is below 0: datasets hide labels so.
+    pub fn hidden_labels(&self) -> usize {
+        self.hidden_labels.load(Ordering::Relaxed)
     }
 
     /// What stands between a context and a choice. A chat template ends where an answer begins, unless the task begins the answer itself.
@@ -317,97 +303,6 @@ impl<'a> Builder<'a> {
             )),
         }
     }
-
-    /// The gold answer, as the metrics need it.
-    fn gold(&self, value: &Cell, choices: &[String], at: RowRef<'_>) -> Result<Gold, PromptError> {
-        let output = self.task.output_type;
-        let no_target = "check the row and the task file's `doc_to_target`";
-        match (output, value) {
-            (_, Cell::Null) => Err(at.fault("the target is empty", no_target)),
-            (OutputType::MultipleChoice, Cell::Bool(b)) => Ok(Gold::Index(usize::from(*b))),
-            (OutputType::MultipleChoice, number @ (Cell::Int(_) | Cell::Float(_))) => {
-                let index = index_of(number).filter(|i| *i < choices.len());
-                index.map(Gold::Index).ok_or_else(|| label(number, choices, at))
-            }
-            (OutputType::MultipleChoice, Cell::Text(answer)) => {
-                let index = choices.iter().position(|choice| choice == answer);
-                let what =
-                    || format!("the target `{answer}` is none of the document's {} choices", choices.len());
-                index.map(Gold::Index).ok_or_else(|| at.fault(what(), no_target))
-            }
-            (OutputType::MultipleChoice, Cell::List(items)) => {
-                let whole = |item: &Cell| match item {
-                    Cell::Int(n) => i64::try_from(*n).ok(),
-                    _ => None,
-                };
-                let labels = items.iter().map(whole).collect::<Option<Vec<_>>>();
-                labels
-                    .map(Gold::Labels)
-                    .ok_or_else(|| at.fault("the target is a list, but not of whole numbers", no_target))
-            }
-            (OutputType::GenerateUntil, number @ (Cell::Int(_) | Cell::Float(_))) if !choices.is_empty() => {
-                let choice = index_of(number).and_then(|i| choices.get(i));
-                choice.map(|c| Gold::Answer(c.clone())).ok_or_else(|| label(number, choices, at))
-            }
-            (_, Cell::List(items)) if self.multiple_target => {
-                Ok(Gold::Answers(items.iter().map(printed).collect()))
-            }
-            (_, other) => Ok(Gold::Answer(printed(other))),
-        }
-    }
-
-    /// The part of the document that each metric reads.
-    fn views(
-        &self,
-        columns: &Columns,
-        choices: &[String],
-        gold_of_document: &Gold,
-        at: RowRef<'_>,
-    ) -> Result<Vec<View>, PromptError> {
-        let metrics = &self.task.metrics;
-        let mut views = Vec::with_capacity(metrics.len());
-        for metric in metrics {
-            let range = match &metric.choices {
-                None => 0..choices.len(),
-                Some(template) => {
-                    let text = template.render(columns).map_err(|e| at.template(e))?;
-                    range(&text, choices.len()).ok_or_else(|| {
-                        at.fault(
-                            format!(
-                                "metric `{}`: choices are `{text}`, expected [from, to] within 0..{}",
-                                metric.name,
-                                choices.len()
-                            ),
-                            "`choices` of a metric is a template that prints two numbers",
-                        )
-                    })?
-                }
-            };
-            let seen = &choices[range.clone()];
-            let gold = match &metric.gold {
-                Some(template) => {
-                    let value = read_gold(template, columns, !choices.is_empty(), at)?;
-                    self.gold(&value, seen, at)?
-                }
-                None => gold_of_document.clone(),
-            };
-            if let (Gold::Index(i), OutputType::MultipleChoice) = (&gold, self.task.output_type)
-                && *i >= seen.len()
-            {
-                return Err(label(&Cell::Int(*i as i128), seen, at));
-            }
-            views.push(View { choices: range, gold });
-        }
-        Ok(views)
-    }
-}
-
-fn label(n: &Cell, choices: &[String], at: RowRef<'_>) -> PromptError {
-    let n = literal::str(n);
-    at.fault(
-        format!("label {n} is out of range, the document has {} choices", choices.len()),
-        "mend the row, or the task file's `doc_to_target`: labels count from 0",
-    )
 }
 
 fn prefix(
@@ -418,59 +313,4 @@ fn prefix(
     let Some(template) = template else { return Ok(None) };
     let prefix = printed(&template.value(columns).map_err(|e| at.template(e))?);
     Ok((!prefix.is_empty()).then_some(prefix))
-}
-
-/// The choice at an index; a boolean is 0 or 1, as in Python.
-fn choice(index: &Cell, choices: &[String], at: RowRef<'_>) -> Result<String, PromptError> {
-    if !matches!(index, Cell::Bool(_) | Cell::Int(_) | Cell::Float(_)) {
-        let hint = "the first document's question is a number, so all must be: check `doc_to_text`";
-        return Err(at.fault("the question is no number of a choice", hint));
-    }
-    let found = index_of(index).and_then(|i| choices.get(i)).cloned();
-    found.ok_or_else(|| label(index, choices, at))
-}
-
-/// A target: a column as it is, and what a template prints as [`read_gold`] parses it.
-fn read_target(
-    template: &Template,
-    columns: &Columns,
-    has_choices: bool,
-    at: RowRef<'_>,
-) -> Result<Cell, PromptError> {
-    if columns.has(template) {
-        return template.value(columns).map_err(|e| at.template(e));
-    }
-    read_gold(template, columns, has_choices, at)
-}
-
-/// What a template prints, as the harness parses it: digits become a number if there are choices, brackets a list. Brackets in a text
-/// of the row are text: a list is what the template itself makes one.
-fn read_gold(
-    template: &Template,
-    columns: &Columns,
-    has_choices: bool,
-    at: RowRef<'_>,
-) -> Result<Cell, PromptError> {
-    let value = template.value(columns).map_err(|e| at.template(e))?;
-    Ok(match value {
-        Cell::Text(text) if has_choices && text::is_digits(&text) => {
-            text.parse::<u64>().map_or(Cell::Text(text), |n| Cell::Int(n.into()))
-        }
-        Cell::Text(text) if text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
-            if template.is_text(columns) {
-                Cell::Text(text)
-            } else {
-                literal_eval(&text).map_or(Cell::Text(text), Cell::from)
-            }
-        }
-        value => value,
-    })
-}
-
-/// A value as Python's `str` prints it into a prompt; a missing one is empty.
-fn printed(value: &Cell) -> String {
-    match value {
-        Cell::Null => String::new(),
-        value => literal::str(value),
-    }
 }

@@ -6,7 +6,9 @@ mod context;
 mod documents;
 mod error;
 mod options;
+mod right_answers;
 mod row_columns;
+mod row_ref;
 mod shots;
 mod turns;
 

@@ -17,6 +17,8 @@ pub struct ShotPool {
     /// The split's name.
     pub split: String,
     pub rows: Arc<Vec<Row>>,
+    /// Whether it is the split whose documents are evaluated.
+    is_evaluated: bool,
     rendered: Vec<OnceLock<Arc<[Turn]>>>,
 }
 
@@ -31,15 +33,15 @@ pub fn count(task: &Task, options: &PromptOptions) -> usize {
 }
 
 impl ShotPool {
-    /// A pool over a split.
-    pub fn new(split: &str, rows: Arc<Vec<Row>>) -> Self {
+    /// A pool over a split, which may be the evaluated one.
+    pub fn new(split: &str, rows: Arc<Vec<Row>>, is_evaluated: bool) -> Self {
         let rendered = rows.iter().map(|_| OnceLock::new()).collect();
-        Self { split: split.to_string(), rows, rendered }
+        Self { split: split.to_string(), rows, is_evaluated, rendered }
     }
 
     /// A pool that nothing is drawn from.
     pub fn empty() -> Self {
-        Self::new("", Arc::new(Vec::new()))
+        Self::new("", Arc::new(Vec::new()), false)
     }
 
     /// The shot's turns, rendered by `render` on first use.
@@ -57,8 +59,10 @@ impl ShotPool {
 
     /// Draws `n` shots for `document`.
     ///
-    /// If shots come from the evaluated split itself, one more is drawn and the document is left out. 0.4
-    /// compares the declared names, so this also applies if neither is declared.
+    /// If shots come from the evaluated split itself, one more is drawn and the document is left out. 0.4.13 compares the declared
+    /// names (`fewshot_split` and `test_split`), so it does the same if neither is declared. Where the splits are the same because
+    /// one of them is the other's fallback, it draws the document with its answer; here it is left out too, as if the names were
+    /// declared.
     pub fn draw(
         &self,
         task: &Task,
@@ -75,7 +79,8 @@ impl ShotPool {
             split: self.split.clone(),
             found: self.rows.len(),
         };
-        let same_split = task.splits.fewshot == task.splits.test;
+        let declared_alike = task.splits.fewshot == task.splits.test;
+        let same_split = declared_alike || self.is_evaluated;
         let differs = |row: &usize| !same_split || self.rows[*row] != *document;
         let shots: Shots = match task.fewshot.sampler {
             Sampler::FirstN => (0..self.rows.len()).filter(differs).take(n).collect(),

@@ -121,14 +121,29 @@ pub fn repr_float(x: f64) -> String {
     }
 }
 
-/// `ast.literal_eval(source)` for strings, numbers, `True`, `False`, `None`, lists, tuples and dicts with string keys.
+/// `ast.literal_eval(source)` for strings, numbers, `True`, `False`, `None`, lists, tuples and dicts with string keys. A tuple, with
+/// or without its parentheses, is read as a list.
 ///
 /// `None` if `source` isn't such a literal.
 pub fn literal_eval(source: &str) -> Option<Value> {
     let mut reader = Reader { rest: source.trim(), depth: 0 };
-    let value = reader.value()?;
-    reader.space();
-    reader.rest.is_empty().then_some(value)
+    let first = reader.value()?;
+    if !reader.eat(",") {
+        reader.space();
+        return reader.rest.is_empty().then_some(first);
+    }
+    let mut items = vec![first];
+    loop {
+        reader.space();
+        if reader.rest.is_empty() {
+            return Some(Value::Array(items));
+        }
+        items.push(reader.value()?);
+        if !reader.eat(",") {
+            reader.space();
+            return reader.rest.is_empty().then_some(Value::Array(items));
+        }
+    }
 }
 
 /// No dataset nests deeper than this, and unbounded nesting would exhaust the stack.
@@ -157,44 +172,52 @@ impl Reader<'_> {
 
     fn value(&mut self) -> Option<Value> {
         self.space();
-        match self.rest.chars().next()? {
-            '[' => self.nested("[", "]").map(Value::Array),
-            '(' => self.nested("(", ")").map(Value::Array),
-            '{' => self.dict(),
-            '\'' | '"' => {
-                let mut text = self.string()?;
-                // Adjacent strings are concatenated, as in Python.
-                loop {
-                    self.space();
-                    match self.rest.chars().next() {
-                        Some('\'' | '"') => text.push_str(&self.string()?),
-                        _ => return Some(Value::String(text)),
-                    }
+        if self.begins_string() {
+            let mut text = self.string()?;
+            // Adjacent strings are concatenated, as in Python.
+            loop {
+                self.space();
+                if !self.begins_string() {
+                    return Some(Value::String(text));
                 }
+                text.push_str(&self.string()?);
             }
+        }
+        match self.rest.chars().next()? {
+            '[' => self.nested("[", "]").map(|(items, _)| Value::Array(items)),
+            '(' => match self.nested("(", ")")? {
+                // Parentheses around a value, without a comma, are no tuple.
+                (mut items, false) if items.len() == 1 => items.pop(),
+                (items, _) => Some(Value::Array(items)),
+            },
+            '{' => self.dict(),
             _ => self.word(),
         }
     }
 
-    fn nested(&mut self, open: &str, close: &str) -> Option<Vec<Value>> {
+    /// Whether a string is next, with its prefix.
+    fn begins_string(&self) -> bool {
+        let body = self.rest.strip_prefix(['r', 'R', 'u', 'U']).unwrap_or(self.rest);
+        body.starts_with(['\'', '"'])
+    }
+
+    /// The items between two brackets, and whether a comma stands behind the last one.
+    fn nested(&mut self, open: &str, close: &str) -> Option<(Vec<Value>, bool)> {
         self.eat(open);
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return None;
         }
-        let mut items = Vec::new();
+        let (mut items, mut comma) = (Vec::new(), false);
         loop {
             if self.eat(close) {
                 self.depth -= 1;
-                return Some(items);
+                return Some((items, comma));
             }
             items.push(self.value()?);
-            if !self.eat(",")
-                && !{
-                    self.space();
-                    self.rest.starts_with(close)
-                }
-            {
+            comma = self.eat(",");
+            self.space();
+            if !comma && !self.rest.starts_with(close) {
                 return None;
             }
         }
@@ -229,17 +252,27 @@ impl Reader<'_> {
         }
     }
 
+    /// A string: in single or triple quotes, plain or raw.
     fn string(&mut self) -> Option<String> {
-        let mut chars = self.rest.char_indices();
-        let (_, quote) = chars.next()?;
+        let is_raw = self.rest.starts_with(['r', 'R']);
+        let body = self.rest.strip_prefix(['r', 'R', 'u', 'U']).unwrap_or(self.rest);
+        let quote = body.chars().next()?;
+        let triple = ["\"\"\"", "'''"].into_iter().find(|triple| body.starts_with(triple));
+        let end = triple.unwrap_or(&body[..1]);
+        let body = &body[end.len()..];
+        let mut chars = body.char_indices();
         let mut text = String::new();
         while let Some((at, c)) = chars.next() {
             match c {
-                c if c == quote => {
-                    self.rest = &self.rest[at + 1..];
+                c if c == quote && body[at..].starts_with(end) => {
+                    self.rest = &body[at + end.len()..];
                     return Some(text);
                 }
-                '\n' => return None,
+                '\n' if triple.is_none() => return None,
+                '\\' if is_raw => {
+                    text.push('\\');
+                    text.push(chars.next()?.1);
+                }
                 '\\' => match chars.next()?.1 {
                     'n' => text.push('\n'),
                     'r' => text.push('\r'),
@@ -289,11 +322,16 @@ impl Reader<'_> {
             "None" => Some(Value::Null),
             _ => {
                 let digits = word.replace('_', "");
+                let body = digits.trim_start_matches(['+', '-']);
+                // No name, and none of the whole numbers with zeros before them, which Python refuses.
+                if !body.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+                    return None;
+                }
+                if body.len() > 1 && body.starts_with('0') && body.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return body.bytes().all(|byte| byte == b'0').then(|| Value::from(0));
+                }
                 if let Ok(int) = digits.parse::<i64>() {
                     return Some(Value::Number(int.into()));
-                }
-                if !digits.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
-                    return None;
                 }
                 digits.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number)
             }
@@ -324,6 +362,17 @@ mod tests {
             (" [1, 2,] ", json!([1, 2])),
             ("'a' 'b'", json!("ab")),
             ("'\\x41\\u00e9'", json!("Aé")),
+            ("['''it's\na \"b\"''', \"\"\"c\"\"d\"\"\", '']", json!(["it's\na \"b\"", "c\"\"d", ""])),
+            (
+                "[''''a''', \"\"\"\"\"\", r'\\n\\'', u'b', R\"\"\"\\\"\"\"\"]",
+                json!(["'a", "", "\\n\\'", "b", "\\\""]),
+            ),
+            ("'a' \"b\" '''c'''", json!("abc")),
+            ("('a')", json!("a")),
+            ("['a', ('b'), ('c',), ()]", json!(["a", "b", ["c"], []])),
+            ("'a', 'b'", json!(["a", "b"])),
+            ("1,", json!([1])),
+            ("[0, 00, -7]", json!([0, 0, -7])),
         ] {
             assert_eq!(literal_eval(source), Some(expected), "{source}");
         }
@@ -331,9 +380,26 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_literal() {
-        for source in
-            ["", "hello", "[1, 2", "[1 2]", "'open", "[a]", "nan", "1 2", "{1: 2}", &"[".repeat(1000)]
-        {
+        for source in [
+            "",
+            "hello",
+            "[1, 2",
+            "[1 2]",
+            "'open",
+            "[a]",
+            "nan",
+            "1 2",
+            "{1: 2}",
+            "[007]",
+            "'''open''",
+            "'a\nb'",
+            "r'\\'",
+            "f'a'",
+            "b'a'",
+            ",",
+            "-inf",
+            &"[".repeat(1000),
+        ] {
             assert_eq!(literal_eval(source), None, "{source}");
         }
     }

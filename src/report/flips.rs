@@ -71,6 +71,7 @@ fn gold(flip: &Flip) -> String {
     let choice = |at: usize| flip.choices.get(at).map(|choice| one_line(choice));
     match &flip.gold {
         Some(Gold::Index(at)) => choice(*at).unwrap_or_else(|| format!("choice {at}")),
+        Some(Gold::NoChoice(label)) => format!("hidden (label {label})"),
         Some(Gold::Labels(labels)) => format!("{labels:?}"),
         Some(Gold::Answer(answer)) => one_line(answer),
         Some(Gold::Answers(answers)) => one_line(&answers.join(" or ")),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::SessionError;
 use crate::builtin;
 use crate::engine::{CODE, EngineIdentity, Numerics};
-use crate::model::{GgufMetadata, LoadError, Model, hub_snapshot, name_of};
+use crate::model::{GgufMetadata, LoadError, Model, check_model_path, hub_snapshot, name_of};
 use crate::store::ModelRecord;
 use crate::tokenizer::{Tokenizer, gguf};
 use crate::vocabulary::Fingerprint;
@@ -41,6 +41,7 @@ impl ModelSource {
                 })?;
                 let name = name_of(path);
                 let path = snapshot.unwrap_or_else(|| path.to_path_buf());
+                check_model_path(&path)?;
                 Ok(Self { path, name, sample: false, scratch: None })
             }
             Some(path) => {

@@ -3,6 +3,8 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::vocabulary::FETCH_LFS;
+
 /// A tokenizer cannot be loaded, or cannot encode or decode.
 #[derive(Debug, Error, Diagnostic)]
 #[diagnostic(code(assay::input))]
@@ -11,6 +13,10 @@ pub enum TokenizerError {
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(help("give a tokenizer.json with --tokenizer FILE"))]
     Unreadable { path: String, source: std::io::Error },
+    /// A pointer that git-lfs left in its place.
+    #[error("{path}: a pointer of git-lfs, not the file itself")]
+    #[diagnostic(help("{FETCH_LFS}"))]
+    Pointer { path: String },
     /// A file that is not a tokenizer.
     #[error("{path}: no tokenizer: {what}")]
     #[diagnostic(help(

@@ -7,7 +7,7 @@ use super::barrier::{BEFORE, Cuts};
 use super::config_files::TokenizerConfig;
 use super::error::TokenizerError;
 use super::word_cache::IdleWordCaches;
-use crate::vocabulary::Fingerprint;
+use crate::vocabulary::{Fingerprint, is_lfs_pointer};
 
 /// A tokenizer and where it came from.
 pub struct Tokenizer {
@@ -42,6 +42,9 @@ impl Tokenizer {
         let shown = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|source| TokenizerError::Unreadable { path: shown.clone(), source })?;
+        if is_lfs_pointer(&bytes) {
+            return Err(TokenizerError::Pointer { path: shown });
+        }
         let corrupt = |what: String| TokenizerError::Corrupt {
             path: shown,
             what: what.replace('\n', " ").to_lowercase(),

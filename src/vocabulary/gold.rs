@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub enum Gold {
     /// The index of the right choice.
     Index(usize),
+    /// A label below 0, by which datasets hide theirs: no choice is right. -1 still names the last choice where Python would index by
+    /// it, -100 none.
+    NoChoice(i64),
     /// For each choice whether it is right (1) or not (0); or the indices of several right choices.
     Labels(Vec<i64>),
     /// The right text.

@@ -15,6 +15,7 @@ mod groups;
 mod harness_files;
 mod kills;
 mod limits;
+mod model_paths;
 mod near_ties;
 mod other_tokenizer;
 mod pins;

@@ -47,6 +47,7 @@ fn requests(document: &DocumentRequests) -> Value {
 fn gold(gold: &Gold) -> Value {
     match gold {
         Gold::Index(index) => json!(index),
+        Gold::NoChoice(label) => json!(label),
         Gold::Labels(labels) => json!(labels),
         Gold::Answer(answer) => json!(answer),
         Gold::Answers(answers) => json!(answers),

@@ -9,6 +9,9 @@ use crate::model::files::gguf::GgufFile;
 /// An architecture, and how its configuration is read.
 pub struct ArchitectureEntry {
     pub architecture: Architecture,
+    /// Keys of `config.json` that change what is computed, that `config/foreign_keys.rs` lists, and that say here what `read_hf`
+    /// knows.
+    pub own_keys: &'static [&'static str],
     /// Reads sizes, flags and defaults from the keys of `config.json`. Rejects what isn't supported.
     pub read_hf: fn(&HfKeys<'_>) -> Result<ModelConfig, ConfigError>,
     /// The same from GGUF metadata; `None` if GGUF files don't name this architecture.

@@ -14,10 +14,12 @@ pub static LLAMA: ArchitectureEntry = ArchitectureEntry {
     architecture: Architecture {
         name: "Llama",
         class: "LlamaForCausalLM",
+        model_type: "llama",
         gguf: Some("llama"),
         tensors: TENSORS,
         gguf_has_paired_rows: true,
     },
+    own_keys: &[],
     read_hf,
     read_gguf: Some(read_gguf),
 };

@@ -14,10 +14,12 @@ pub static MISTRAL: ArchitectureEntry = ArchitectureEntry {
     architecture: Architecture {
         name: "Mistral",
         class: "MistralForCausalLM",
+        model_type: "mistral",
         gguf: None,
         tensors: TENSORS,
         gguf_has_paired_rows: true,
     },
+    own_keys: &[],
     read_hf,
     read_gguf: None,
 };

@@ -13,6 +13,7 @@ use entry::ArchitectureEntry;
 use serde_json::Value;
 
 use super::config::error::{ConfigError, GgufConfigError};
+use super::config::foreign_keys::{check_family, refuse_foreign};
 use super::config::gguf_keys::unsupported;
 use super::config::hf_keys::{HfKeys, read_object};
 use super::config::model_config::ModelConfig;
@@ -24,12 +25,15 @@ impl ModelConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file can't be read, isn't JSON, lacks a key, has an invalid value, or requires
-    /// something unsupported.
+    /// [`ConfigError`] if the file can't be read, isn't JSON, lacks a key, has an invalid value, requires
+    /// something unsupported, or describes another architecture than it names.
     pub fn from_hf_file(path: &Path) -> Result<Self, ConfigError> {
         let map = read_object(path)?;
         let keys = HfKeys::new(path, &map);
-        let mut model = (by_class(&keys)?.read_hf)(&keys)?;
+        let entry = by_class(&keys)?;
+        check_family(&keys, &entry.architecture)?;
+        let mut model = (entry.read_hf)(&keys)?;
+        refuse_foreign(&keys, entry.own_keys, &model)?;
         // `generate` of transformers reads this file if it exists; instruct models list more tokens here.
         let generation = path.with_file_name("generation_config.json");
         if generation.exists() {

@@ -15,10 +15,12 @@ pub static QWEN2: ArchitectureEntry = ArchitectureEntry {
     architecture: Architecture {
         name: "Qwen2",
         class: "Qwen2ForCausalLM",
+        model_type: "qwen2",
         gguf: Some("qwen2"),
         tensors: TENSORS,
         gguf_has_paired_rows: false,
     },
+    own_keys: &["qkv_bias", "use_qkv_bias", "add_qkv_bias"],
     read_hf,
     read_gguf: Some(read_gguf),
 };

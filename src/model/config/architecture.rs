@@ -12,6 +12,8 @@ pub struct Architecture {
     pub name: &'static str,
     /// The class in transformers, as `architectures` of config.json names it.
     pub class: &'static str,
+    /// What `model_type` of config.json calls it: by this, transformers chooses the class.
+    pub model_type: &'static str,
     /// `general.architecture` of GGUF files; `None` if they don't name it.
     pub gguf: Option<&'static str>,
     /// Role, name in Hugging Face checkpoints and name in GGUF files, without `.weight` and `.bias`; `{}` stands for the layer's
@@ -68,6 +70,7 @@ mod tests {
         let architecture = Architecture {
             name: "Test",
             class: "TestForCausalLM",
+            model_type: "test",
             gguf: Some("test"),
             tensors: &[
                 (TensorRole::FinalNorm, "model.norm", "output_norm"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::model::files::gguf_value::GgufError;
+use crate::vocabulary::FETCH_LFS;
 
 /// What is wrong with a model's configuration.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -16,6 +17,10 @@ pub enum ConfigError {
         )
     )]
     Read { path: PathBuf, reason: std::io::Error },
+    /// A pointer that git-lfs left in its place.
+    #[error("{}: a pointer of git-lfs, not the file itself", path.display())]
+    #[diagnostic(code(assay::input), help("{FETCH_LFS}"))]
+    Pointer { path: PathBuf },
     /// It isn't JSON.
     #[error("{}:{line}:{column}: not valid JSON: {reason}", path.display())]
     #[diagnostic(code(assay::input), help("config.json may be cut off or edited by hand; fetch it again"))]
@@ -53,6 +58,38 @@ pub enum ConfigError {
         found: String,
         /// What is supported instead.
         computes: String,
+    },
+    /// `model_type` and `architectures` name different architectures.
+    #[error("{}: `model_type` is \"{model_type}\", but `architectures` is [\"{class}\"], whose `model_type` is \"{expected}\"", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "the weights are of one of the two: transformers goes by model_type; set both keys to those of the model that this one was made of"
+        )
+    )]
+    Family {
+        path: PathBuf,
+        model_type: String,
+        class: String,
+        /// The `model_type` of the class.
+        expected: String,
+    },
+    /// A key that changes what other architectures compute.
+    #[error("{}: `{key}` is {found}, which {class} does not compute with (expected no such key, or {neutral})", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "the key is another architecture's and changes its scores, so the weights may be that architecture's: check model_type and architectures; remove the key if it is a mere leftover"
+        )
+    )]
+    ForeignKey {
+        path: PathBuf,
+        key: String,
+        found: String,
+        /// The class that the file names.
+        class: String,
+        /// The value that changes nothing.
+        neutral: String,
     },
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::error::ConfigError;
 use super::model_config::SizeNames;
 use crate::kernels::dtype::Dtype;
+use crate::vocabulary::is_lfs_pointer;
 
 /// Names of the sizes in `config.json`.
 pub fn size_names() -> SizeNames {
@@ -35,6 +36,9 @@ pub fn size_names() -> SizeNames {
 /// [`ConfigError`] if the file can't be read or holds something else.
 pub fn read_object(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let text = std::fs::read(path).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
+    if is_lfs_pointer(&text) {
+        return Err(ConfigError::Pointer { path: path.to_owned() });
+    }
     let value: Value = serde_json::from_slice(&text).map_err(|error| ConfigError::Json {
         path: path.to_owned(),
         line: error.line(),
@@ -98,6 +102,17 @@ impl<'a> HfKeys<'a> {
             key: self.name(key),
             found: shown(found),
             computes: computes.to_owned(),
+        }
+    }
+
+    /// The error for a key that another architecture computes with.
+    pub fn foreign(&self, key: &str, found: &Value, class: &str, neutral: String) -> ConfigError {
+        ConfigError::ForeignKey {
+            path: self.path.to_owned(),
+            key: self.name(key),
+            found: shown(found),
+            class: class.to_owned(),
+            neutral,
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod architecture;
 pub mod error;
+pub mod foreign_keys;
 pub mod gguf_keys;
 pub mod hf_keys;
 pub mod hf_rope;

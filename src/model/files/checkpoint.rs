@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::error::WeightsError;
 use super::gguf::GgufFile;
 use super::safetensors::SafetensorsFile;
-use super::weight_file::WeightFileError;
+use super::weight_file::{WeightFile, WeightFileError};
 use crate::kernels::dtype::Dtype;
+use crate::vocabulary::is_lfs_pointer;
 
 /// An opened checkpoint.
 pub enum Checkpoint {
@@ -76,7 +77,7 @@ impl Checkpoint {
             Checkpoint::Safetensors { shards, .. } => {
                 shards.iter().map(|shard| shard.file.path().to_owned()).collect()
             }
-            Checkpoint::Gguf(file) => vec![file.file.path().to_owned()],
+            Checkpoint::Gguf(gguf) => gguf.files.iter().map(|file| file.path().to_owned()).collect(),
         }
     }
 
@@ -86,7 +87,7 @@ impl Checkpoint {
             Checkpoint::Safetensors { shards, .. } => {
                 shards.iter().try_for_each(|shard| shard.file.check_unchanged())
             }
-            Checkpoint::Gguf(file) => file.file.check_unchanged(),
+            Checkpoint::Gguf(gguf) => gguf.files.iter().try_for_each(WeightFile::check_unchanged),
         }
     }
 
@@ -98,11 +99,11 @@ impl Checkpoint {
         dtypes.all(|dtype| dtype == first).then_some(first)
     }
 
-    /// The single file, or the index.
+    /// The single file or the first of several parts, or the index.
     pub fn path(&self) -> &Path {
         match self {
             Checkpoint::Safetensors { path, .. } => path,
-            Checkpoint::Gguf(file) => file.file.path(),
+            Checkpoint::Gguf(gguf) => gguf.metadata.path(),
         }
     }
 
@@ -119,6 +120,9 @@ impl Checkpoint {
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
     let wrong = |what: String| WeightsError::Index { path: path.to_owned(), what };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    if is_lfs_pointer(&bytes) {
+        return Err(WeightsError::Pointer { path: path.to_owned() });
+    }
     let index: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     let map = index.get("weight_map").and_then(Value::as_object);
     let map = map.ok_or_else(|| wrong("`weight_map` is missing, expected an object".to_owned()))?;

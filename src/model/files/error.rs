@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::gguf_value::GgufError;
 use super::safetensors::SafetensorsError;
 use super::weight_file::WeightFileError;
+use crate::vocabulary::FETCH_LFS;
 
 /// Why weights can't be loaded.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -30,6 +31,10 @@ pub enum WeightsError {
         )
     )]
     NoWeights { path: PathBuf },
+    /// A pointer to the index that git-lfs left in its place.
+    #[error("{}: a pointer of git-lfs, not the file itself", path.display())]
+    #[diagnostic(code(assay::input), help("{FETCH_LFS}"))]
+    Pointer { path: PathBuf },
     /// The index of shards is invalid.
     #[error("{}: not an index of shards: {what}", path.display())]
     #[diagnostic(

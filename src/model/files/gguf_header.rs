@@ -277,7 +277,7 @@ impl<'a, R: io::Read> Reader<'a, R> {
             let begin = start + offset;
             let range = begin..begin + bytes;
             ranges.push((range.start, range.end, name.clone()));
-            if tensors.insert(name.clone(), GgufTensor { encoding, shape, range }).is_some() {
+            if tensors.insert(name.clone(), GgufTensor { file: 0, encoding, shape, range }).is_some() {
                 return Err(self.damaged(format!("tensor `{name}` is declared twice")));
             }
         }

@@ -29,6 +29,35 @@ pub enum GgufError {
         /// What was found and what was expected.
         what: String,
     },
+    /// A part of the model is missing.
+    #[error("{}: no such file: it is part {number} of the {count} of this model", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "a model in parts is read as a whole: put all of its parts into one folder, under their own names"
+        )
+    )]
+    NoPart {
+        /// Where it should be.
+        path: PathBuf,
+        /// From 1.
+        number: u64,
+        count: u64,
+    },
+    /// A part whose name is not the one that it has to have.
+    #[error("{}: it is part {number} of a model in {count} parts, but its name does not say so", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "parts are found by their names: NAME-00001-of-0000N.gguf and so on; give them these names, in one folder"
+        )
+    )]
+    PartName {
+        path: PathBuf,
+        /// From 1.
+        number: u64,
+        count: u64,
+    },
     /// An unsupported version or encoding.
     #[error("{}: {what}", path.display())]
     #[diagnostic(
@@ -194,6 +223,8 @@ fn string(value: &GgufValue) -> Option<&str> {
 /// Description of a tensor in its file.
 #[derive(Debug, Clone)]
 pub struct GgufTensor {
+    /// Index of the file that holds it, among those of its model.
+    pub file: usize,
     pub encoding: Encoding,
     /// Slowest dimension first, the reverse of GGUF's order.
     pub shape: Vec<usize>,

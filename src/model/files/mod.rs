@@ -5,6 +5,7 @@ pub mod encoding;
 pub mod error;
 pub mod gguf;
 pub mod gguf_header;
+pub mod gguf_part_name;
 pub mod gguf_value;
 pub mod numbers;
 pub mod safetensors;

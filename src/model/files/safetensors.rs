@@ -14,6 +14,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::encoding::dtype_of_safetensors;
 use super::weight_file::{WeightFile, WeightFileError};
 use crate::kernels::dtype::Dtype;
+use crate::vocabulary::{FETCH_LFS, is_lfs_pointer};
 
 /// What is wrong with a safetensors file.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -29,6 +30,10 @@ pub enum SafetensorsError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] WeightFileError),
+    /// A pointer that git-lfs left in its place.
+    #[error("{}: a pointer of git-lfs, not the file itself", path.display())]
+    #[diagnostic(code(assay::input), help("{FETCH_LFS}"))]
+    Pointer { path: PathBuf },
     /// It violates the format.
     #[error("{}: damaged safetensors file: {what}", path.display())]
     #[diagnostic(
@@ -76,6 +81,11 @@ impl SafetensorsFile {
     pub fn open(path: &Path) -> Result<Self, SafetensorsError> {
         let file = WeightFile::open(path)
             .map_err(|reason| SafetensorsError::Open { path: path.to_owned(), reason })?;
+        let mut beginning = vec![0; file.length().min(64) as usize];
+        file.read(0, &mut beginning)?;
+        if is_lfs_pointer(&beginning) {
+            return Err(SafetensorsError::Pointer { path: path.to_owned() });
+        }
         let tensors = read_file(path, file.length(), |at, bytes| Ok(file.read(at, bytes)?))?;
         Ok(Self { file, tensors })
     }
