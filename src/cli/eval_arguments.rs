@@ -118,7 +118,8 @@ fn parse_device(text: &str) -> Result<DeviceChoice, String> {
         "cuda" => Ok(DeviceChoice::Cuda(0)),
         _ => {
             let number = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
-            number.map(DeviceChoice::Cuda).ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_string())
+            let fault = "nothing is computed there, expected auto, cpu, cuda or cuda:N";
+            number.map(DeviceChoice::Cuda).ok_or_else(|| fault.to_string())
         }
     }
 }

@@ -16,6 +16,10 @@ mod hidden_labels;
 mod interrupt;
 mod leaderboard;
 mod limit;
+mod lm_eval;
+mod lm_eval_flags;
+mod lm_eval_model;
+mod lm_eval_values;
 mod notices;
 mod output;
 mod pins;
@@ -38,7 +42,12 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
+use output::note;
 use screen::{ColorArgument, ScreenArguments};
+
+/// Said where the flags of a run are listed.
+const LM_EVAL: &str =
+    "The flags of `lm_eval run` 0.4.13 are understood too, with underscores or hyphens: docs/from-lm-eval.md";
 
 /// Scores local language models on the benchmarks of the Open LLM Leaderboard (v1), exactly.
 #[derive(Debug, Parser)]
@@ -55,6 +64,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Score a model on tasks
+    #[command(visible_alias = "run", after_help = LM_EVAL)]
     Eval(eval_arguments::EvalArguments),
     /// Print every request as JSON lines, without a model
     Requests(requests::RequestsArguments),
@@ -91,8 +101,16 @@ impl Command {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let typed: Vec<OsString> = arguments.into_iter().collect();
     // Errors of parsing are shown too, before `--color` is parsed with the rest.
-    let color = ColorArgument::typed(&typed);
-    let parsed = match parse(&typed, color) {
+    let translated = match lm_eval::translate(&typed, &has_flag) {
+        Ok(translated) => translated,
+        Err(failure) => {
+            let color = ColorArgument::typed(&typed);
+            screen::set(&ScreenArguments { color, ..ScreenArguments::default() });
+            return failure.report();
+        }
+    };
+    let color = ColorArgument::typed(&translated.words);
+    let parsed = match parse(&translated.words, color) {
         Ok(parsed) => parsed,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();
@@ -105,10 +123,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             screen::set(&ScreenArguments { color, ..ScreenArguments::default() });
-            return Failure::of_arguments(&error).report();
+            let failure = Failure::of_arguments(&error);
+            let more = translated.config.map(|file| format!("flags that were not typed come from {file}"));
+            return more.into_iter().fold(failure, Failure::and_hint).report();
         }
     };
     screen::set(&parsed.screen);
+    if !translated.dropped.is_empty() {
+        note!("note: {}", translated.dropped.join("; "));
+    }
     if parsed.screen.json && !parsed.command.has_json() {
         let failure = Failure::bad_input(
             "--json: this command writes text only",
@@ -133,6 +156,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+/// Whether a command has a flag of this name.
+fn has_flag(command: &str, flag: &str) -> bool {
+    let all = Arguments::command();
+    let own = all.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    own.chain(all.get_arguments()).any(|argument| argument.get_long() == Some(flag))
 }
 
 /// Parses the arguments; help is in colours where stdout has them.

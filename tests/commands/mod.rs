@@ -16,6 +16,7 @@ mod harness_files;
 mod kills;
 mod limits;
 mod model_paths;
+mod lm_eval_flags;
 mod near_ties;
 mod other_tokenizer;
 mod pins;
