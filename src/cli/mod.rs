@@ -29,6 +29,7 @@ mod requests;
 mod run_names;
 mod runs;
 mod screen;
+mod task_page;
 mod tasks;
 mod verify;
 mod verify_against;

@@ -3,7 +3,8 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::template::{Template, TemplateError, closest};
+use super::spelling::closest;
+use super::template::{Template, TemplateError};
 use super::yaml::YamlError;
 use super::yaml_value::{Key, Node, Place, Yaml};
 

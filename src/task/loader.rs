@@ -13,8 +13,8 @@ use super::includes::{expand, get, is_yaml, read_with_includes, walk};
 use super::odd_files::{OddFile, notes};
 use super::read_task::read_task;
 use super::schema::Task;
+use super::spelling::{either, matched, nearest, spelled};
 use super::suite::{Suite, read_suite};
-use super::template::closest;
 use super::yaml::parse_document;
 use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
@@ -262,15 +262,16 @@ impl TaskIndex {
         self.order.iter().map(|name| (name.as_str(), self.tasks[name].tags.as_slice()))
     }
 
-    /// The tasks that `wanted` stands for: a suite, its alias, a group, a tag, a task, or a pattern with `*`.
+    /// The tasks that `wanted` stands for: a suite, its alias, a group, a tag, a task, in any case, or a pattern with `*`.
     ///
     /// # Errors
     /// An unknown name; a task file that does not compile.
     pub fn select(&self, wanted: &[String]) -> Result<Selection, TaskError> {
+        let wanted = wanted.iter().map(|name| self.spelled(name)).collect::<Result<Vec<_>, _>>()?;
         self.check_odd_files(wanted.iter())?;
         let mut chosen: Vec<(String, Overrides)> = Vec::new();
         let mut suites: Vec<&Suite> = Vec::new();
-        for name in wanted {
+        for name in &wanted {
             chosen.extend(self.wanted(name)?);
             suites.extend(self.suite(name));
         }
@@ -288,13 +289,18 @@ impl TaskIndex {
         Ok(Selection { tasks, suite, groups })
     }
 
+    /// The name that is meant, whatever its case.
+    fn spelled(&self, typed: &str) -> Result<String, TaskError> {
+        spelled(typed, &self.names()).map_err(|hint| TaskError::Unknown { name: typed.to_string(), hint })
+    }
+
     /// The groups that `wanted` names, alone or as a pattern.
     fn groups_of(&self, wanted: &str) -> Vec<String> {
-        let matches = |name: &&String| {
-            if wanted.contains('*') { matches_pattern(wanted, name) } else { *name == wanted }
-        };
+        if wanted.contains('*') {
+            return matched(wanted, self.groups.keys());
+        }
         let is_task = self.tasks.contains_key(wanted) || self.suite(wanted).is_some();
-        self.groups.keys().filter(matches).filter(|_| !is_task).cloned().collect()
+        self.groups.keys().filter(|name| !is_task && *name == wanted).cloned().collect()
     }
 
     /// Adds the group `name` and those in it, as far as they have scores and are not there yet.
@@ -313,7 +319,7 @@ impl TaskIndex {
     /// # Errors
     /// An unknown name.
     pub fn resolve(&self, wanted: &str) -> Result<Vec<String>, TaskError> {
-        Ok(self.wanted(wanted)?.into_iter().map(|(name, _)| name).collect())
+        Ok(self.wanted(&self.spelled(wanted)?)?.into_iter().map(|(name, _)| name).collect())
     }
 
     fn suite(&self, name: &str) -> Option<&Suite> {
@@ -367,19 +373,17 @@ impl TaskIndex {
             }
             return Ok(chosen);
         }
-        let matching = |accept: &dyn Fn(&str) -> bool| -> Vec<String> {
-            self.order.iter().filter(|name| accept(name)).cloned().collect()
-        };
         let found = if name.contains('*') {
-            matching(&|task| matches_pattern(name, task))
+            matched(name, self.order.iter())
         } else {
-            matching(&|task| self.tasks[task].tags.iter().any(|tag| tag == name))
+            let tagged = |task: &&String| self.tasks[*task].tags.iter().any(|tag| tag == name);
+            self.order.iter().filter(tagged).cloned().collect()
         };
         if found.is_empty() {
             let names = self.names();
-            let hint = match closest(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`? `assay tasks` lists all"),
-                None => "`assay tasks` lists all; `--include DIR` adds your own".to_string(),
+            let hint = match nearest(name, names.iter().map(String::as_str)).as_slice() {
+                [] => "`assay tasks` lists all; `--include DIR` adds your own".to_string(),
+                near => format!("did you mean {}? `assay tasks` lists all", either(near)),
             };
             return Err(TaskError::Unknown { name: name.to_string(), hint });
         }
@@ -426,40 +430,4 @@ fn once_each(chosen: Vec<(String, Overrides)>) -> Result<Vec<(String, Overrides)
         }
     }
     Ok(once)
-}
-
-/// Shell-style `*`.
-fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    for (i, part) in parts.iter().enumerate() {
-        if i + 1 == parts.len() {
-            return rest.ends_with(part);
-        }
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.is_empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches_pattern;
-
-    #[test]
-    fn patterns_are_shell_style() {
-        for (pattern, name, expected) in [
-            ("group-*", "group-a", true),
-            ("*", "x", true),
-            ("a*c", "abc", true),
-            ("a*c", "abd", false),
-            ("*b*", "abc", true),
-            ("a*b*", "ac", false),
-        ] {
-            assert_eq!(matches_pattern(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

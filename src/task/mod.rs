@@ -21,6 +21,7 @@ mod read_task;
 mod scalar;
 mod schema;
 mod size_limits;
+mod spelling;
 mod suite;
 mod template;
 mod views;
@@ -36,7 +37,8 @@ pub use schema::{
     Choices, DatasetRef, Declared, Fewshot, FilterChain, Generation, KnownAs, MetricConfig, OutputType,
     RandomOrder, Reads, Rendering, Sampler, Splits, Target, Task, Views,
 };
+pub use spelling::closest;
 pub use suite::{Column, Suite};
-pub use template::{Columns, Template, TemplateError, closest};
+pub use template::{Columns, Template, TemplateError};
 pub use yaml::parse as parse_yaml;
 pub use yaml_value::{Key, Node, Place, Yaml};

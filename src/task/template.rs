@@ -16,6 +16,7 @@ use super::jinja::base_environment;
 use super::nesting::too_deep;
 use super::percent;
 use super::size_limits::{FUEL, MAX_RENDERED, Rendered};
+use super::spelling::closest;
 use super::yaml_value::Place;
 use crate::vocabulary::{Cell, Row};
 
@@ -194,15 +195,6 @@ impl Template {
         }
         TemplateError::Render { place, what: one_line(error) }
     }
-}
-
-/// The name among `known` that `name` was most likely meant to be.
-pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 /// Position of a line of the block scalar whose `|` is at `place`.

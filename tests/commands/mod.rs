@@ -24,6 +24,7 @@ mod run_names;
 mod same_samples;
 mod screen;
 mod tables;
+mod task_names;
 mod unfinished;
 mod verify;
 mod views;
