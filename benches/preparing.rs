@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use assay::dataset::DatasetStore;
 use assay::engine::{RequestLimits, Sequence};
-use assay::evaluate::{AnsweredTask, BuiltTask, FittedTask, Plan, RunPlan, build_all, fit_all, plan_each};
+use assay::evaluate::{AnsweredTask, BuiltTask, FittedTask, Plan, RunPlan, build_all, fit_all, run_costs};
 use assay::metric::Scorer;
 use assay::prompt::{self, PromptOptions, TaskRequests};
 use assay::python::text::rstrip;
@@ -137,7 +137,7 @@ fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
     let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
     let built = build_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, &|| false)?;
     let fitted = fit_all(built.unwrap_or_default(), LIMITS)?;
-    let (_, total) = plan_each(&open(&fitted), usize::MAX)?;
+    let total = run_costs(&open(&fitted), usize::MAX)?.total;
     Ok(total)
 }
 

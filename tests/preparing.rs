@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use assay::dataset::DatasetStore;
 use assay::engine::RequestLimits;
-use assay::evaluate::{AnsweredTask, BuiltTask, FittedTask, Plan, RunPlan, build_all, fit_all, plan_each};
+use assay::evaluate::{
+    AnsweredTask, BuiltTask, FittedTask, Plan, RunCosts, RunPlan, build_all, fit_all, run_costs,
+};
 use assay::prompt::PromptOptions;
 use assay::task::{DatasetRef, Task, TaskIndex};
 use assay::tokenizer::Tokenizer;
@@ -51,7 +53,8 @@ fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
 
     let fitted: Vec<FittedTask> = fit_all(all, LIMITS).unwrap();
     let open = || fitted.iter().map(AnsweredTask::new).collect::<Vec<_>>();
-    let (each, total) = plan_each(&open(), usize::MAX).unwrap();
+    let RunCosts { total, families, tasks: each } = run_costs(&open(), usize::MAX).unwrap();
+    assert_eq!(families.iter().map(|(_, plan)| plan.tokens_planned).sum::<usize>(), total.tokens_planned);
     assert_eq!(total, RunPlan::new(&open(), usize::MAX).unwrap().total);
     let one = |task| RunPlan::new(&[AnsweredTask::new(task)], usize::MAX).unwrap().total;
     assert_eq!(each, fitted.iter().map(one).collect::<Vec<Plan>>());

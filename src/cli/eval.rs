@@ -7,19 +7,21 @@ use std::time::{Instant, SystemTime};
 use super::announce::Announcement;
 use super::eval_arguments::{EvalArguments, VIEWS};
 use super::failure::{self, Failure};
+use super::forecast::ShownForecast;
 use super::interrupt::Interrupt;
 use super::notices::{say_notice, say_task_notes};
 use super::output::{detail, note, say, write_stdout};
+use super::preparing::PreparingBar;
 use super::progress::Progress;
 use super::run_names::new_name;
 use super::screen::{paper, wants_json};
 use crate::dataset::DatasetStore;
 use crate::engine::{Engine, Forward, LoadedModel, LocalEngine, RequestLimits};
-use crate::model::{LoadOptions, Model, ModelFacts};
-use crate::report;
+use crate::model::{Model, ModelFacts};
+use crate::report::{self, RunSummary};
 use crate::session::{
-    DEFAULT_CACHE_SIZE, Destination, FinishedRun, FittedRun, ModelSource, Preparation, Prepared, RunSetup,
-    Spans, cache_folder, kv_budget, merge_recipe, prepare, settle,
+    DEFAULT_CACHE_SIZE, Destination, FinishedRun, FittedRun, ForecastInputs, ForecastModel, ModelSource,
+    Preparation, Prepared, RunSetup, Spans, cache_folder, kv_budget, merge_recipe, prepare, settle,
 };
 use crate::store::Answers;
 use crate::task::{Selection, Task, TaskIndex};
@@ -32,6 +34,9 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
     let interrupt = Interrupt::listen();
     let command = shell_words(&command_line);
     let run = Run::choose(arguments, command_line, began, started, interrupt)?;
+    if arguments.dry_run {
+        return run.forecast();
+    }
     let mut destination =
         Destination::find(arguments.output.as_deref(), &arguments.results.results, &run.setup.name, started)?;
     let outcome = run.score(&mut destination);
@@ -44,7 +49,7 @@ pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitC
         None => failure,
     });
     if let Some(finished) = outcome? {
-        return report(&finished, &command);
+        return report(&finished, &command, arguments.by_subject);
     }
     match kept {
         Some(folder) => {
@@ -79,15 +84,15 @@ impl<'a> Run<'a> {
         started: SystemTime,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let threads = use_threads(arguments.threads)?;
+        let threads = arguments.model.use_threads()?;
         let index = TaskIndex::load(&arguments.tasks.data.include)?;
         let mut selection = index.select(&arguments.tasks.names()?)?;
         say_task_notes(&index);
         let store = arguments.tasks.data.store()?;
-        let source = ModelSource::find(arguments.model.as_deref())?;
-        let chat = arguments.tokenizer.as_deref().unwrap_or(&source.path);
+        let source = ModelSource::find(arguments.model.model.as_deref())?;
+        let chat = arguments.model.template_place(&source.path);
         let prompts = arguments.tasks.prompt_options(&index, &selection, chat)?;
-        refuse_half_samples(arguments, &selection, &store)?;
+        arguments.model.refuse_half_samples(&arguments.tasks.data, &selection, &store)?;
         if arguments.views {
             selection.tasks = with_views(selection.tasks)?;
         }
@@ -118,6 +123,25 @@ impl<'a> Run<'a> {
         Ok(Self { arguments, setup, index, selection, store, source, interrupt })
     }
 
+    /// Says what the run would take, and leaves nothing behind.
+    fn forecast(self) -> Result<ExitCode, Failure> {
+        let Self { arguments, setup, selection, store, source, interrupt, .. } = self;
+        let inputs = ForecastInputs {
+            model: ForecastModel::Own {
+                source: &source,
+                options: arguments.model.options(),
+                tokenizer: arguments.model.tokenizer.as_deref(),
+                allow_other_tokenizer: arguments.model.allow_other_tokenizer,
+            },
+            tasks: selection.tasks,
+            store: &store,
+            prompts: &setup.prompts,
+            kv_memory: arguments.model.kv_memory,
+        };
+        let shown = ShownForecast { by_subject: arguments.by_subject, json: wants_json() };
+        shown.show(inputs, &|| interrupt.is_set())
+    }
+
     /// Scores and writes; `None` if it was stopped before a document was finished.
     fn score(self, destination: &mut Destination) -> Result<Option<FinishedRun>, Failure> {
         let Self { arguments, setup, index, selection, store, source, interrupt } = self;
@@ -126,19 +150,19 @@ impl<'a> Run<'a> {
         let mut spans = Spans::default();
 
         // Prepare: the model is loaded while tasks are built and weights are hashed.
-        let options =
-            LoadOptions { dtype: arguments.dtype.into(), device: arguments.device, ..LoadOptions::default() };
         let preparation = Preparation {
             source: &source,
-            options,
-            tokenizer: arguments.tokenizer.as_deref(),
-            allow_other_tokenizer: arguments.allow_other_tokenizer,
+            options: arguments.model.options(),
+            tokenizer: arguments.model.tokenizer.as_deref(),
+            allow_other_tokenizer: arguments.model.allow_other_tokenizer,
             tasks,
             store: &store,
             prompts: &setup.prompts,
             cache: setup.cache.as_deref(),
         };
-        let Some(prepared) = prepare(preparation, &stop, &mut spans, &mut say_notice)? else {
+        let bar = PreparingBar::new();
+        let watch = |now| bar.show(now);
+        let Some(prepared) = prepare(preparation, &stop, &mut spans, &mut say_notice, &watch)? else {
             return Ok(None);
         };
         let Prepared { model, tokenizer, tokenizer_faults, tasks, hashes } = prepared;
@@ -153,10 +177,12 @@ impl<'a> Run<'a> {
         // Settle: which run it is, what is answered already, what is left.
         spans.begin();
         let facts = model.facts();
-        let limits = limits(facts, arguments.kv_memory);
+        let limits = limits(facts, arguments.model.kv_memory);
         let fitted = FittedRun::new(tasks, limits, suite, groups, &index)?;
         // Wait only here: hashing runs concurrently with everything above.
+        bar.step("hashing weights");
         let (hashes, hashing) = hashes.finish()?;
+        bar.step("planning");
         spans.add("hashing_beside_both", hashing);
         let mut forward = LoadedModel::new(&model, &tokenizer);
         let identity = source.identity(&model, hashes, forward.end_of_text());
@@ -167,6 +193,7 @@ impl<'a> Run<'a> {
             .with_speculation(arguments.speculate.on_device(&facts.device));
         let run =
             settle(&setup, &fitted, &record, limits.kv_budget, destination, &mut spans, &mut say_notice)?;
+        bar.finish();
         Announcement {
             model: &record,
             names_end_of_text: !facts.eos_token_ids.is_empty(),
@@ -199,30 +226,6 @@ fn read_files(model: &Model, tokenizer: &Tokenizer) -> Vec<PathBuf> {
     model.facts().weight_files.iter().chain([&tokenizer.path]).cloned().collect()
 }
 
-/// An error where a real model would score built-in sample rows, or the sample model real rows: that number means nothing, and looks
-/// like a score.
-fn refuse_half_samples(
-    arguments: &EvalArguments,
-    selection: &Selection,
-    store: &DatasetStore,
-) -> Result<(), Failure> {
-    if arguments.samples {
-        return Ok(());
-    }
-    let sampled = selection.tasks.iter().find(|task| store.is_sampled(&task.dataset));
-    match (&arguments.model, &arguments.tasks.data.datasets, sampled) {
-        (Some(_), None, Some(task)) => Err(Failure::bad_input(
-            format!("no --datasets: the rows of task `{}` would be built-in samples", task.name),
-            "give the folder of datasets with --datasets, or --samples to score built-in sample rows",
-        )),
-        (None, Some(_), _) => Err(Failure::bad_input(
-            "no --model: the built-in sample model would score real rows",
-            "give the model with --model, or --samples to try the sample model on these rows",
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// The limits on requests to a model in this process.
 fn limits(facts: &ModelFacts, kv_memory: Option<u64>) -> RequestLimits {
     RequestLimits {
@@ -234,7 +237,7 @@ fn limits(facts: &ModelFacts, kv_memory: Option<u64>) -> RequestLimits {
 }
 
 /// Prints the table, and where the results are.
-fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
+fn report(run: &FinishedRun, command: &str, by_subject: bool) -> Result<ExitCode, Failure> {
     if wants_json() {
         // What is kept of the run, as it is kept.
         let path = run.folder.join("results.json");
@@ -246,7 +249,14 @@ fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
         })?;
         write_stdout(&(text.trim_end().to_string() + "\n"))?;
     } else {
-        let summary = report::run_summary(&run.name, &run.tasks, &run.groups, run.suite.as_ref(), paper());
+        let summary = RunSummary {
+            name: &run.name,
+            tasks: &run.tasks,
+            groups: &run.groups,
+            suite: run.suite.as_ref(),
+            by_subject,
+        };
+        let summary = report::run_summary(&summary, paper());
         write_stdout(&(summary + "\n"))?;
     }
     let folder = run.folder.display();
@@ -265,21 +275,6 @@ fn report(run: &FinishedRun, command: &str) -> Result<ExitCode, Failure> {
     );
     say!("go on with: {command}");
     Ok(ExitCode::from(failure::INTERRUPTED))
-}
-
-/// Sets the size of the thread pool that tokenisation and matrix products use.
-fn use_threads(asked: Option<u16>) -> Result<usize, Failure> {
-    let threads = match asked {
-        Some(threads) => usize::from(threads),
-        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
-    };
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
-        Failure::bad_input(
-            format!("{threads} threads cannot be started: {error}"),
-            "ask for fewer with --threads",
-        )
-    })?;
-    Ok(threads)
 }
 
 /// The tasks with the other views of their generations.

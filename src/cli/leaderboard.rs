@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output::{say, write_stdout};
 use super::run_names::ResultsArgument;
 use super::screen::{format_of, paper};
-use crate::report::{self, Format};
+use crate::report::{self, Format, Table};
 use crate::store::{past_runs, published};
 use crate::task::TaskIndex;
 
@@ -44,6 +44,7 @@ impl From<FormatArgument> for Format {
 
 /// Prints the table.
 pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
+    let format = Format::from(format_of(arguments.format, FormatArgument::Json)?);
     let index = TaskIndex::load(&[])?;
     let suite = index.suites().first().ok_or_else(|| {
         Failure::bad_input("no suite is declared", "restore the suite's file in the working folder's `tasks`")
@@ -55,9 +56,10 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
         match run {
             Ok(line) => {
                 if !line.repeated.is_empty() {
-                    let (model, count) = (&line.model, line.repeated.len());
+                    let name = line.name.as_ref().unwrap_or(&line.model);
+                    let count = line.repeated.len();
                     say!(
-                        "note: {model}: {} is shown; {count} older runs of the same model, tasks and settings are not",
+                        "note: {name}: {} is shown; {count} older runs of the same model, tasks and settings are not",
                         line.source
                     );
                 }
@@ -67,16 +69,15 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
         }
     }
     let (ranked, apart) = report::leaderboard(&columns, lines);
-    let format = Format::from(format_of(arguments.format, FormatArgument::Json)?);
+    // Names say more than models, where there are both.
+    let has_names = ranked.head.first().is_some_and(|name| name == "Name");
+    let dispensable: &[&str] = if has_names { &["Model"] } else { &[] };
+    let drawn = |table: &Table| table.render_on(format, paper(), dispensable);
     let text = match format {
         // Programs get one list: rows that are not ranked come last, without an average and with the reason.
         Format::Json | Format::Csv => ranked.followed_by(apart).render(format),
-        _ if apart.rows.is_empty() => ranked.render_on(format, paper(), &[]),
-        _ => format!(
-            "{}\n\nNot ranked:\n\n{}",
-            ranked.render_on(format, paper(), &[]),
-            apart.render_on(format, paper(), &[])
-        ),
+        _ if apart.rows.is_empty() => drawn(&ranked),
+        _ => format!("{}\n\nNot ranked:\n\n{}", drawn(&ranked), drawn(&apart)),
     };
     write_stdout(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)

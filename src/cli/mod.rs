@@ -11,6 +11,7 @@ mod eval;
 mod eval_arguments;
 mod failure;
 mod findings;
+mod forecast;
 mod foreign_runs;
 mod hidden_labels;
 mod interrupt;
@@ -20,10 +21,12 @@ mod lm_eval;
 mod lm_eval_flags;
 mod lm_eval_model;
 mod lm_eval_values;
+mod model_arguments;
 mod notices;
 mod output;
 mod pins;
 mod plan;
+mod preparing;
 mod progress;
 mod requests;
 mod run_names;
@@ -69,7 +72,7 @@ pub enum Command {
     Eval(eval_arguments::EvalArguments),
     /// Print every request as JSON lines, without a model
     Requests(requests::RequestsArguments),
-    /// Count requests and tokens, without weights
+    /// Say what a run would take: requests, tokens, time and memory, without reading weights
     Plan(plan::PlanArguments),
     /// List tasks, or show one with its first prompt
     Tasks(tasks::TasksArguments),

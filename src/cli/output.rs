@@ -1,7 +1,9 @@
 //! Where text goes: data to stdout, everything else to stderr.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::ProgressBar;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -33,9 +35,24 @@ macro_rules! detail {
 }
 pub(super) use detail;
 
+/// The bar on the terminal now, if there is one: lines go above it.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Makes messages go above a bar from now on, or none.
+pub fn share_terminal(bar: Option<&ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar.cloned();
+}
+
 /// Writes a line to stderr. A terminal or a log that is gone must not end a run of days, so failures are ignored.
 pub fn write_message(message: &str) {
-    let _ = writeln!(io::stderr(), "{}", screen::shown_message(message));
+    let write = || {
+        let _ = writeln!(io::stderr(), "{}", screen::shown_message(message));
+    };
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
 }
 
 /// Writes data to stdout. A closed pipe is no error: its reader, such as `head`, has what it wants.

@@ -1,13 +1,12 @@
 //! Progress while a model computes, by tokens: requests differ too much in size. A bar on a terminal, plain lines elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar};
 
-use super::output::say;
-use super::screen::{is_quiet, is_verbose};
+use super::output::{say, share_terminal};
+use super::screen::{is_quiet, is_verbose, progress_bar};
 use crate::evaluate::Plan;
 use crate::vocabulary::{Estimate, Event};
 
@@ -74,15 +73,14 @@ impl Progress {
     /// Progress towards the end of `plan`.
     pub fn new(plan: &Plan) -> Self {
         let total = plan.expected_tokens();
-        let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
-            let bar = ProgressBar::new(total.ceil() as u64);
-            let style = "{elapsed_precise} [{bar:20}] {percent:>3} % of {human_len} tokens  {wide_msg}";
-            bar.set_style(
-                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
-            bar.enable_steady_tick(Duration::from_millis(500));
-            bar
-        });
+        let bar = progress_bar(
+            "{elapsed_precise} [{bar:20}] {percent:>3} % of {human_len} tokens  {wide_msg}",
+            "[{bar:8}] {percent:>3} % {wide_msg}",
+        );
+        if let Some(bar) = &bar {
+            bar.set_length(total.ceil() as u64);
+        }
+        share_terminal(bar.as_ref());
         let now = Instant::now();
         let position = Position { total, ..Position::default() };
         Self { bar, started: now, last_line: now, position, family: Family::default() }
@@ -181,6 +179,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        share_terminal(None);
     }
 
     fn percent(&self) -> String {

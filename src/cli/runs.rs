@@ -10,8 +10,8 @@ use super::leaderboard::FormatArgument;
 use super::output::write_stdout;
 use super::run_names::ResultsArgument;
 use super::screen::{format_of, paper};
-use crate::report::{Cell, Format, Table};
-use crate::store::ListedRun;
+use crate::report::{Cell, Format, Table, wrapped};
+use crate::store::{ListedRun, RunState};
 
 /// `assay runs`.
 #[derive(Debug, Args)]
@@ -28,8 +28,8 @@ pub struct RunsArguments {
 
 /// Prints the list, the newest run first.
 pub fn run(arguments: &RunsArguments) -> Result<ExitCode, Failure> {
-    let runs = arguments.results.list()?;
     let format = Format::from(format_of(arguments.format, FormatArgument::Json)?);
+    let runs = arguments.results.list()?;
     let text = match format {
         Format::Json => format!("{:#}", Value::Array(runs.iter().map(as_json).collect())),
         Format::Csv => table(runs.iter().map(|run| (run, 1))).render(format),
@@ -38,7 +38,7 @@ pub fn run(arguments: &RunsArguments) -> Result<ExitCode, Failure> {
                 if arguments.all { runs.iter().map(|run| (run, 1)).collect() } else { grouped(&runs) };
             let mut parts = vec![table(listed.into_iter()).render_on(format, paper(), &[])];
             for run in &runs {
-                parts.extend(run.state.advice().map(|advice| format!("{}: {advice}", run.path.display())));
+                parts.extend(advice(run));
             }
             if runs.is_empty() {
                 format!("no runs in {}", arguments.results.results.display())
@@ -49,6 +49,25 @@ pub fn run(arguments: &RunsArguments) -> Result<ExitCode, Failure> {
     };
     write_stdout(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What there is to know or to do about a run: what is wrong, and below it what to do, which is not broken into lines since it may be a
+/// command.
+fn advice(run: &ListedRun) -> Option<String> {
+    let (what, hint) = match &run.state {
+        RunState::Finished => return None,
+        RunState::Running => ("another process is working on it".to_string(), None),
+        RunState::Unfinished { how, hint } => (how.clone(), Some(hint)),
+        RunState::Damaged { what, hint } => (what.clone(), Some(hint)),
+    };
+    let place = run.path.display().to_string();
+    // A fault of a file begins with its path.
+    let what = if what.starts_with(&place) { what } else { format!("{place}: {what}") };
+    let what = match paper().width {
+        Some(width) => wrapped(&what, width).join("\n"),
+        None => what,
+    };
+    Some(hint.map_or(what.clone(), |hint| format!("{what}\n  {hint}")))
 }
 
 /// Each run with the number of runs that it stands for.

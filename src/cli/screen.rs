@@ -4,8 +4,10 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 use crate::report::Paper;
@@ -107,6 +109,22 @@ fn width() -> Option<usize> {
     let typed = env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let typed = typed.filter(|columns: &usize| *columns > 0);
     typed.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into()))
+}
+
+/// Columns from which on a bar has room for numbers beside it.
+const WIDE: usize = 72;
+
+/// A bar on the terminal that stderr is, in one of two shapes by its width; `None` where nobody watches.
+pub fn progress_bar(wide: &str, narrow: &str) -> Option<ProgressBar> {
+    if is_quiet() || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
+    let style = if columns.is_none_or(|columns| columns >= WIDE) { wide } else { narrow };
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(500));
+    Some(bar)
 }
 
 /// Whether notes and progress are left out.

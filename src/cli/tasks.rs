@@ -7,7 +7,9 @@ use super::arguments::DataArguments;
 use super::failure::Failure;
 use super::notices::say_task_notes;
 use super::output::write_stdout;
+use super::screen::paper;
 use super::task_page::page;
+use crate::report::labelled;
 use crate::task::TaskIndex;
 
 /// `assay tasks`.
@@ -50,7 +52,8 @@ fn list(index: &TaskIndex) -> String {
     for suite in index.suites() {
         let columns: Vec<&str> = suite.columns.iter().map(|column| column.name.as_str()).collect();
         let aliases = suite.aliases.join(", ");
-        lines.push(format!("{} (also: {aliases}): {}, {}", suite.name, suite.title, columns.join(", ")));
+        let suite = format!("{} (also: {aliases}): {}, {}", suite.name, suite.title, columns.join(", "));
+        lines.push(labelled("", &suite, paper().width));
     }
     lines.push(String::new());
     for (name, tags) in index.tasks() {

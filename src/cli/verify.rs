@@ -13,10 +13,11 @@ use super::failure::{self, Failure};
 use super::findings::{Finding, Findings, Verdict, one_line};
 use super::output::{say, write_stdout};
 use super::run_names::ResultsArgument;
-use super::screen::format_of;
+use super::screen::{format_of, paper};
 use super::verify_inputs::InputPlaces;
 use super::verify_record::check_files;
 use super::{verify_against, verify_inputs, verify_record};
+use crate::report::labelled;
 use crate::store::{
     RecordedRun, TaskSamples, differences, recheck, recheck_groups, recheck_suite, samples_file, shown,
 };
@@ -85,6 +86,7 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
 
 fn text(findings: &Findings, differ: usize, against: bool) -> String {
     let mut text = String::new();
+    let mut line = |label: &str, said: &str| text.push_str(&(labelled(label, said, paper().width) + "\n"));
     let mut reported = BTreeSet::new();
     // What the comparison is about is listed apart, before what spoils it and what is the same.
     let place = |finding: &&Finding| match &finding.verdict {
@@ -96,7 +98,7 @@ fn text(findings: &Findings, differ: usize, against: bool) -> String {
     listed.sort_by_key(place);
     for finding in listed {
         let name = finding.name();
-        text.push_str(&match &finding.verdict {
+        let (label, said) = match &finding.verdict {
             // What is the same for many tasks is reported once.
             Verdict::Same if finding.of.is_some() => {
                 if !reported.insert(&finding.what) {
@@ -104,28 +106,32 @@ fn text(findings: &Findings, differ: usize, against: bool) -> String {
                 }
                 let alike = |other: &&Finding| other.what == finding.what && other.verdict == Verdict::Same;
                 match findings.0.iter().filter(alike).count() {
-                    1 => format!("same         {name}\n"),
-                    count => format!("same         {} ({count})\n", finding.what),
+                    1 => ("same         ", name),
+                    count => ("same         ", format!("{} ({count})", finding.what)),
                 }
             }
-            Verdict::Same => format!("same         {name}\n"),
-            Verdict::Differs(how) => format!("differs      {name}: {how}\n"),
-            Verdict::Point(how) => format!("the point    {name}: {how}\n"),
-            Verdict::Unchecked(why) => format!("not checked  {name}: {why}\n"),
-        });
+            Verdict::Same => ("same         ", name),
+            Verdict::Differs(how) => ("differs      ", format!("{name}: {how}")),
+            Verdict::Point(how) => ("the point    ", format!("{name}: {how}")),
+            Verdict::Unchecked(why) => ("not checked  ", format!("{name}: {why}")),
+        };
+        line(label, &said);
     }
     let same = findings.count(|verdict| *verdict == Verdict::Same);
     let unchecked = findings.count(|verdict| matches!(verdict, Verdict::Unchecked(_)));
-    text.push_str(&format!("{same} the same, {differ} differ, {unchecked} not checked\n"));
+    line("", &format!("{same} the same, {differ} differ, {unchecked} not checked"));
     if against {
         let points = findings.count(|verdict| matches!(verdict, Verdict::Point(_)));
-        text.push_str(&match (points, differ) {
-            (0, 0) => "nothing differs\n".to_string(),
-            (_, 0) => format!("{points} differences are the point of a comparison (the model, and what follows from it); none spoils it\n"),
-            _ => format!(
-                "{points} differences are the point of a comparison (the model, and what follows from it); {differ} spoil it (marked `differs`)\n"
+        let said = match (points, differ) {
+            (0, 0) => "nothing differs".to_string(),
+            (_, 0) => format!(
+                "{points} differences are the point of a comparison (the model, and what follows from it); none spoils it"
             ),
-        });
+            _ => format!(
+                "{points} differences are the point of a comparison (the model, and what follows from it); {differ} spoil it (marked `differs`)"
+            ),
+        };
+        line("", &said);
     }
     text
 }

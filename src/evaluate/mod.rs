@@ -19,6 +19,6 @@ pub use error::PrepareError;
 pub use fitted::{FittedTask, fit_all};
 pub use groups::{group_record, group_records, scored};
 pub use ledger::{Ledger, NotStored, NullLedger};
-pub use plan::{Plan, PlannedFamily, RunPlan, plan_each};
+pub use plan::{Plan, PlannedFamily, RunCosts, RunPlan, run_costs};
 pub use run::{EvalContext, EvaluateError, Evaluation, evaluate};
 pub use suite::{Circumstances, suite_record};

@@ -76,11 +76,21 @@ impl<'f> RunPlan<'f> {
     }
 }
 
-/// The plan of each task as if it ran alone, and that of the whole run.
+/// What a run costs, in all and by its parts.
+#[derive(Debug)]
+pub struct RunCosts {
+    pub total: Plan,
+    /// Tasks that are computed together, by their indices, and their cost.
+    pub families: Vec<(Range<usize>, Plan)>,
+    /// Each task as if it ran alone.
+    pub tasks: Vec<Plan>,
+}
+
+/// The costs of a run for an engine that caches the keys and values of at most `kv_budget` tokens.
 ///
 /// # Errors
 /// As [`RunPlan::new`].
-pub fn plan_each(tasks: &[AnsweredTask<'_>], kv_budget: usize) -> Result<(Vec<Plan>, Plan), EngineError> {
+pub fn run_costs(tasks: &[AnsweredTask<'_>], kv_budget: usize) -> Result<RunCosts, EngineError> {
     let run = RunPlan::new(tasks, kv_budget)?;
     // A task that is its own family is planned already.
     let related = run.families.iter().filter(|family| family.tasks.len() > 1);
@@ -93,7 +103,8 @@ pub fn plan_each(tasks: &[AnsweredTask<'_>], kv_budget: usize) -> Result<(Vec<Pl
             count => each.extend(related.by_ref().take(count).map(|task| task.plan)),
         }
     }
-    Ok((each, run.total))
+    let families = run.families.into_iter().map(|family| (family.tasks, family.plan)).collect();
+    Ok(RunCosts { total: run.total, families, tasks: each })
 }
 
 /// Groups adjacent tasks with the same first tag; a task without a tag is a family of its own.

@@ -6,7 +6,6 @@ use super::backend::Backend;
 use super::config::model_config::ModelConfig;
 use super::error::LoadError;
 use super::facts::ModelFacts;
-use super::files::checkpoint::Checkpoint;
 use super::kv_cache::{KvCache, KvCacheShape};
 use super::machine;
 use super::model_files::{ModelFiles, name_of};
@@ -14,7 +13,6 @@ use super::options::LoadOptions;
 use super::pass::{ForwardError, Layout, Row, Segment};
 use super::plain::device::OpenedDevice;
 use super::weights::Weights;
-use crate::kernels::dtype::Dtype;
 use crate::kernels::elementwise::all_finite;
 
 /// A loaded model.
@@ -40,13 +38,8 @@ impl Model {
     /// or if the device can't be used or has no memory for them.
     pub fn load_files(files: &ModelFiles, options: LoadOptions) -> Result<Model, LoadError> {
         let device = OpenedDevice::open(options.device)?;
-        let (path, config, checkpoint) = (files.path(), files.config(), files.checkpoint());
-        let own = match checkpoint {
-            Checkpoint::Gguf(_) => Some(Dtype::F32),
-            Checkpoint::Safetensors { .. } => config.dtype.or_else(|| checkpoint.stored_dtype()),
-        };
-        let dtype = options.dtype.asked().or(own);
-        let dtype = dtype.ok_or_else(|| LoadError::NoDtype { path: path.to_owned() })?;
+        let (path, config, checkpoint) = (files.path(), files.config(), files.checkpoint()?);
+        let dtype = files.dtype(options.dtype)?;
         let mut weights = Weights::new(checkpoint, config, dtype);
         let backend = Backend::take(&mut weights, config, dtype, &device, options.kernels)?;
         let parameters = weights.finish()?;

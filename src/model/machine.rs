@@ -1,6 +1,7 @@
 //! Measured peak rates of this machine, with which a model's speed is compared.
 
 use super::pass::ForwardError;
+use super::plain::device::OpenedDevice;
 use super::plain::measure::product_rate as plain;
 use crate::kernels::dtype::Dtype;
 use crate::kernels::measure;
@@ -27,5 +28,5 @@ pub fn plain_product_rate(
     inputs: usize,
     outputs: usize,
 ) -> Result<f64, ForwardError> {
-    Ok(plain(dtype, rows, inputs, outputs, TRIES)?)
+    Ok(plain(&OpenedDevice::cpu(), dtype, rows, inputs, outputs, TRIES)?)
 }

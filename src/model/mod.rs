@@ -17,6 +17,7 @@ mod language_model;
 pub mod machine;
 mod model_files;
 mod model_path;
+mod needs;
 mod options;
 mod pass;
 mod plain;
@@ -35,8 +36,9 @@ pub use files::safetensors::{SafetensorsError, safetensors_names};
 pub use files::weight_file::WeightFileError;
 pub use kv_cache::{KvCache, SegmentError, SegmentId};
 pub use language_model::Model;
-pub use model_files::{ModelFiles, config_of, hub_snapshot, name_of, shape_of};
+pub use model_files::{ModelFiles, config_of, hub_snapshot, name_of};
 pub use model_path::check_model_path;
+pub use needs::ModelNeeds;
 pub use options::{DtypeChoice, Kernels, LoadOptions};
 pub use pass::{ForwardError, Row, Segment};
 

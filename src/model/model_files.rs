@@ -1,5 +1,6 @@
 //! A model's files, opened once: the configuration and the headers of the weight files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,10 +10,13 @@ use super::config::hf_keys::read_object;
 use super::config::model_config::ModelConfig;
 use super::error::LoadError;
 use super::files::checkpoint::Checkpoint;
+use super::files::error::WeightsError;
 use super::files::gguf::GgufFile;
 use super::files::gguf_part_name::GgufPartName;
 use super::files::gguf_value::GgufMetadata;
+use super::files::safetensors::SafetensorsError;
 use super::model_path::check_model_path;
+use super::options::DtypeChoice;
 use crate::kernels::dtype::Dtype;
 
 /// The opened files of a model: its configuration is read, its weights are not.
@@ -20,7 +24,8 @@ pub struct ModelFiles {
     path: PathBuf,
     config: ModelConfig,
     beginning_of_text: Option<u32>,
-    checkpoint: Checkpoint,
+    /// `None` for a folder that was opened without its weights.
+    checkpoint: Option<Checkpoint>,
 }
 
 impl ModelFiles {
@@ -29,16 +34,48 @@ impl ModelFiles {
     /// # Errors
     /// [`LoadError`] if a file is missing, damaged or inconsistent, or describes an unsupported model.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let files = Self::open_config(path)?;
+        let checkpoint = match files.checkpoint {
+            Some(checkpoint) => checkpoint,
+            None => Checkpoint::open_folder(path)?,
+        };
+        Ok(Self { checkpoint: Some(checkpoint), ..files })
+    }
+
+    /// The same, but for a folder's weights where there are none: what a model would take is known before its weights are fetched.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_or_without_weights(path: &Path) -> Result<Self, LoadError> {
+        let files = Self::open_config(path)?;
+        if files.checkpoint.is_some() {
+            return Ok(files);
+        }
+        match Checkpoint::open_folder(path) {
+            Ok(checkpoint) => Ok(Self { checkpoint: Some(checkpoint), ..files }),
+            Err(WeightsError::NoWeights { .. }) => Ok(files),
+            // The index of shards is there before they are.
+            Err(WeightsError::Safetensors(SafetensorsError::Open { reason, .. }))
+                if reason.kind() == ErrorKind::NotFound =>
+            {
+                Ok(files)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The configuration, and what the file that holds it has besides.
+    fn open_config(path: &Path) -> Result<Self, LoadError> {
         check_model_path(path)?;
         let (config, checkpoint) = if path.is_dir() {
-            (folder_config(path)?, Checkpoint::open_folder(path)?)
+            (folder_config(path)?, None)
         } else {
             let file = GgufFile::open(path)?;
-            (config_from_gguf(&file)?, Checkpoint::Gguf(Box::new(file)))
+            (config_from_gguf(&file)?, Some(Checkpoint::Gguf(Box::new(file))))
         };
         let beginning_of_text = match &checkpoint {
-            Checkpoint::Gguf(file) => file.metadata.whole("tokenizer.ggml.bos_token_id")?,
-            Checkpoint::Safetensors { .. } => {
+            Some(Checkpoint::Gguf(file)) => file.metadata.whole("tokenizer.ggml.bos_token_id")?,
+            _ => {
                 let keys = read_object(&path.join("config.json"))?;
                 keys.get("bos_token_id").and_then(Value::as_u64)
             }
@@ -64,19 +101,38 @@ impl ModelFiles {
 
     /// The files that hold weights, in reading order.
     pub fn weight_files(&self) -> Vec<PathBuf> {
-        self.checkpoint.files()
+        self.checkpoint.as_ref().map(Checkpoint::files).unwrap_or_default()
+    }
+
+    /// Bytes of weights that were read by now, and bytes of all: how far a model that is being loaded is.
+    pub fn progress(&self) -> (u64, u64) {
+        self.checkpoint.as_ref().map(Checkpoint::progress).unwrap_or_default()
+    }
+
+    /// The dtype in which the model is computed: the one asked for, that of the configuration, or that of the weights; single precision
+    /// for GGUF.
+    ///
+    /// # Errors
+    /// [`LoadError::NoDtype`].
+    pub fn dtype(&self, asked: DtypeChoice) -> Result<Dtype, LoadError> {
+        let own = match &self.checkpoint {
+            Some(Checkpoint::Gguf(_)) => Some(Dtype::F32),
+            checkpoint => self.config.dtype.or_else(|| checkpoint.as_ref()?.stored_dtype()),
+        };
+        asked.asked().or(own).ok_or_else(|| LoadError::NoDtype { path: self.path.clone() })
     }
 
     /// The metadata of a GGUF file; `None` for safetensors.
     pub fn gguf_metadata(&self) -> Option<&GgufMetadata> {
         match &self.checkpoint {
-            Checkpoint::Gguf(file) => Some(&file.metadata),
-            Checkpoint::Safetensors { .. } => None,
+            Some(Checkpoint::Gguf(file)) => Some(&file.metadata),
+            _ => None,
         }
     }
 
-    pub(super) fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
+    pub(super) fn checkpoint(&self) -> Result<&Checkpoint, LoadError> {
+        let checkpoint = self.checkpoint.as_ref();
+        Ok(checkpoint.ok_or_else(|| WeightsError::NoWeights { path: self.path.clone() })?)
     }
 }
 
@@ -87,17 +143,6 @@ impl ModelFiles {
 pub fn config_of(path: &Path) -> Result<ModelConfig, LoadError> {
     check_model_path(path)?;
     if path.is_dir() { folder_config(path) } else { Ok(config_from_gguf(&GgufFile::open(path)?)?) }
-}
-
-/// Maximum positions of the model at `path`, and its bytes of keys and values per token in its own dtype (two
-/// bytes per value if it names none): what a plan needs, read from the configuration alone.
-///
-/// # Errors
-/// As [`config_of`].
-pub fn shape_of(path: &Path) -> Result<(usize, u64), LoadError> {
-    let config = config_of(path)?;
-    let dtype = if path.is_dir() { config.dtype.unwrap_or(Dtype::Bf16) } else { Dtype::F32 };
-    Ok((config.max_positions, config.kv_bytes_per_token(dtype)))
 }
 
 /// Name of the model at `path`, as it was typed: its folder's name, that of a link included, or its file's name without the

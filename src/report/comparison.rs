@@ -14,17 +14,17 @@ use crate::compare::{Comparison, Parent, Row, Test, Verdict};
 pub fn comparison(comparison: &Comparison, flips: bool, format: Format, paper: Paper) -> String {
     let parents: Vec<&str> = comparison.parents.iter().map(|parent| parent.name.as_str()).collect();
     let by = comparison.merge_by.words();
-    let mut parts = vec![format!("merge: {} ({by}); parents: {}", comparison.merge, parents.join(", "))];
-    let heading = |text: String| match format {
-        Format::Markdown => format!("## {text}\n"),
-        _ => text,
-    };
     let drawn = |table: Table| table.render_on(format, paper, &DISPENSABLE);
     // Sentences are as wide as the tables.
     let fit = |text: String| match (format, paper.width) {
         (Format::Table, Some(width)) => wrapped(&text, width).join("\n"),
         _ => text,
     };
+    let heading = |text: String| match format {
+        Format::Markdown => format!("## {text}\n"),
+        _ => fit(text),
+    };
+    let mut parts = vec![fit(format!("merge: {} ({by}); parents: {}", comparison.merge, parents.join(", ")))];
     for (place, parent) in comparison.parents.iter().enumerate() {
         let head = heading(format!("{} against {}: {}", comparison.merge, letter(place), parent.name));
         parts.push(format!("{head}\n{}", drawn(parent_table(parent))));
@@ -64,13 +64,13 @@ pub fn comparison(comparison: &Comparison, flips: bool, format: Format, paper: P
         parts.push(format!("{head}\n{}", drawn(stops_table(cost))));
     }
     if flips {
-        parts.push(flips_text(&comparison.flips, format).trim_end().to_string());
+        parts.push(flips_text(&comparison.flips, format, paper.width).trim_end().to_string());
     }
     parts.push(
         comparison
             .parents
             .iter()
-            .map(|parent| sentence(&comparison.merge, parent))
+            .map(|parent| fit(sentence(&comparison.merge, parent)))
             .collect::<Vec<_>>()
             .join("\n"),
     );

@@ -146,6 +146,14 @@ fn blocks(table: &Table, width: usize, color: bool) -> String {
     lines.join("\n")
 }
 
+/// A text after a label, in lines of at most `width` columns, those after the first below the text's beginning.
+pub fn labelled(label: &str, text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return format!("{label}{text}") };
+    let indent = get_line_width(label);
+    let lines = wrapped(text, width.saturating_sub(indent));
+    format!("{label}{}", lines.join(&format!("\n{:indent$}", "")))
+}
+
 /// A text in lines of at most `width` columns, broken between words, and within words that are longer.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

@@ -1,5 +1,6 @@
 //! Documents that flipped, as text.
 
+use super::drawing::wrapped;
 use super::table::Format;
 use crate::compare::{Flip, FlipSide};
 use crate::vocabulary::Gold;
@@ -7,17 +8,22 @@ use crate::vocabulary::Gold;
 /// Characters of a prompt that are shown: the question is at its end.
 const SHOWN: usize = 400;
 
-/// Each document: the end of its prompt, the gold answer, and each model's answer.
-pub fn flips_text(flips: &[Flip], format: Format) -> String {
+/// Each document: the end of its prompt, the gold answer, and each model's answer, in lines of at most `width` columns.
+pub fn flips_text(flips: &[Flip], format: Format, width: Option<usize>) -> String {
     let near = flips.iter().filter(|flip| flip.near_tie()).count();
-    let mut text = format!(
-        "{} documents flipped; {near} of them are near-ties, which the rounding of logits alone could have flipped.\n",
-        flips.len()
+    let width = width.filter(|_| format != Format::Markdown);
+    let mut text = lines(
+        "",
+        &format!(
+            "{} documents flipped; {near} of them are near-ties, which the rounding of logits alone could have flipped.",
+            flips.len()
+        ),
+        width,
     );
     for flip in flips {
         let mark = if flip.near_tie() { ", near-tie" } else { "" };
         let head = format!("{}, document {}{mark}", flip.task, flip.doc_id);
-        let lines: Vec<String> = flip.sides.iter().map(side).collect();
+        let sides: Vec<String> = flip.sides.iter().map(side).collect();
         let gold = gold(flip);
         let prompt = flip.prompt.as_deref().map(end_of);
         match format {
@@ -28,20 +34,29 @@ pub fn flips_text(flips: &[Flip], format: Format) -> String {
                     text.push_str(&format!("{fence}text\n{prompt}\n{fence}\n\n"));
                 }
                 text.push_str(&format!("- right is: {}\n", escaped(&gold)));
-                lines.iter().for_each(|line| text.push_str(&format!("- {}\n", escaped(line))));
+                sides.iter().for_each(|line| text.push_str(&format!("- {}\n", escaped(line))));
             }
             _ => {
-                text.push_str(&format!("\n{head}\n"));
+                text.push('\n');
+                text.push_str(&lines("", &head, width));
                 for line in prompt.iter().flat_map(|prompt| prompt.lines()) {
-                    text.push_str(format!("  | {line}").trim_end());
-                    text.push('\n');
+                    text.push_str(&lines("  | ", line, width));
                 }
-                text.push_str(&format!("  right is: {gold}\n"));
-                lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+                text.push_str(&lines("  ", &format!("right is: {gold}"), width));
+                sides.iter().for_each(|line| text.push_str(&lines("  ", line, width)));
             }
         }
     }
     text
+}
+
+/// A text in lines of at most `width` columns, each after `before`; as it is without a width.
+fn lines(before: &str, text: &str, width: Option<usize>) -> String {
+    let parts = match width {
+        Some(width) => wrapped(text, width.saturating_sub(before.len())),
+        None => vec![text.to_string()],
+    };
+    parts.iter().map(|part| format!("{}\n", format!("{before}{part}").trim_end())).collect()
 }
 
 fn end_of(prompt: &str) -> String {

@@ -1,10 +1,12 @@
 //! The scores of groups.
 
+use super::drawing::wrapped;
+use super::paper::Paper;
 use super::table::{Cell, Format, Table};
 use crate::vocabulary::GroupRecord;
 
 /// The groups' table and what it leaves out; `None` without groups.
-pub fn group_table(groups: &[GroupRecord]) -> Option<String> {
+pub fn group_table(groups: &[GroupRecord], paper: Paper) -> Option<String> {
     let head = ["Group", "Metric", "Score", "Stderr", "Documents", "Tasks"].map(str::to_string).to_vec();
     let mut rows = Vec::new();
     for record in groups {
@@ -19,8 +21,11 @@ pub fn group_table(groups: &[GroupRecord]) -> Option<String> {
             ]);
         }
     }
-    let table = (!rows.is_empty()).then(|| Table { head, rows }.render(Format::Table));
-    let parts: Vec<String> =
-        table.into_iter().chain(groups.iter().flat_map(|record| record.notes.clone())).collect();
+    let table = (!rows.is_empty()).then(|| Table { head, rows }.render_on(Format::Table, paper, &["Tasks"]));
+    let notes = groups.iter().flat_map(|record| &record.notes).map(|note| match paper.width {
+        Some(width) => wrapped(note, width).join("\n"),
+        None => note.clone(),
+    });
+    let parts: Vec<String> = table.into_iter().chain(notes).collect();
     (!parts.is_empty()).then(|| parts.join("\n"))
 }

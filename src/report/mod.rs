@@ -10,14 +10,16 @@ mod group_table;
 mod leaderboard;
 mod p_value;
 mod paper;
+mod plan_table;
 mod run_summary;
 mod stops;
 mod table;
 
 pub use comparison::comparison;
 pub use comparison_json::comparison_json;
-pub use drawing::wrapped;
+pub use drawing::{labelled, wrapped};
 pub use leaderboard::leaderboard;
 pub use paper::Paper;
-pub use run_summary::run_summary;
+pub use plan_table::{DISPENSABLE as PLAN_DISPENSABLE, PlanRow, plan_table};
+pub use run_summary::{RunSummary, row_name, run_summary};
 pub use table::{Cell, Format, Table, Tone};

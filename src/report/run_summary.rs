@@ -7,23 +7,29 @@ use super::stops::shown_stops;
 use super::table::{Cell, Format, Table};
 use crate::vocabulary::{Estimate, GroupRecord, Response, SuiteRecord, TaskRecord};
 
+/// What the table at the end of a run is of.
+pub struct RunSummary<'a> {
+    /// The run's name.
+    pub name: &'a str,
+    pub tasks: &'a [TaskRecord],
+    pub groups: &'a [GroupRecord],
+    pub suite: Option<&'a SuiteRecord>,
+    /// Whether tasks that share a tag have a row each.
+    pub by_subject: bool,
+}
+
 /// The tasks' metrics, those of groups and the suite's row below them, and notes that are needed to read them.
-pub fn run_summary(
-    model: &str,
-    tasks: &[TaskRecord],
-    groups: &[GroupRecord],
-    suite: Option<&SuiteRecord>,
-    paper: Paper,
-) -> String {
+pub fn run_summary(summary: &RunSummary<'_>, paper: Paper) -> String {
+    let RunSummary { name, tasks, groups, suite, by_subject } = *summary;
     let drawn = |table: Table, dispensable: &[&str]| table.render_on(Format::Table, paper, dispensable);
-    let mut parts = vec![drawn(task_table(tasks), &["Shots"])];
-    parts.extend(group_table(groups));
+    let mut parts = vec![drawn(task_table(tasks, by_subject), &["Shots"])];
+    parts.extend(group_table(groups, paper));
     let mut notes: Vec<String> = Vec::new();
     if let Some(suite) = suite {
         let mut head = vec!["Model".to_string(), "Average".to_string()];
         head.extend(suite.columns.iter().map(|(name, _)| name.clone()));
         let ranked = suite.unranked.is_empty();
-        let mut row = vec![Cell::Text(model.to_string()), Cell::Score(suite.average.filter(|_| ranked))];
+        let mut row = vec![Cell::Text(name.to_string()), Cell::Score(suite.average.filter(|_| ranked))];
         row.extend(suite.columns.iter().map(|(_, score)| Cell::Score(*score)));
         parts.push(format!("{}\n{}", suite.title, drawn(Table { head, rows: vec![row] }, &[])));
         if !ranked {
@@ -88,22 +94,19 @@ fn near_ties(tasks: &[TaskRecord]) -> Option<String> {
     })
 }
 
-/// One row per metric. Tasks that share a tag are one row, with the unweighted mean of their scores.
-fn task_table(tasks: &[TaskRecord]) -> Table {
+/// One row per metric. Tasks that share a tag are one row, with the unweighted mean of their scores, unless each is asked for.
+fn task_table(tasks: &[TaskRecord], by_subject: bool) -> Table {
     let head = ["Task", "Metric", "Score", "Stderr", "Documents", "Shots"].map(str::to_string).to_vec();
     let mut rows = Vec::new();
     let mut rest = tasks;
     while let Some(first) = rest.first() {
         let family = match &first.tag {
-            Some(tag) => rest.iter().take_while(|task| task.tag.as_ref() == Some(tag)).count(),
-            None => 1,
+            Some(tag) if !by_subject => rest.iter().take_while(|task| task.tag.as_ref() == Some(tag)).count(),
+            _ => 1,
         };
         let (group, others) = rest.split_at(family);
         rest = others;
-        let name = match (&first.tag, group.len()) {
-            (Some(tag), 2..) => format!("{tag} ({} tasks)", group.len()),
-            _ => first.task.to_string(),
-        };
+        let name = row_name(&first.task, first.tag.as_deref(), group.len());
         for (metric, estimate) in &first.estimates {
             let same =
                 |task: &TaskRecord| task.estimates.iter().find(|(name, _)| name == metric).map(|(_, e)| *e);
@@ -127,4 +130,12 @@ fn task_table(tasks: &[TaskRecord]) -> Table {
         }
     }
     Table { head, rows }
+}
+
+/// Name of the row of `count` tasks, of which `first` is the first one: their tag, or the name of the only one.
+pub fn row_name(first: &str, tag: Option<&str>, count: usize) -> String {
+    match (tag, count) {
+        (Some(tag), 2..) => format!("{tag} ({count} tasks)"),
+        _ => first.to_string(),
+    }
 }

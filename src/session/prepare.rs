@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use super::error::SessionError;
 use super::model_source::ModelSource;
-use super::notice::{Notice, Notify};
+use super::notice::Notify;
 use super::spans::Spans;
 use super::tokenizer_choice::ChosenTokenizer;
 use super::weight_hashes::WeightHashes;
@@ -15,6 +17,7 @@ use crate::model::{LoadOptions, Model, ModelFiles};
 use crate::prompt::PromptOptions;
 use crate::task::Task;
 use crate::tokenizer::Tokenizer;
+use crate::vocabulary::Preparing;
 
 /// The inputs of a run with the in-process engine.
 pub struct Preparation<'a> {
@@ -45,7 +48,10 @@ pub struct Prepared {
     pub hashes: WeightHashes,
 }
 
-/// Prepares a run; `None` if `stop` returned true.
+/// Time between two calls of `watch`.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Prepares a run; `None` if `stop` returned true. `watch` is called from another thread, again and again until all is ready.
 ///
 /// # Errors
 /// The model's, or else that of the first task that fails.
@@ -54,28 +60,19 @@ pub fn prepare(
     stop: &(dyn Fn() -> bool + Sync),
     spans: &mut Spans,
     notify: Notify<'_>,
+    watch: &(dyn Fn(Preparing) + Sync),
 ) -> Result<Option<Prepared>, SessionError> {
     let Preparation { source, options, tokenizer, allow_other_tokenizer, tasks, store, prompts, cache } =
         preparation;
     spans.begin();
     let files = ModelFiles::open(&source.path)?;
     let hashes = WeightHashes::begin(files.weight_files(), cache);
-    let failed = AtomicBool::new(false);
+    let (failed, loaded) = (AtomicBool::new(false), AtomicBool::new(false));
     let stop_or_failed = || stop() || failed.load(Ordering::Relaxed);
     let build = || -> Result<Option<(ChosenTokenizer, Vec<BuiltTask>)>, SessionError> {
         let chosen = ChosenTokenizer::find(source, tokenizer, &files)?;
-        match chosen.faults.first() {
-            Some(what) if !allow_other_tokenizer => {
-                return Err(SessionError::OtherTokenizer { what: what.clone() });
-            }
-            _ => chosen.faults.iter().for_each(|what| notify(Notice::OtherTokenizer(what.clone()))),
-        }
-        chosen.doubts.iter().for_each(|what| notify(Notice::SpecialTokensDiffer(what.clone())));
+        chosen.check(&files, allow_other_tokenizer, notify)?;
         let tokenizer = &chosen.tokenizer;
-        let (tokens, rows) = (tokenizer.vocabulary_size(), files.config().vocab_size);
-        if tokens > rows {
-            notify(Notice::TokenizerLarger { tokens, rows });
-        }
         let built = build_all(tasks, store, prompts, tokenizer, &stop_or_failed)?;
         Ok(built.map(|built| (chosen, built)))
     };
@@ -84,10 +81,21 @@ pub fn prepare(
         let loading = scope.spawn(|| {
             let model = Model::load_files(&files, options);
             failed.store(model.is_err(), Ordering::Relaxed);
+            loaded.store(true, Ordering::Relaxed);
             (model, spans.elapsed())
         });
+        let (ready, awaited) = mpsc::channel::<()>();
+        let (files, loaded) = (&files, &loaded);
+        scope.spawn(move || {
+            while awaited.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let (read, of) = files.progress();
+                watch(Preparing { read, of, loaded: loaded.load(Ordering::Relaxed) });
+            }
+        });
         let built = (build(), spans.elapsed());
-        (loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), built)
+        let model = loading.join();
+        drop(ready);
+        (model.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), built)
     });
     let model = model?;
     let Some((chosen, tasks)) = built?.filter(|_| !stop()) else { return Ok(None) };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::error::SessionError;
 use super::model_source::{ModelSource, tokenizer_of};
+use super::notice::{Notice, Notify};
 use crate::model::ModelFiles;
 use crate::tokenizer::Tokenizer;
 
@@ -44,6 +45,28 @@ impl ChosenTokenizer {
             tokenizer.end_of_text = files.config().eos_token_ids.first().copied();
         }
         Ok(Self { tokenizer, faults, doubts })
+    }
+
+    /// Tells what may be wrong with it.
+    ///
+    /// # Errors
+    /// It may not be the model's, and another one is not allowed.
+    pub fn check(
+        &self,
+        files: &ModelFiles,
+        allow_other: bool,
+        notify: Notify<'_>,
+    ) -> Result<(), SessionError> {
+        match self.faults.first() {
+            Some(what) if !allow_other => return Err(SessionError::OtherTokenizer { what: what.clone() }),
+            _ => self.faults.iter().for_each(|what| notify(Notice::OtherTokenizer(what.clone()))),
+        }
+        self.doubts.iter().for_each(|what| notify(Notice::SpecialTokensDiffer(what.clone())));
+        let (tokens, rows) = (self.tokenizer.vocabulary_size(), files.config().vocab_size);
+        if tokens > rows {
+            notify(Notice::TokenizerLarger { tokens, rows });
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,8 @@ use crate::builtin;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     pub model: String,
+    /// The run's own name, where it is another than its model's.
+    pub name: Option<String>,
     /// Percent, by the suite's columns.
     pub scores: Vec<Option<f64>>,
     /// Mean of the columns; only for rows that are ranked.
@@ -79,6 +81,7 @@ pub fn published(columns: &[String]) -> Result<Vec<Line>, PastError> {
             .collect::<Result<Vec<f64>, _>>()?;
         lines.push(Line {
             model: record.get(model).unwrap_or_default().to_string(),
+            name: None,
             average: Some(crate::statistics::mean(&scores)),
             scores: scores.into_iter().map(Some).collect(),
             unranked: Vec::new(),
@@ -98,12 +101,15 @@ pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Vec<Result<L
         let listed = ListedRun::read(&folder);
         let file = folder.join("results.json");
         let line = if file.is_file() { past_run(&file, suite, columns).transpose() } else { None };
+        let line = line.map(|line| line.map(|line| named(line, listed.as_ref())));
         match listed {
             Some(run) if run.state != RunState::Finished => {
                 let of_suite = run.suite.as_deref() == Some(suite) || run.identity.is_null();
                 match line {
                     Some(Ok(line)) => found.push((None, Ok(not_finished(line, &run)))),
-                    _ if of_suite => found.push((None, Ok(not_finished(blank(&run, columns), &run)))),
+                    _ if of_suite => {
+                        found.push((None, Ok(not_finished(named(blank(&run, columns), Some(&run)), &run))))
+                    }
                     _ => {}
                 }
             }
@@ -130,10 +136,18 @@ pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Vec<Result<L
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
+/// The row with the run's own name.
+fn named(mut line: Line, run: Option<&ListedRun>) -> Line {
+    let name = run.map(|run| run.name.clone());
+    line.name = name.filter(|name| !name.is_empty() && *name != line.model);
+    line
+}
+
 /// A row without a score.
 fn blank(run: &ListedRun, columns: &[String]) -> Line {
     Line {
         model: if run.model.is_empty() { "unknown".into() } else { run.model.clone() },
+        name: None,
         scores: vec![None; columns.len()],
         average: None,
         unranked: Vec::new(),
@@ -171,6 +185,7 @@ fn past_run(file: &Path, suite: &str, columns: &[String]) -> Result<Option<Line>
     let average = all.filter(|_| unranked.is_empty()).map(|scores| crate::statistics::mean(&scores));
     Ok(Some(Line {
         model: results["config"]["model"].as_str().unwrap_or("unknown").to_string(),
+        name: None,
         average,
         unranked,
         scores,

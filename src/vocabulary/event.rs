@@ -1,9 +1,20 @@
-//! The events of an evaluation, as they happen: reporters read these and nothing else.
+//! The events of a preparation and an evaluation, as they happen: reporters read these and nothing else.
 
 use std::sync::Arc;
 
 use super::estimate::Estimate;
 use super::outcome::Outcome;
+
+/// How far the preparation of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preparing {
+    /// Bytes of the model's weights that are read.
+    pub read: u64,
+    /// Bytes of all of them.
+    pub of: u64,
+    /// Whether the model is loaded; its tasks may still be built.
+    pub loaded: bool,
+}
 
 /// An event of an evaluation.
 #[derive(Debug, Clone)]

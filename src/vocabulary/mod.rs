@@ -25,7 +25,7 @@ pub use compared_run::{
 };
 pub use document::Document;
 pub use estimate::Estimate;
-pub use event::Event;
+pub use event::{Event, Preparing};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use gold::Gold;
 pub use group::{Aggregate, Group, GroupRecord};

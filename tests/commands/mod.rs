@@ -20,6 +20,7 @@ mod model_paths;
 mod near_ties;
 mod other_tokenizer;
 mod pins;
+mod plan;
 mod run_names;
 mod same_samples;
 mod screen;

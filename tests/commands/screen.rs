@@ -1,5 +1,6 @@
 //! What is shown, and how: errors, quiet, verbose, JSON, colours, widths.
 
+use super::compared_runs::FAMILY;
 use super::{assay, repository, run, stderr, stdout};
 
 const EVAL: [&str; 5] = ["eval", "--tasks", "winogrande", "--limit", "2"];
@@ -89,6 +90,9 @@ fn tables_fit_the_terminal() {
             vec!["datasets"],
             EVAL.to_vec(),
             vec!["eval", "--tasks", "all", "--limit", "1"],
+            vec!["plan", "--tasks", "all", "--limit", "1"],
+            vec!["runs"],
+            vec!["cache"],
         ] {
             let mut command = assay(folder.path());
             let output = command.env("COLUMNS", width.to_string()).args(&arguments).output().unwrap();
@@ -96,6 +100,21 @@ fn tables_fit_the_terminal() {
             let table = stdout(&output);
             let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(longest <= width, "{arguments:?}: {longest} of {width} columns:\n{table}");
+        }
+    }
+    for width in [40, 80] {
+        for arguments in [
+            vec!["compare", "runs/merge", "runs/a", "runs/b", "--flips"],
+            vec!["verify", "runs/merge"],
+            vec!["verify", "runs/merge", "--against", "runs/a"],
+            vec!["runs", "--results", "runs"],
+            vec!["leaderboard", "--results", "runs"],
+        ] {
+            let mut command = assay(FAMILY.path());
+            let output = command.env("COLUMNS", width.to_string()).args(&arguments).output().unwrap();
+            let text = stdout(&output);
+            let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(longest <= width, "{arguments:?}: {longest} of {width} columns:\n{text}");
         }
     }
     let mut narrow = assay(folder.path());

@@ -32,6 +32,23 @@ fn a_sample_run_stands_apart_without_an_average() {
 }
 
 #[test]
+fn a_run_with_a_name_of_its_own_is_shown_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ["eval", "--tasks", "winogrande", "--limit", "2", "--name", "my-merge"];
+    let output = assay(folder.path()).args(job).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&assay(folder.path()).args(["leaderboard", "--format", "json"]).output().unwrap());
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    assert_eq!((&table[2]["Name"], &table[2]["Model"]), (&"my-merge".into(), &"sample_model".into()));
+    assert_eq!(table[0]["Name"], table[0]["Model"]);
+    // Where there is no room for both, the name stays.
+    let mut narrow = assay(folder.path());
+    let table = stdout(&narrow.env("COLUMNS", "100").arg("leaderboard").output().unwrap());
+    let head = table.lines().next().unwrap();
+    assert!(head.trim().starts_with("Name ") && !head.contains(" Model "), "{table}");
+}
+
+#[test]
 fn a_file_in_the_working_folder_wins_over_the_built_in_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("results")).unwrap();

@@ -95,6 +95,14 @@ fn a_damaged_record_is_said_with_its_place_and_written_again() {
     }
     let listed = stdout(&assay_(&["leaderboard", "--format", "csv"]));
     assert!(listed.contains(&format!("damaged: {place}")), "{listed}");
+    // The file stands once, and what to do in a line of its own.
+    let listed = stdout(&assay_(&["runs"]));
+    let (_, advice) = listed.split_once("\n\n").unwrap();
+    assert!(advice.starts_with(&place) && advice.matches("results/one/run.json").count() == 1, "{advice}");
+    assert!(
+        advice.lines().nth(1).is_some_and(|line| line.starts_with("  ") && line.ends_with(GO_ON)),
+        "{advice}"
+    );
     assert!(assay_(&JOB).status.success());
     assert_eq!(assay_(&["verify", "results/one"]).status.code(), Some(0));
 }

@@ -3,6 +3,7 @@
 mod field;
 mod loglikelihoods;
 mod metrics;
+mod recipes;
 mod requests;
 
 use std::io::Read;

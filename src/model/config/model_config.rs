@@ -87,6 +87,22 @@ impl ModelConfig {
         (self.layers * 2 * self.kv_width()) as u64 * dtype.size() as u64
     }
 
+    /// Number of weights, as a loaded model counts them: a tied output matrix counts once.
+    pub fn parameters(&self) -> u64 {
+        let (hidden, inner) = (self.hidden_size as u64, self.intermediate_size as u64);
+        let (query, kv) = (self.query_width() as u64, self.kv_width() as u64);
+        let biases = [
+            (self.qkv_bias, query + 2 * kv),
+            (self.output_bias, hidden),
+            (self.mlp_bias, 2 * inner + hidden),
+        ];
+        let biases: u64 = biases.iter().filter(|(has, _)| *has).map(|(_, count)| count).sum();
+        let attention = hidden * (query + 2 * kv) + query * hidden;
+        let layer = attention + 3 * hidden * inner + 2 * hidden + biases;
+        let tables = if self.tied_embeddings { 1 } else { 2 };
+        tables * self.vocab_size as u64 * hidden + self.layers as u64 * layer + hidden
+    }
+
     /// Width of all key (or value) heads together.
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim

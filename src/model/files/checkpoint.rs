@@ -81,6 +81,16 @@ impl Checkpoint {
         }
     }
 
+    /// Bytes of the weight files that were read by now, and bytes of all.
+    pub fn progress(&self) -> (u64, u64) {
+        let files: Vec<&WeightFile> = match self {
+            Checkpoint::Safetensors { shards, .. } => shards.iter().map(|shard| &shard.file).collect(),
+            Checkpoint::Gguf(gguf) => gguf.files.iter().collect(),
+        };
+        let progress = files.into_iter().map(WeightFile::progress);
+        progress.fold((0, 0), |(read, of), (more, length)| (read + more, of + length))
+    }
+
     /// Checks that no file changed since it was opened.
     pub fn check_unchanged(&self) -> Result<(), WeightFileError> {
         match self {

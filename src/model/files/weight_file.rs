@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// What can go wrong with a weight file while it is read.
@@ -42,6 +43,8 @@ pub struct WeightFile {
     file: File,
     length: u64,
     modified: Option<SystemTime>,
+    /// Bytes of weights that were read so far.
+    read: AtomicU64,
 }
 
 /// Maximum bytes read at a time.
@@ -55,7 +58,8 @@ impl WeightFile {
         if !facts.is_file() {
             return Err(io::Error::other("not a file"));
         }
-        Ok(Self { path: path.to_owned(), length: facts.len(), modified: facts.modified().ok(), file })
+        let (length, modified) = (facts.len(), facts.modified().ok());
+        Ok(Self { path: path.to_owned(), file, length, modified, read: AtomicU64::new(0) })
     }
 
     pub fn path(&self) -> &Path {
@@ -74,7 +78,14 @@ impl WeightFile {
 
     /// Fills `bytes` from offset `at`.
     pub fn read(&self, at: u64, bytes: &mut [u8]) -> Result<(), WeightFileError> {
-        read_exact_at(&self.file, bytes, at).map_err(|reason| self.read_error(at, reason))
+        read_exact_at(&self.file, bytes, at).map_err(|reason| self.read_error(at, reason))?;
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes that were read by now, and bytes of the file. Some may be read twice, and a header is not counted.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.read.load(Ordering::Relaxed).min(self.length), self.length)
     }
 
     /// Reads `range` in pieces of multiples of `unit` bytes; the last piece may be shorter.

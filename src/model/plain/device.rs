@@ -19,20 +19,21 @@ impl OpenedDevice {
     /// [`DeviceError`] if it can't be used.
     pub fn open(choice: DeviceChoice) -> Result<Self, DeviceError> {
         match choice {
-            DeviceChoice::Cpu => Ok(cpu()),
+            DeviceChoice::Cpu => Ok(Self::cpu()),
             DeviceChoice::Cuda(number) => cuda(number),
-            DeviceChoice::Auto => Ok(cuda(0).unwrap_or_else(|_| cpu())),
+            DeviceChoice::Auto => Ok(cuda(0).unwrap_or_else(|_| Self::cpu())),
         }
+    }
+
+    /// The CPU.
+    pub fn cpu() -> Self {
+        Self { device: Device::Cpu, name: "cpu".to_owned() }
     }
 
     /// Whether it is the CPU.
     pub fn is_cpu(&self) -> bool {
         self.device.is_cpu()
     }
-}
-
-fn cpu() -> OpenedDevice {
-    OpenedDevice { device: Device::Cpu, name: "cpu".to_owned() }
 }
 
 fn cuda(number: usize) -> Result<OpenedDevice, DeviceError> {
