@@ -77,6 +77,7 @@ const MOST_PARENTS: usize = 16;
 
 /// Prints the comparison.
 pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
+    let format = format_of(arguments.format, CompareFormat::Json)?;
     let (found, asked) = named_runs(arguments)?;
     let mut folders: Vec<&Path> = found.iter().map(PathBuf::as_path).collect();
     if folders.len() < 2 {
@@ -120,7 +121,7 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
             comparison.merge
         );
     }
-    write_stdout(&match format_of(arguments.format, CompareFormat::Json)? {
+    write_stdout(&match format {
         CompareFormat::Json => format!("{:#}\n", report::comparison_json(&comparison, arguments.flips)),
         CompareFormat::Table => report::comparison(&comparison, arguments.flips, Format::Table, paper()),
         CompareFormat::Markdown => {

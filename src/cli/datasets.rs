@@ -33,6 +33,7 @@ pub struct DatasetsArguments {
 
 /// Lists every split that a manifest declares.
 pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
+    let format = format_of(arguments.format, TableOrJson::Json)?;
     let store = DatasetStore::new(arguments.datasets.clone())?;
     let splits: Vec<(&Manifest, &DeclaredSplit)> = store
         .manifests()
@@ -46,7 +47,7 @@ pub fn run(arguments: &DatasetsArguments) -> Result<ExitCode, Failure> {
         .map(|(manifest, declared)| check(&store, manifest, declared, arguments.datasets.is_some()))
         .collect();
     let checked = checked.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let text = match format_of(arguments.format, TableOrJson::Json)? {
+    let text = match format {
         TableOrJson::Json => {
             let all: Vec<Value> = checked.iter().map(Checked::json).collect();
             serde_json::to_string_pretty(&all).unwrap_or_default()

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use miette::Diagnostic;
+use thiserror::Error;
 
-use super::failure::Failure;
 use crate::report::Paper;
 
 /// Options of every command.
@@ -147,16 +148,19 @@ pub fn paper() -> Paper {
     screen().paper
 }
 
+/// `--json` beside another `--format`.
+#[derive(Debug, Error, Diagnostic)]
+#[error("--json and --format name two formats, expected one")]
+#[diagnostic(code(assay::input), help("leave one of them out"))]
+pub struct TwoFormats;
+
 /// The format to write: `--format`, JSON by `--json`, or the default.
 ///
 /// # Errors
 /// Both are given, and differ.
-pub fn format_of<F: Copy + PartialEq + Default>(typed: Option<F>, json: F) -> Result<F, Failure> {
+pub fn format_of<F: Copy + PartialEq + Default>(typed: Option<F>, json: F) -> Result<F, TwoFormats> {
     match typed {
-        Some(typed) if wants_json() && typed != json => Err(Failure::bad_input(
-            "--json and --format name two formats, expected one",
-            "leave one of them out",
-        )),
+        Some(typed) if wants_json() && typed != json => Err(TwoFormats),
         Some(typed) => Ok(typed),
         None if wants_json() => Ok(json),
         None => Ok(F::default()),

@@ -42,6 +42,7 @@ pub struct VerifyArguments {
 
 /// Checks a run, or lists the differences between two runs.
 pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
+    let format = format_of(arguments.format, TableOrJson::Json)?;
     let run = RecordedRun::open(&arguments.results.find(&arguments.run)?)?;
     if let Some(how) = run.unfinished() {
         let command = run.command().map(|command| format!("; go on with: {command}")).unwrap_or_default();
@@ -77,7 +78,7 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
         }
     }
     let differ = findings.count(|verdict| matches!(verdict, Verdict::Differs(_)));
-    write_stdout(&match format_of(arguments.format, TableOrJson::Json)? {
+    write_stdout(&match format {
         TableOrJson::Table => text(&findings, differ, arguments.against.is_some()),
         TableOrJson::Json => json_text(&findings),
     })?;

@@ -11,6 +11,7 @@ mod leaderboard;
 mod p_value;
 mod paper;
 mod plan_table;
+mod rendering;
 mod run_summary;
 mod stops;
 mod table;

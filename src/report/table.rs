@@ -1,9 +1,6 @@
-//! A table in four output formats.
+//! A table: rows of cells below a header, as data.
 
 use serde_json::{Map, Value};
-
-use super::drawing::{self, Look};
-use super::paper::Paper;
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,24 +86,8 @@ impl Table {
         Table { head: other.head, rows: self.rows }
     }
 
-    /// The table in a format, without a bound of width and without colours, and without a line feed at its end.
-    pub fn render(&self, format: Format) -> String {
-        self.render_on(format, Paper::default(), &[])
-    }
-
-    /// The table in a format, without a line feed at its end. As text it fits the paper: on a narrow one columns are cut and left
-    /// out, those of `dispensable` in that order, which a line below names; on a still narrower one each row is a block.
-    pub fn render_on(&self, format: Format, paper: Paper, dispensable: &[&str]) -> String {
-        match format {
-            Format::Table => drawing::fitted(self, paper, dispensable),
-            Format::Markdown => drawing::drawn(&self.escaped(), Look::Markdown, false),
-            Format::Csv => self.csv(),
-            Format::Json => serde_json::to_string_pretty(&self.json()).unwrap_or_default(),
-        }
-    }
-
     /// Escapes text that would end a Markdown cell or row.
-    fn escaped(&self) -> Table {
+    pub fn escaped(&self) -> Table {
         let escape = |text: &String| text.replace('|', "\\|").replace('\n', " ");
         let cell = |cell: &Cell| match cell {
             Cell::Text(text) | Cell::Verdict(text, _) => Cell::Text(escape(text)),
@@ -116,7 +97,8 @@ impl Table {
         Table { head: self.head.iter().map(escape).collect(), rows }
     }
 
-    fn csv(&self) -> String {
+    /// The rows as comma-separated values.
+    pub fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let field = |cell: &Cell| match cell {
             Cell::Score(None) => String::new(),
