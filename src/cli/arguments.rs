@@ -18,7 +18,7 @@ pub struct TaskArguments {
     /// Tasks, tags or suites, separated by commas; `*` matches anything
     #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
     pub tasks: Vec<String>,
-    /// Only the first N documents of each task (after its shuffle). NAME=N, separated by commas, limits the tasks that NAME
+    /// Only the first N documents of each task (after its shuffle), or that share of them where N is below 1. NAME=N, separated by commas, limits the tasks that NAME
     /// stands for, which is read as in --tasks; where several name a task, the last one holds. N beside them is for tasks that none
     /// names: 4,NAME=8
     #[arg(long, value_name = "N|NAME=N,..", allow_negative_numbers = true)]

@@ -7,15 +7,15 @@ use miette::Diagnostic;
 
 use super::failure::Failure;
 use crate::task::{Selection, TaskIndex};
-use crate::vocabulary::TaskLimits;
+use crate::vocabulary::{Limit, TaskLimits};
 
 /// What was typed, before tasks are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitArgument {
     /// For tasks that no entry names.
-    default: Option<usize>,
+    default: Option<Limit>,
     /// Names as `--tasks` takes them, with their numbers, in the order of typing.
-    named: Vec<(String, usize)>,
+    named: Vec<(String, Limit)>,
 }
 
 impl FromStr for LimitArgument {
@@ -52,20 +52,26 @@ impl FromStr for LimitArgument {
     }
 }
 
-const TIP: &str = "give one number for each task, limits by task (NAME=8,OTHER=20), or both (4,NAME=8)";
+const TIP: &str = "give one number for each task, limits by task (NAME=8,OTHER=20), or both (4,NAME=8); a number below 1 is a share";
 
 /// The number of an entry.
-fn number(entry: &str, text: &str) -> Result<usize, String> {
+fn number(entry: &str, text: &str) -> Result<Limit, String> {
     use std::num::IntErrorKind::{NegOverflow, PosOverflow};
 
     let out_of_range = || Err(format!("`{entry}`: {text} is not in 1..={}\ntip: {TIP}", u32::MAX));
     match text.parse::<i64>() {
         Ok(number) => match u32::try_from(number) {
-            Ok(number @ 1..) => Ok(number as usize),
+            Ok(number @ 1..) => Ok(Limit::First(number as usize)),
             _ => out_of_range(),
         },
         Err(error) if matches!(error.kind(), PosOverflow | NegOverflow) => out_of_range(),
-        Err(_) => Err(format!("`{entry}`: `{text}` is no whole number, expected N or NAME=N\ntip: {TIP}")),
+        // 0.4.13 takes a number below 1 for a share, and any other down to the next whole one.
+        Err(_) => match text.parse::<f64>() {
+            Ok(share) if Limit::share(share).is_some() => Ok(Limit::Share(share)),
+            Ok(number) if (1.0..=f64::from(u32::MAX)).contains(&number) => Ok(Limit::First(number as usize)),
+            Ok(_) => out_of_range(),
+            Err(_) => Err(format!("`{entry}`: `{text}` is no number, expected N or NAME=N\ntip: {TIP}")),
+        },
     }
 }
 
@@ -76,7 +82,7 @@ impl LimitArgument {
     /// An entry names none of them.
     pub fn of(&self, index: &TaskIndex, selection: &Selection) -> Result<TaskLimits, Failure> {
         let chosen: Vec<&str> = selection.tasks.iter().map(|task| &*task.name).collect();
-        let mut limits: BTreeMap<&str, Option<usize>> =
+        let mut limits: BTreeMap<&str, Option<Limit>> =
             chosen.iter().map(|name| (*name, self.default)).collect();
         for (name, limit) in &self.named {
             let named = index.resolve(name).map_err(|error| {
@@ -119,9 +125,9 @@ mod tests {
 
     #[test]
     fn a_number_is_every_task_s() {
-        assert_eq!(limits(&["gsm8k", "winogrande"], "4"), TaskLimits::Each(4));
-        assert_eq!(limits(&["gsm8k", "winogrande"], "4,gsm8k=4"), TaskLimits::Each(4));
-        assert_eq!(limits(&["gsm8k"], " gsm8k = 4 "), TaskLimits::Each(4));
+        assert_eq!(limits(&["gsm8k", "winogrande"], "4"), TaskLimits::from(Some(4)));
+        assert_eq!(limits(&["gsm8k", "winogrande"], "4,gsm8k=4"), TaskLimits::from(Some(4)));
+        assert_eq!(limits(&["gsm8k"], " gsm8k = 4 "), TaskLimits::from(Some(4)));
     }
 
     #[test]
@@ -136,14 +142,30 @@ mod tests {
             ("winogrande", 9),
         ];
         for (task, limit) in expected {
-            assert_eq!(found.of(task), Some(limit), "{task}");
+            assert_eq!(found.of(task), Some(Limit::First(limit)), "{task}");
         }
         let found = limits(&tasks, "gsm8k=7,all=2,winogrande=3");
-        assert_eq!(["gsm8k", "winogrande"].map(|task| found.of(task)), [Some(2), Some(3)]);
+        assert_eq!(
+            ["gsm8k", "winogrande"].map(|task| found.of(task)),
+            [Some(Limit::First(2)), Some(Limit::First(3))]
+        );
         // Without a number for all, tasks that no entry names have no limit.
         let found = limits(&["gsm8k", "winogrande"], "gsm8k=7");
-        assert_eq!(found, TaskLimits::of_tasks([("gsm8k", Some(7)), ("winogrande", None)]));
+        assert_eq!(found, TaskLimits::of_tasks([("gsm8k", Some(Limit::First(7))), ("winogrande", None)]));
         assert_eq!(found.of("winogrande"), None);
+    }
+
+    #[test]
+    fn numbers_are_read_as_lm_eval_reads_them() {
+        for (typed, expected) in [
+            ("0.1", Limit::Share(0.1)),
+            ("1.0", Limit::First(1)),
+            ("2.7", Limit::First(2)),
+            ("1e2", Limit::First(100)),
+            ("5e-1", Limit::Share(0.5)),
+        ] {
+            assert_eq!(limits(&["winogrande"], typed), TaskLimits::Each(expected), "{typed}");
+        }
     }
 
     #[test]
@@ -157,13 +179,15 @@ mod tests {
                 "x=99999999999999999999",
                 "`x=99999999999999999999`: 99999999999999999999 is not in 1..=4294967295",
             ),
+            ("0.0", "`0.0`: 0.0 is not in 1..=4294967295"),
+            ("nan", "`nan`: nan is not in 1..=4294967295"),
             ("", "`` is empty, expected N or NAME=N"),
             ("4,", "`` is empty, expected N or NAME=N"),
-            ("x", "`x`: `x` is no whole number, expected N or NAME=N"),
+            ("x", "`x`: `x` is no number, expected N or NAME=N"),
             ("4,5", "`5` is a second number for all tasks, expected one"),
             ("x=", "`x=` has no number, expected NAME=N"),
             ("=3", "`=3` names no task, expected NAME=N"),
-            ("x=abc", "`x=abc`: `abc` is no whole number, expected N or NAME=N"),
+            ("x=abc", "`x=abc`: `abc` is no number, expected N or NAME=N"),
             ("x=1,y=2,x=3", "`x=3` names its tasks a second time, expected each name once"),
         ] {
             let error = typed.parse::<LimitArgument>().unwrap_err();

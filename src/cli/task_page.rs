@@ -9,7 +9,7 @@ use crate::vocabulary::{AddBosToken, DocumentRequests, Gold, Pin, Request, TaskL
 
 /// The page of a task.
 pub fn page(task: &Task, store: &DatasetStore) -> Result<String, Failure> {
-    let one = PromptOptions { limits: TaskLimits::Each(1), ..PromptOptions::default() };
+    let one = PromptOptions { limits: TaskLimits::from(Some(1)), ..PromptOptions::default() };
     let built = prompt::build(task, store, &one)?;
     pins::announce(built.splits.iter().map(|(name, split)| split.record(name)));
     let mut lines: Vec<String> =

@@ -124,13 +124,18 @@ mod tests {
         let [suite, ..] = index.suites() else { panic!("a built-in suite") };
         let member = index.members(&suite.columns[0].tasks, 0).unwrap().remove(0);
         let reasons = |limited: &str| {
-            let limits = TaskLimits::of_tasks([(limited, Some(3)), ("another", None)]);
+            let limits = TaskLimits::of_tasks([
+                (limited, Some(crate::vocabulary::Limit::First(3))),
+                ("another", None),
+            ]);
             let circumstances = Circumstances { limits, ..Circumstances::default() };
             suite_record(suite, &index, &[], &circumstances).unwrap().unranked
         };
         let missing = format!("0 of {} columns", suite.columns.len());
         assert_eq!(reasons("a_task_of_ones_own"), [missing.as_str()]);
-        let limit = TaskLimits::of_tasks([(&*member, Some(3)), ("another", None)]).to_string();
+        let limit =
+            TaskLimits::of_tasks([(&*member, Some(crate::vocabulary::Limit::First(3))), ("another", None)])
+                .to_string();
         assert_eq!(reasons(&member), [limit, missing]);
     }
 }

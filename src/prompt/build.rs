@@ -64,7 +64,7 @@ pub fn build(
             pool
         }
     };
-    let limit = options.limits.of(&task.name);
+    let limit = options.limits.of(&task.name).map(|limit| limit.of(rows.rows.len()));
     let (order, draws) = documents::order_and_draw(task, &rows.rows, &pool, num_fewshot, limit)?;
 
     let builder = Builder::new(task, &evaluated, &pool, &options.chat, rows.rows.first())?;

@@ -37,5 +37,5 @@ pub use request_id::RequestId;
 pub use response::{Response, Written};
 pub use run_record::{PassedStops, Pin, SAMPLE_MODEL, SplitRecord, SuiteRecord, TaskRecord, Truncation};
 pub use shell_words::shell_words;
-pub use task_limits::TaskLimits;
+pub use task_limits::{Limit, TaskLimits};
 pub use text_begin::{AddBosToken, EmptyContext, TextBegin, TextBeginRecord};

@@ -133,7 +133,7 @@ fn a_run_goes_on_with_the_same_limits_only_however_they_are_typed() {
 
 #[test]
 fn what_is_wrong_with_a_limit_is_said_in_a_line() {
-    let tip = "give one number for each task, limits by task (NAME=8,OTHER=20), or both (4,NAME=8)";
+    let tip = "give one number for each task, limits by task (NAME=8,OTHER=20), or both (4,NAME=8); a number below 1 is a share";
     let invalid =
         |typed: &str, fault: &str| format!("invalid value '{typed}' for '--limit <N|NAME=N,..>': {fault}");
     let tokenizer = repository("sample_model/tokenizer.json");
@@ -141,11 +141,7 @@ fn what_is_wrong_with_a_limit_is_said_in_a_line() {
     for (typed, error, hint) in [
         ("gsm8k=", invalid("gsm8k=", "`gsm8k=` has no number, expected NAME=N"), tip),
         ("=3", invalid("=3", "`=3` names no task, expected NAME=N"), tip),
-        (
-            "gsm8k=abc",
-            invalid("gsm8k=abc", "`gsm8k=abc`: `abc` is no whole number, expected N or NAME=N"),
-            tip,
-        ),
+        ("gsm8k=abc", invalid("gsm8k=abc", "`gsm8k=abc`: `abc` is no number, expected N or NAME=N"), tip),
         ("gsm8k=0", invalid("gsm8k=0", "`gsm8k=0`: 0 is not in 1..=4294967295"), tip),
         (
             "gsm8k=1,gsm8k=1",
@@ -171,4 +167,27 @@ fn what_is_wrong_with_a_limit_is_said_in_a_line() {
             assert_eq!(stderr(&output), format!("error: {error}\nhint: {hint}\n"), "{command} {typed}");
         }
     }
+}
+
+#[test]
+fn a_share_of_each_task_is_recorded_and_verified_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    evaluated(place, &["winogrande,arc_challenge", "--limit", "0.3", "--output", "out"]);
+    let record = run_json(&place.join("out"));
+    assert_eq!((&record["limit"], &record["identity"]["limit"]), (&json!(0.3), &json!(0.3)));
+    for (task, entry) in record["tasks"].as_object().unwrap() {
+        let expected = (entry["available"].as_f64().unwrap() * 0.3).ceil();
+        assert_eq!(entry["asked"].as_f64(), Some(expected), "{task}");
+    }
+    let results: Value =
+        serde_json::from_str(&std::fs::read_to_string(place.join("out/results.json")).unwrap()).unwrap();
+    assert_eq!(results["config"]["limit"], 0.3);
+    let output = assay(place).args(["verify", "out"]).output().unwrap();
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    // The same command is the same run, and a share is another one than the number it comes to.
+    let output = eval(place, &["winogrande,arc_challenge", "--limit", "0.3", "--output", "out"]);
+    assert!(stderr(&output).contains("was complete already"), "{}", stderr(&output));
+    let output = eval(place, &["winogrande,arc_challenge", "--limit", "0.4", "--output", "out"]);
+    assert!(stderr(&output).contains("limit: `0.3` there, `0.4` here"), "{}", stderr(&output));
 }

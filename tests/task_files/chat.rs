@@ -55,7 +55,7 @@ fn prompts_by_chat_templates_are_the_harness_s() {
             system: case["system"].as_str().map(str::to_string),
         };
         let options = PromptOptions {
-            limits: TaskLimits::Each(2),
+            limits: TaskLimits::from(Some(2)),
             num_fewshot: Some(shots),
             chat,
             ..PromptOptions::default()
