@@ -57,13 +57,13 @@ fn fill_task(
     run: &RecordedRun,
     flips: Vec<&mut Flip>,
 ) -> Result<(), String> {
-    let selection = index.select(&[name.to_string()]).map_err(|error| one_line(&error))?;
-    let [task] = selection.tasks.as_slice() else { return Err("it is a group here".into()) };
-    let recorded = run.get(&["tasks", name, "task_files_blake3"]);
-    if recorded.as_str() != Some(task.fingerprint.to_string().as_str()) {
+    let recorded = run.get(&["tasks", name, "task_files_blake3"]).as_str().unwrap_or_default();
+    let task = index.recorded(name, recorded).map_err(|error| one_line(&error))?;
+    let Some(task) = task else { return Err("it is a group here".into()) };
+    if recorded != task.fingerprint.to_string() {
         return Err("the task file is another than the run's".into());
     }
-    let built = prompt::build(task, store, options).map_err(|error| one_line(&error))?;
+    let built = prompt::build(&task, store, options).map_err(|error| one_line(&error))?;
     for (place, (_, split)) in built.splits.iter().enumerate() {
         let recorded = &run.get(&["tasks", name, "datasets"])[place]["content_blake3"];
         if recorded.as_str() != Some(split.content.to_string().as_str()) {

@@ -91,9 +91,9 @@ pub fn check(
     let options = run.prompt_options();
     for (name, record) in run.tasks() {
         let text = |key: &str| record[key].as_str().unwrap_or_default();
-        let task = match index.select(&[name.to_string()]).map(|selection| selection.tasks) {
-            Ok(mut tasks) if tasks.len() == 1 => tasks.remove(0),
-            Ok(_) => {
+        let task = match index.recorded(name, text("task_files_blake3")) {
+            Ok(Some(task)) => task,
+            Ok(None) => {
                 findings.add_of("task file", name, Verdict::Unchecked("it is a group here".into()));
                 continue;
             }

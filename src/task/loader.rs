@@ -289,6 +289,24 @@ impl TaskIndex {
         Ok(Selection { tasks, suite, groups })
     }
 
+    /// The task `name` as a run had it whose files had the hash `fingerprint`: alone, or with the keys that one of the groups sets in
+    /// it. As it is alone where no way to read it has that hash; `None` where the name is a group here.
+    ///
+    /// # Errors
+    /// An unknown name; a task file that does not compile.
+    pub fn recorded(&self, name: &str, fingerprint: &str) -> Result<Option<Task>, TaskError> {
+        self.check_odd_files([name.to_string()].iter())?;
+        if !self.tasks.contains_key(name) {
+            return self.members(name, 0).map(|_| None);
+        }
+        let in_groups = self.groups.keys().filter_map(|group| self.chosen(group, &[], 0).ok()).flatten();
+        let sets = in_groups.filter(|(member, set)| member == name && !set.is_empty()).map(|(_, set)| set);
+        let found = std::iter::once(Vec::new()).chain(sets).find_map(|set| {
+            self.compile(name, &set).ok().filter(|task| task.fingerprint.to_string() == fingerprint)
+        });
+        found.map_or_else(|| self.compile(name, &[]), Ok).map(Some)
+    }
+
     /// The name that is meant, whatever its case.
     fn spelled(&self, typed: &str) -> Result<String, TaskError> {
         spelled(typed, &self.names()).map_err(|hint| TaskError::Unknown { name: typed.to_string(), hint })

@@ -107,6 +107,16 @@ fn a_group_sets_keys_in_its_tasks_and_may_declare_some() {
     let output = requests(folder.path(), "g,plain");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("task `one` is asked for twice, with other keys each time"));
+
+    // The tasks of a run are found again with the keys that the group sets in them, and no others.
+    run(folder.path(), "g");
+    let verify = || assay(folder.path()).args(["verify", "run", "--include", "."]).output().unwrap();
+    let output = verify();
+    assert!(output.status.success(), "{}", stdout(&output));
+    fs::write(folder.path().join("_g.yaml"), group.replace("'D. '", "'F. '")).unwrap();
+    let found = stdout(&verify());
+    let differs = |line: &str| line.starts_with("differs") && line.contains("task file");
+    assert!(found.lines().any(|line| differs(line.trim())), "{found}");
 }
 
 #[test]

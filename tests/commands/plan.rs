@@ -87,8 +87,8 @@ fn a_plan_takes_the_models_tokenizer_and_says_time_and_memory() {
     assert!(plan["total"]["expected_seconds"].as_f64().unwrap() > 0.0);
     let memory = &plan["memory"];
     let parameters = plan["model"]["parameters"].as_u64().unwrap();
-    let bytes = if plan["model"]["dtype"] == "f32" { 4 } else { 2 };
-    assert_eq!(memory["weights"], parameters * bytes);
+    assert_eq!(plan["model"]["dtype"], "float32", "as config.json says");
+    assert_eq!(memory["weights"], parameters * 4);
     assert_eq!(memory["fits"], true);
     assert!(!folder.path().join("results").exists(), "nothing is written");
 }
