@@ -225,7 +225,10 @@ impl TaskIndex {
 
     /// An error if one of the names may be declared in a file that is left out.
     fn check_odd_files<'n>(&self, mut names: impl Iterator<Item = &'n String>) -> Result<(), TaskError> {
-        let asked = names.find_map(|name| self.odd_files.iter().find(|file| file.mentions(name)));
+        let asked = names.find_map(|name| {
+            let elsewhere = self.tasks.contains_key(name);
+            self.odd_files.iter().find(|file| file.may_declare(name, elsewhere))
+        });
         match asked {
             None => Ok(()),
             // The file is read once more for its error.

@@ -13,29 +13,38 @@ pub struct OddFile {
     pub path: PathBuf,
     /// Its error, in one line.
     what: String,
-    /// Names that its lines of `task`, `group` and `tag` mention, as far as it could be read.
-    names: Vec<String>,
+    /// Names that its lines of `task`, `group` and `tag` declare, as far as it could be read.
+    declared: Vec<String>,
+    /// Names in the list of tasks that a group has: of tasks that may be declared in it or elsewhere.
+    listed: Vec<String>,
 }
 
 impl OddFile {
     /// The file at `path`, of which `source` was read before `error` occurred.
     pub fn new(path: PathBuf, source: &[u8], error: &TaskError) -> Self {
         let text = String::from_utf8_lossy(source);
-        let declares = |line: &&str| {
-            let line = line.trim_start().trim_start_matches("- ").trim_start();
-            let key = line.split_once(':').map_or("", |(key, _)| key.trim_end());
-            ["task", "group", "tag"].contains(&key)
-        };
         let is_part_of_a_name = |c: char| c.is_alphanumeric() || "_-./".contains(c);
-        let values = text.lines().filter(declares).filter_map(|line| Some(line.split_once(':')?.1));
-        let words = values.flat_map(|value| value.split(move |c| !is_part_of_a_name(c)));
-        let names = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
-        Self { path, what: error.to_string().replace('\n', " "), names }
+        let (mut declared, mut listed) = (Vec::new(), Vec::new());
+        for line in text.lines().map(str::trim_start) {
+            let item = line.trim_start_matches("- ").trim_start();
+            let Some((key, value)) = item.split_once(':').map(|(key, value)| (key.trim_end(), value)) else {
+                continue;
+            };
+            if !["task", "group", "tag"].contains(&key) {
+                continue;
+            }
+            let in_list = key == "task" && (line.starts_with("- ") || value.trim_start().starts_with('['));
+            let names = if in_list { &mut listed } else { &mut declared };
+            let words = value.split(|c| !is_part_of_a_name(c)).filter(|word| !word.is_empty());
+            names.extend(words.map(str::to_owned));
+        }
+        Self { path, what: error.to_string().replace('\n', " "), declared, listed }
     }
 
-    /// Whether the file may declare `name`.
-    pub fn mentions(&self, name: &str) -> bool {
-        self.names.iter().any(|mentioned| mentioned == name)
+    /// Whether the file may declare `name`, which another file declares as a task or not.
+    pub fn may_declare(&self, name: &str, elsewhere: bool) -> bool {
+        let has = |names: &[String]| names.iter().any(|mentioned| mentioned == name);
+        has(&self.declared) || !elsewhere && has(&self.listed)
     }
 }
 
@@ -55,12 +64,19 @@ mod tests {
     #[test]
     fn a_file_mentions_what_it_declares_and_nothing_else() {
         let error = TaskError::NotText { path: "x.yaml".into() };
-        let source = b"task: [unclosed\ntag: many\ndoc_to_text: qa\n  - task: inner";
+        let source = b"group: some\ntask: [unclosed\ntag: [many\ndoc_to_text: qa\n  - task: inner\ntask: own";
         let file = OddFile::new("x.yaml".into(), source, &error);
-        for (name, expected) in
-            [("unclosed", true), ("many", true), ("inner", true), ("qa", false), ("task", false)]
-        {
-            assert_eq!(file.mentions(name), expected, "{name}");
+        for (name, here, elsewhere) in [
+            ("unclosed", true, false),
+            ("many", true, true),
+            ("some", true, true),
+            ("own", true, true),
+            ("inner", true, false),
+            ("qa", false, false),
+            ("task", false, false),
+        ] {
+            assert_eq!(file.may_declare(name, false), here, "{name}");
+            assert_eq!(file.may_declare(name, true), elsewhere, "{name}, which is declared elsewhere");
         }
         assert_eq!(notes(&[file]).collect::<Vec<_>>(), ["x.yaml: no UTF-8 text; the file is left out"]);
     }
