@@ -14,6 +14,9 @@ use crate::evaluate::{AnsweredTask, Plan, RunCosts, run_costs};
 use crate::report::{Format, PLAN_DISPENSABLE, PlanRow, plan_table, row_name, wrapped};
 use crate::session::{Forecast, ForecastInputs, ForecastModel, MemoryNeeds, forecast};
 
+/// Bytes of memory for keys and values below which a model is not said to fit: twice what is advised.
+const LEAST_FOR_KEYS: u64 = 512 << 20;
+
 /// How a forecast is shown.
 pub struct ShownForecast {
     /// Whether tasks that share a tag have a row each.
@@ -175,7 +178,7 @@ impl Cost<'_> {
     fn remedy(&self, memory: MemoryNeeds, free: u64) -> String {
         let rest = memory.weights.saturating_add(memory.passes.unwrap_or(0));
         match &self.found.model {
-            Some(_) if rest < free => {
+            Some(_) if free.saturating_sub(rest) >= LEAST_FOR_KEYS => {
                 format!("It fits with --kv-memory {}MiB.", (free - rest) >> 21)
             }
             Some(needs) if needs.dtype.size() > 2 => {

@@ -98,7 +98,10 @@ fn with_hyphens(word: &OsStr) -> OsString {
 
 /// Whether argparse takes a word for a value: not a flag, unless it is a negative number.
 fn is_value(word: &OsStr) -> bool {
-    word.to_str().is_none_or(|word| !word.starts_with('-') || word == "-" || word.parse::<f64>().is_ok())
+    word.to_str().is_none_or(|word| {
+        let is_sentence = word.contains(' ') && !word.starts_with("--");
+        !word.starts_with('-') || word == "-" || is_sentence || word.parse::<f64>().is_ok()
+    })
 }
 
 const LEVELS: [&str; 7] = ["DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"];
@@ -110,8 +113,9 @@ fn is_level(word: &OsStr) -> bool {
 /// Takes the words after the command apart.
 fn split(words: &[OsString]) -> Vec<Part> {
     let mut parts = Vec::new();
+    let mut words = words.to_vec();
     let mut at = 0;
-    while let Some(word) = words.get(at) {
+    while let Some(word) = words.get(at).cloned() {
         at += 1;
         let text = word.to_str().unwrap_or_default();
         if text == "--" {
@@ -146,7 +150,7 @@ fn split(words: &[OsString]) -> Vec<Part> {
             _ => (None, String::new(), None),
         };
         let Some(flag) = flag else {
-            parts.push(Part::Word(with_hyphens(word)));
+            parts.push(Part::Word(with_hyphens(&word)));
             continue;
         };
         if flag.takes == Takes::Nothing
@@ -154,7 +158,7 @@ fn split(words: &[OsString]) -> Vec<Part> {
         {
             // Letters may share a dash.
             parts.push(Part::Flag { flag, said, values: Vec::new() });
-            parts.extend(split(&[format!("-{more}").into()]));
+            words.insert(at, format!("-{more}").into());
             continue;
         }
         let most = match (flag.takes, &attached) {
@@ -257,6 +261,22 @@ fn config_values(flag: &Flag, value: &Value, said: &str) -> Result<Option<Vec<St
     })
 }
 
+/// Without flags of one value that are typed again later: the last one counts, as for argparse. Folders of task files add up.
+fn last_of_each(parts: Vec<Part>) -> Vec<Part> {
+    let counts = |part: &Part| match part {
+        Part::Flag { flag, .. } => match flag.becomes {
+            Becomes::Own(name) if flag.takes != Takes::Nothing && name != "include" => Some(flag.name),
+            _ => None,
+        },
+        Part::Word(_) => None,
+    };
+    let mut later: HashSet<&str> = HashSet::new();
+    let mut kept: Vec<Part> =
+        parts.into_iter().rev().filter(|part| counts(part).is_none_or(|name| later.insert(name))).collect();
+    kept.reverse();
+    kept
+}
+
 /// Writes the parts as words of ours.
 fn emit(parts: Vec<Part>, command: &str, knows: Knows<'_>, done: &mut Translation) -> Result<(), Failure> {
     let mut kind: Option<String> = None;
@@ -279,7 +299,7 @@ fn emit(parts: Vec<Part>, command: &str, knows: Knows<'_>, done: &mut Translatio
         }
         done.words.push(word);
     };
-    for part in parts {
+    for part in last_of_each(parts) {
         let (flag, said, values) = match part {
             Part::Word(word) => {
                 done.words.push(word);

@@ -233,6 +233,10 @@ pub fn model_flags(kind: Option<&str>, arguments: Option<(&[Pair], &str)>) -> Re
     let Some(path) = path else {
         return Err(Failure::bad_input(format!("{said}: no pretrained=, which says which model"), folder));
     };
+    // The other kinds follow the tokenizer; this one has `add_bos_token=False` as its default.
+    if kind == Some("sglang") && !flags.iter().any(|(flag, _)| *flag == "add-bos-token") {
+        flags.push(("add-bos-token", "false".to_string()));
+    }
     if let Some(tokenizer) = tokenizer.filter(|tokenizer| *tokenizer != path) {
         let inside = Path::new(&tokenizer).join("tokenizer.json");
         let file = if inside.exists() { inside.display().to_string() } else { tokenizer };

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::value::Value;
-use crate::vocabulary::{Decision, DocumentRequests, Gold, Response, View};
+use crate::vocabulary::{Decision, DocumentRequests, Gold, NO_CHOICE, Response, View};
 
 /// What a metric reads of one document: its choices and their scores.
 pub struct Scored<'a> {
@@ -145,13 +145,13 @@ fn accuracy_per(scored: &Scored<'_>, length: fn(&str) -> usize) -> Value {
 /// 1 if greedy decoding would generate a right choice.
 ///
 /// Source: `process_results` of 0.4.13, which indexes the choices by the label: -1, a hidden label, names the last one here, though
-/// no choice is right by accuracy.
+/// no choice is right by accuracy. -100, its own label for a choice that is out of range, names none.
 pub fn greedy_match(scored: &Scored<'_>) -> Result<Value, String> {
     let count = scored.greedy.len();
     let from_the_end = |label: i64| {
         usize::try_from(label.unsigned_abs())
             .ok()
-            .filter(|_| label < 0)
+            .filter(|_| label < 0 && label != NO_CHOICE)
             .and_then(|back| count.checked_sub(back))
     };
     let last: Vec<usize> = match scored.gold {
@@ -280,6 +280,23 @@ mod tests {
             (scored.greedy, scored.greedy_near_ties) = (greedy.to_vec(), near_ties.to_vec());
             let (value, decision) = decided(greedy_match, &scored);
             assert_eq!((value, decision.near_tie), expected, "{greedy:?} {near_ties:?}");
+        }
+    }
+
+    #[test]
+    fn hidden_labels_name_what_python_indexes_and_an_impossible_one_names_none() {
+        let choices = vec!["a".to_string(); 150];
+        for (gold, greedy, expected) in [
+            (Gold::NoChoice(-1), 149, 1.0),
+            (Gold::NoChoice(-1), 0, 0.0),
+            (Gold::NoChoice(-100), 50, 0.0),
+            (Gold::Labels(vec![-100, 3]), 50, 0.0),
+            (Gold::Labels(vec![-100, 3]), 3, 1.0),
+        ] {
+            let mut scored = scored(&[0.0; 150], &choices, &gold);
+            scored.greedy = (0..150).map(|i| i == greedy).collect();
+            scored.greedy_near_ties = vec![false; 150];
+            assert_eq!(decided(greedy_match, &scored).0, expected, "{gold:?} {greedy}");
         }
     }
 

@@ -53,7 +53,12 @@ impl ModelFiles {
         }
         match Checkpoint::open_folder(path) {
             Ok(checkpoint) => Ok(Self { checkpoint: Some(checkpoint), ..files }),
-            Err(WeightsError::NoWeights { .. }) => Ok(files),
+            // Pointers of git-lfs stand where weights have not been fetched.
+            Err(
+                WeightsError::NoWeights { .. }
+                | WeightsError::Pointer { .. }
+                | WeightsError::Safetensors(SafetensorsError::Pointer { .. }),
+            ) => Ok(files),
             // The index of shards is there before they are.
             Err(WeightsError::Safetensors(SafetensorsError::Open { reason, .. }))
                 if reason.kind() == ErrorKind::NotFound =>

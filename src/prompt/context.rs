@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::choice_numbers::{is_hidden, is_index};
+use super::choice_numbers::is_index;
 use super::error::{PromptError, hint};
 use super::right_answers::{GoldReader, choice, printed, read_gold, read_target};
 use super::row_columns::columns;
@@ -16,7 +16,7 @@ use super::turns::{ChatOptions, SYSTEM, Turn, chat_text, delimited, plain_text, 
 use crate::python::literal::literal_eval;
 use crate::python::{literal, text};
 use crate::task::{Choices, Columns, OutputType, Rendering, Target, Task, Template};
-use crate::vocabulary::{Cell, DocumentRequests, Request, Row, Stops};
+use crate::vocabulary::{Cell, DocumentRequests, Gold, Request, Row, Stops};
 
 /// Builds the requests of a task's documents.
 pub struct Builder<'a> {
@@ -162,9 +162,9 @@ impl<'a> Builder<'a> {
             None => target.clone(),
         };
         let choices = rendered.choices.unwrap_or_default();
-        self.hidden_labels.fetch_add(usize::from(is_hidden(&declared)), Ordering::Relaxed);
         let reader = GoldReader { at, multiple_target: self.multiple_target };
         let gold = reader.gold(&declared, &choices)?;
+        self.hidden_labels.fetch_add(usize::from(matches!(gold, Gold::NoChoice(_))), Ordering::Relaxed);
         let views = reader.views(&columns, &choices, &gold)?;
         Ok(DocumentRequests { task: task.name.clone(), doc_id, row, gold, requests, choices, views })
     }

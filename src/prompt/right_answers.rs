@@ -6,10 +6,7 @@ use super::row_ref::RowRef;
 use crate::python::literal::literal_eval;
 use crate::python::{literal, text};
 use crate::task::{Columns, OutputType, Template};
-use crate::vocabulary::{Cell, Gold, View};
-
-/// A text that is none of the choices, as 0.4.13 numbers it.
-const NO_CHOICE: i64 = -100;
+use crate::vocabulary::{Cell, Gold, NO_CHOICE, View};
 
 /// How a document's target is read.
 #[derive(Clone, Copy)]
@@ -38,6 +35,9 @@ impl GoldReader<'_> {
                 match (element(number, choices.len()), number) {
                     (Some(_), Cell::Int(label @ ..0)) => Ok(Gold::NoChoice(*label as i64)),
                     (Some(index), _) => Ok(Gold::Index(index)),
+                    (None, Cell::Int(label)) if *label == i128::from(NO_CHOICE) => {
+                        Ok(Gold::NoChoice(NO_CHOICE))
+                    }
                     (None, _) => Err(label(number, choices, at)),
                 }
             }

@@ -28,6 +28,7 @@ pub fn sentence(merge: &str, parent: &Parent) -> String {
         .map(|[low, high]| format!("95 %: {} to {}, ", points(low), points(high)))
         .unwrap_or_default();
     let p = match shown_p(row.p) {
+        _ if row.p.is_none() => "not tested".to_string(),
         small if small.starts_with('<') => format!("p {small}"),
         p => format!("p = {p}"),
     };
@@ -48,6 +49,7 @@ pub fn sentence(merge: &str, parent: &Parent) -> String {
                     "if the difference is as it looks, about {} documents more would settle it, which these tasks do not have",
                     round(more)
                 ),
+                Some(Settling::TooFew) => "a task has too few documents to tell".to_string(),
                 Some(Settling::NearZero) | None => "it cannot be settled by these tasks".to_string(),
             };
             format!("{over}, no difference between {merge} and {name} is shown: {numbers}; {more}.")
@@ -75,7 +77,7 @@ pub fn conclusion_json(merge: &str, parent: &Parent) -> Value {
         "documents_more": more,
         "settled_by_these_tasks": match found.settling {
             None => Some(true),
-            Some(Settling::Documents(_)) => None,
+            Some(Settling::Documents(_) | Settling::TooFew) => None,
             Some(Settling::BeyondTasks(_) | Settling::NearZero) => Some(false),
         },
         "sentence": sentence(merge, parent),

@@ -64,6 +64,8 @@ pub enum Settling {
     BeyondTasks(usize),
     /// The difference is so near zero that a number would say nothing.
     NearZero,
+    /// A task has too few documents to say how much they differ.
+    TooFew,
 }
 
 /// The largest multiple of the documents that is a number worth naming.

@@ -226,7 +226,7 @@ impl TaskIndex {
     /// An error if one of the names may be declared in a file that is left out.
     fn check_odd_files<'n>(&self, mut names: impl Iterator<Item = &'n String>) -> Result<(), TaskError> {
         let asked = names.find_map(|name| {
-            let elsewhere = self.tasks.contains_key(name);
+            let elsewhere = self.is_known(name) || self.suite(name).is_some();
             self.odd_files.iter().find(|file| file.may_declare(name, elsewhere))
         });
         match asked {

@@ -41,7 +41,7 @@ impl OddFile {
         Self { path, what: error.to_string().replace('\n', " "), declared, listed }
     }
 
-    /// Whether the file may declare `name`, which another file declares as a task or not.
+    /// Whether the file may declare `name`, which another file declares or not.
     pub fn may_declare(&self, name: &str, elsewhere: bool) -> bool {
         let has = |names: &[String]| names.iter().any(|mentioned| mentioned == name);
         has(&self.declared) || !elsewhere && has(&self.listed)

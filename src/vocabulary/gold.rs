@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The label that lm-evaluation-harness gives to a choice that is out of range: it names none.
+pub const NO_CHOICE: i64 = -100;
+
 /// What a task declares to be right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -27,7 +27,7 @@ pub use document::Document;
 pub use estimate::Estimate;
 pub use event::{Event, Preparing};
 pub use fingerprint::{Fingerprint, Fingerprinter};
-pub use gold::Gold;
+pub use gold::{Gold, NO_CHOICE};
 pub use group::{Aggregate, Group, GroupRecord};
 pub use lfs_pointer::{FETCH_LFS, is_lfs_pointer};
 pub use merge_recipe::MergeRecipe;

@@ -251,9 +251,16 @@ fn check_gold(
     let place =
         metrics.first().and_then(|(_, name)| task.metrics.iter().position(|metric| metric.name == *name));
     let gold = place.and_then(|place| own.views.get(place)).map_or(&own.gold, |view| &view.gold);
-    let theirs = document.target.as_ref().and_then(|target| target.parse::<usize>().ok());
+    let theirs = document.target.as_ref().and_then(|target| target.parse::<i64>().ok());
     match (gold, theirs) {
-        (Gold::Index(ours), Some(theirs)) if *ours != theirs => Err(ForeignError::new(
+        (Gold::NoChoice(ours), Some(theirs)) if (*ours < 0) != (theirs < 0) => Err(ForeignError::new(
+            format!(
+                "{}:{}: document {}: choice {theirs} is right there, and the label is hidden here (row {})",
+                outside.file, document.place, document.doc_id, own.row
+            ),
+            "the runs are over different versions of the dataset",
+        )),
+        (Gold::Index(ours), Some(theirs)) if i64::try_from(*ours) != Ok(theirs) => Err(ForeignError::new(
             format!(
                 "{}:{}: document {}: choice {theirs} is right there, choice {ours} here (row {})",
                 outside.file, document.place, document.doc_id, own.row
