@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use std::process::ExitCode;
 
 use super::failure::Failure;
-use super::output::{say, write_stdout};
+use super::output::{note, say, write_stdout};
 use super::run_names::ResultsArgument;
 use super::screen::{format_of, paper};
 use crate::report::{self, Format, Table};
@@ -58,7 +58,7 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
                 if !line.repeated.is_empty() {
                     let name = line.name.as_ref().unwrap_or(&line.model);
                     let count = line.repeated.len();
-                    say!(
+                    note!(
                         "note: {name}: {} is shown; {count} older runs of the same model, tasks and settings are not",
                         line.source
                     );

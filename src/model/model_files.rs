@@ -69,6 +69,11 @@ impl ModelFiles {
         }
     }
 
+    /// Whether the weights are there.
+    pub fn have_weights(&self) -> bool {
+        self.checkpoint.is_some()
+    }
+
     /// The configuration, and what the file that holds it has besides.
     fn open_config(path: &Path) -> Result<Self, LoadError> {
         check_model_path(path)?;

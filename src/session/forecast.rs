@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::SessionError;
 use super::kv_memory::{available_memory, kv_budget_beside};
 use super::model_source::{ModelSource, tokenizer_of};
-use super::notice::Notify;
+use super::notice::{Notice, Notify};
 use super::tokenizer_choice::ChosenTokenizer;
 use crate::dataset::DatasetStore;
 use crate::engine::{ROWS_PER_PASS, RequestLimits};
@@ -69,6 +69,9 @@ pub fn forecast(
     let (model, tokenizer) = match model {
         ForecastModel::Own { source, options, tokenizer, allow_other_tokenizer } => {
             let files = ModelFiles::open_with_or_without_weights(&source.path)?;
+            if !files.have_weights() {
+                notify(Notice::NoWeights(source.path.clone()));
+            }
             let chosen = ChosenTokenizer::find(source, tokenizer, &files)?;
             chosen.check(&files, allow_other_tokenizer, notify)?;
             (Some(ModelNeeds::of(&files, options)?), chosen.tokenizer)

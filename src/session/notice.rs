@@ -21,6 +21,8 @@ pub enum Notice {
     OtherTokenizer(String),
     /// The model's configuration names other special tokens of the tokenizer than the tokenizer does.
     SpecialTokensDiffer(String),
+    /// The weights of the model in this folder are not there, or not all of them.
+    NoWeights(PathBuf),
     /// Another process is doing the same run in this folder.
     FolderBusy(PathBuf),
     /// The last record of this journal is incomplete and is dropped.

@@ -67,6 +67,7 @@ fn a_plan_takes_the_models_tokenizer_and_says_time_and_memory() {
     assert!(text.lines().next().unwrap().ends_with("About"), "{text}");
     assert!(text.contains("\n\nTime: about ") && text.contains("\n\nMemory: about "), "{text}");
     assert!(stderr(&output).contains("\nm: MistralForCausalLM, "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("warning: m: the model's weights are not there"), "{}", stderr(&output));
     // The configuration is enough; a run needs weights, its dry run does not.
     let dry = [&["eval", "--dry-run"], &common[..], &["--name", "x", "--json"]].concat();
     let dry: Value = serde_json::from_str(&stdout(&command(folder.path(), &dry))).unwrap();
