@@ -137,7 +137,7 @@ pub fn say_prompts(tasks: &[FittedTask], num_fewshot: Option<usize>, names_end_o
         }
     }
     chat::note(tasks.iter().map(|fitted| fitted.requests.without_system).sum());
-    hidden_labels::note(tasks.iter().map(|fitted| (&*fitted.task.name, &fitted.requests)));
+    hidden_labels::warn(tasks.iter().map(|fitted| (&*fitted.task.name, &fitted.requests)));
     pins::announce(tasks.iter().flat_map(FittedTask::splits));
     let truncated: usize = tasks.iter().map(|fitted| fitted.truncated.len()).sum();
     if truncated > 0 {

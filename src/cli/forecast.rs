@@ -14,7 +14,7 @@ use crate::evaluate::{AnsweredTask, Plan, RunCosts, run_costs};
 use crate::report::{Format, PLAN_DISPENSABLE, PlanRow, plan_table, row_name, wrapped};
 use crate::session::{Forecast, ForecastInputs, ForecastModel, MemoryNeeds, forecast};
 
-/// Bytes of memory for keys and values below which a model is not said to fit: twice what is advised.
+/// Bytes beside the weights and passes below which no size for keys and values is advised: half of them is what a run would take.
 const LEAST_FOR_KEYS: u64 = 512 << 20;
 
 /// How a forecast is shown.

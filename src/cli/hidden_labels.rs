@@ -4,7 +4,7 @@ use super::output::say;
 use crate::prompt::TaskRequests;
 
 /// Warns of tasks whose documents have labels below 0.
-pub fn note<'a>(tasks: impl IntoIterator<Item = (&'a str, &'a TaskRequests)>) {
+pub fn warn<'a>(tasks: impl IntoIterator<Item = (&'a str, &'a TaskRequests)>) {
     let hidden: Vec<String> = tasks
         .into_iter()
         .filter(|(_, requests)| requests.hidden_labels > 0)

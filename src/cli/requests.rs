@@ -43,7 +43,7 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
         let built = BuiltTask::build(task, &store, &options, &tokenizer)?;
         pins::announce(built.splits());
         chat::note(built.requests.without_system);
-        hidden_labels::note([(&*built.task.name, &built.requests)]);
+        hidden_labels::warn([(&*built.task.name, &built.requests)]);
         let mut lines = String::new();
         for document in 0..built.tokens.len() {
             lines.push_str(&line(&built, document).to_string());
