@@ -23,7 +23,7 @@ use crate::session::{
     DEFAULT_CACHE_SIZE, Destination, FinishedRun, FittedRun, ForecastInputs, ForecastModel, ModelSource,
     Preparation, Prepared, RunSetup, Spans, cache_folder, kv_budget, merge_recipe, prepare, settle,
 };
-use crate::store::Answers;
+use crate::store::{Answers, TypedCommand};
 use crate::task::{Selection, Task, TaskIndex};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::shell_words;
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
         let setup = RunSetup {
             name: new_name(arguments.name.as_deref(), &source)?,
             merge,
-            command_line,
+            command: TypedCommand::here(command_line),
             began,
             started,
             threads,

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
+use rayon::prelude::*;
 
 use super::failure::Failure;
 use super::output::say;
@@ -19,10 +20,10 @@ pub struct ResultsArgument {
 }
 
 impl ResultsArgument {
-    /// The runs, the newest first; where there is no such folder, the default one is said to be missing, and another is an error.
+    /// The runs with their files checked, the newest first; where there is no such folder, the default one is said to be missing, and another is an error.
     pub fn list(&self) -> Result<Vec<ListedRun>, Failure> {
         self.check()?;
-        Ok(listed_runs(&self.results))
+        Ok(listed_runs(&self.results).into_par_iter().map(ListedRun::checked).collect())
     }
 
     /// Says that there is no folder of runs, or refuses one that was asked for by name.

@@ -45,7 +45,8 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let format = format_of(arguments.format, TableOrJson::Json)?;
     let run = RecordedRun::open(&arguments.results.find(&arguments.run)?)?;
     if let Some(how) = run.unfinished() {
-        let command = run.command().map(|command| format!("; go on with: {command}")).unwrap_or_default();
+        let command =
+            run.command().map(|command| format!("; go on with: {}", command.again())).unwrap_or_default();
         say!("note: {}: the run is not finished: {how}{command}", run.path.display());
     }
     let mut findings = Findings::default();

@@ -32,7 +32,11 @@ pub fn sentence(merge: &str, parent: &Parent) -> String {
         small if small.starts_with('<') => format!("p {small}"),
         p => format!("p = {p}"),
     };
-    let n = row.n.map(|n| format!(", {} documents", grouped(n))).unwrap_or_default();
+    let n = match row.n {
+        Some(1) => ", 1 document".to_string(),
+        Some(n) => format!(", {} documents", grouped(n)),
+        None => String::new(),
+    };
     let numbers = format!("{} points ({interval}{p}{n})", points(row.difference));
     match (row.verdict, found.settling) {
         (Some(Verdict::Better), _) => format!("{over}, {merge} is better than {name}: {numbers}."),

@@ -105,7 +105,7 @@ impl EvaluatedRun<'_> {
         let mut record = RunRecord {
             name: setup.name.clone(),
             merge: setup.merge.clone(),
-            arguments: setup.command_line.clone(),
+            command: setup.command.clone(),
             model: model.clone(),
             tasks: &evaluation.tasks,
             digests: &self.digests,

@@ -103,7 +103,7 @@ pub fn settle<'r>(
     }
     let names = tasks.iter().map(|fitted| fitted.task.name.clone());
     let digests = names.zip(digests.iter().cloned()).collect();
-    let opened = destination.settle(&identity, &setup.session_json(), notify)?;
+    let opened = destination.settle(&identity, &setup.session_json(&model.engine.name), notify)?;
     let mut tasks: Vec<AnsweredTask<'r>> = tasks.iter().map(AnsweredTask::new).collect();
     let mut kept = KeptAnswers::new(setup.cache.as_deref(), model);
     let answers = kept.recall(&mut tasks, opened.history, notify);

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::{Value, json};
 
 use crate::prompt::PromptOptions;
-use crate::store::rfc3339;
+use crate::store::{TypedCommand, rfc3339};
 use crate::vocabulary::MergeRecipe;
 
 /// The settings of a run.
@@ -16,8 +16,7 @@ pub struct RunSetup {
     pub name: String,
     /// The recipe in the model's folder, if it is a merge that has one.
     pub merge: Option<MergeRecipe>,
-    /// As typed, the program first.
-    pub command_line: Vec<String>,
+    pub command: TypedCommand,
     /// When this process started, to measure what it used.
     pub began: Instant,
     /// The same as calendar time.
@@ -39,8 +38,12 @@ pub struct RunSetup {
 }
 
 impl RunSetup {
-    /// This session, for readers of the journal.
-    pub fn session_json(&self) -> Value {
-        json!({"started": rfc3339(self.started), "arguments": self.command_line, "threads": self.threads})
+    /// This session, with the name of its model, for readers of the journal.
+    pub fn session_json(&self, model: &str) -> Value {
+        let mut session = json!({"started": rfc3339(self.started), "model": model, "threads": self.threads});
+        if let Some(fields) = session.as_object_mut() {
+            fields.extend(self.command.fields());
+        }
+        session
     }
 }

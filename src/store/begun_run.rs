@@ -7,14 +7,16 @@ use serde_json::Value;
 
 use super::journal::{History, JOURNAL};
 use super::record_file::RecordError;
-use crate::vocabulary::shell_words;
+use super::typed_command::TypedCommand;
 
 /// What the journal of a run says before `run.json` is written.
 pub struct BegunRun {
     /// Why it counts as unfinished.
     pub how: String,
     /// The command that goes on; `None` if the process was killed before it had recorded it.
-    pub command: Option<String>,
+    pub command: Option<TypedCommand>,
+    /// The model's name, if it is recorded.
+    pub model: Option<String>,
     /// What its results depend on; null if it is not recorded.
     pub identity: Value,
     /// When its first session began.
@@ -43,7 +45,8 @@ impl BegunRun {
         let first = facts(history.sessions.first()).unwrap_or_default();
         Some(Self {
             how,
-            command: facts(history.sessions.last()).and_then(|facts| typed_again(&facts["arguments"])),
+            command: facts(history.sessions.last()).and_then(|facts| command_of(&facts)),
+            model: first["model"].as_str().map(str::to_string),
             identity: history.identity.unwrap_or_default(),
             started: first["started"].as_str().map(str::to_string),
             busy,
@@ -56,30 +59,26 @@ impl BegunRun {
         match &self.damage {
             Some(error) => format!("the journal cannot be read either ({error}): run it again"),
             None if self.busy => "wait until it is done".into(),
-            None => go_on(self.command.as_deref()),
+            None => go_on(self.command.as_ref()),
         }
     }
 }
 
 /// The hint that names the command that goes on with a run.
-pub fn go_on(command: Option<&str>) -> String {
+pub fn go_on(command: Option<&TypedCommand>) -> String {
     match command {
-        Some(command) => format!("go on with: {command}"),
+        Some(command) => format!("go on with: {}", command.again()),
         None => "the command that began it goes on where it stopped".into(),
     }
 }
 
 /// How the damaged file of the run in `folder` is written again: by the run's command, into the same folder.
 pub fn write_again(folder: &Path) -> String {
-    let facts =
-        History::read(&folder.join(JOURNAL)).ok().and_then(|history| history.sessions.last().cloned());
-    let words = facts.and_then(|session| words(&session.facts["arguments"]));
-    match words {
-        Some(mut words) => {
-            if !words.iter().any(|word| word.starts_with("--output")) {
-                words.extend(["--output".to_string(), folder.display().to_string()]);
-            }
-            format!("write it again from the run's journal with: {}", shell_words(&words))
+    let history = History::read(&folder.join(JOURNAL)).ok();
+    let last = history.as_ref().and_then(|history| history.sessions.last());
+    match last.and_then(|session| command_of(&session.facts)) {
+        Some(command) => {
+            format!("write it again from the run's journal with: {}", command.again_into(folder))
         }
         None => {
             "the same `assay eval` command writes it again from the run's journal, where there is one".into()
@@ -87,15 +86,8 @@ pub fn write_again(folder: &Path) -> String {
     }
 }
 
-/// Recorded arguments as a command that can be typed again.
-pub fn typed_again(arguments: &Value) -> Option<String> {
-    words(arguments).map(|words| shell_words(&words))
-}
-
-fn words(arguments: &Value) -> Option<Vec<String>> {
-    let words: Option<Vec<String>> =
-        arguments.as_array()?.iter().map(|word| word.as_str().map(str::to_string)).collect();
-    words.filter(|words| !words.is_empty())
+fn command_of(facts: &Value) -> Option<TypedCommand> {
+    TypedCommand::of(&facts["arguments"], &facts["directory"])
 }
 
 /// Whether another process holds the lock of a journal. The lock taken to find out is released at once.

@@ -14,7 +14,6 @@ use thiserror::Error;
 use super::begun_run::go_on;
 use super::chat_record::chat_facts;
 use super::recorded_run::{RecordedError, RecordedRun};
-use super::run_json::seal_of;
 use super::samples::{Sample, samples_file};
 use crate::metric::Scorer;
 use crate::task::task_of_config;
@@ -68,37 +67,21 @@ pub enum Detail {
 /// Reads the run in `folder`.
 ///
 /// # Errors
-/// There is no finished run, or its samples are damaged.
+/// There is no finished run, its samples are damaged, or its files are not as the run wrote them.
 pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, ComparedError> {
     let source = folder.display().to_string();
     let run = RecordedRun::open(folder)?;
     if let Some(how) = run.unfinished() {
-        let hint = go_on(run.command().as_deref());
+        let hint = go_on(run.command().as_ref());
         return Err(RecordedError::Unfinished { path: source, how, hint }.into());
     }
-    let mut notes = Vec::new();
-    if run.text(&["seal"]) != Some(seal_of(&run.run).to_string().as_str()) {
-        notes.push("run.json was edited since it was written; `assay verify` says more".to_string());
-    }
-    let recorded: BTreeMap<&str, &str> = run.hashes(&["files"]).into_iter().collect();
     let tasks: Vec<(&str, &Value)> = run.tasks().collect();
-    let read: Vec<Result<(ComparedTask, bool), ComparedError>> =
-        tasks.par_iter().map(|(name, record)| read_task(&run, name, record, detail, &recorded)).collect();
-    let mut tasks = Vec::new();
-    let mut edited = Vec::new();
-    for task in read {
-        let (task, as_written) = task?;
-        if !as_written {
-            edited.push(task.task.clone());
-        }
-        tasks.push(task);
-    }
-    if let Some(first) = edited.first() {
-        notes.push(format!(
-            "samples of {} tasks are not those that run.json recorded, {first} the first; `assay verify` says more",
-            edited.len()
-        ));
-    }
+    let read: Vec<Result<ComparedTask, ComparedError>> =
+        tasks.par_iter().map(|(name, record)| read_task(&run, name, record, detail)).collect();
+    let tasks = read.into_iter().collect::<Result<Vec<ComparedTask>, ComparedError>>()?;
+    // After reading: where a line cannot be read, its error says more.
+    run.check_as_written()?;
+    let mut notes = Vec::new();
     if run.tasks().any(|(_, record)| record["sample_data"] == true) {
         notes.push("it is over built-in samples, not the benchmarks: the numbers are not scores".to_string());
     }
@@ -141,14 +124,12 @@ fn unranked(run: &RecordedRun) -> Result<Vec<String>, ComparedError> {
     Ok(reasons.map(str::to_string).collect())
 }
 
-/// Reads a task, and whether its samples have the hash that the record names.
 fn read_task(
     run: &RecordedRun,
     name: &str,
     record: &Value,
     detail: Detail,
-    recorded: &BTreeMap<&str, &str>,
-) -> Result<(ComparedTask, bool), ComparedError> {
+) -> Result<ComparedTask, ComparedError> {
     let path = run.path.join("run.json");
     let fault =
         |what: String| ComparedError::Task { path: path.display().to_string(), task: name.to_string(), what };
@@ -158,7 +139,6 @@ fn read_task(
     let means: Vec<(usize, &str, bool)> = scorer.means().collect();
     let file = samples_file(name).display().to_string();
     let bytes = run.read(&file)?;
-    let as_written = recorded.get(file.as_str()) == Some(&Fingerprint::of(&bytes).to_string().as_str());
     let path = run.path.join(&file).display().to_string();
     let damaged = |line: usize, what: String| ComparedError::Damaged { path: path.clone(), line, what };
     let text = std::str::from_utf8(&bytes).map_err(|error| {
@@ -202,15 +182,14 @@ fn read_task(
         chat["fewshot_as_multiturn"] == true,
         chat["system_instruction"].as_str(),
     );
-    let compared = ComparedTask {
+    Ok(ComparedTask {
         task: name.to_string(),
         setup: setup(record).into_iter().chain(chat).collect(),
         available: record["available"].as_u64().map(|count| count as usize),
         metrics: means.iter().map(metric).collect(),
         passed: task.passed(),
         documents,
-    };
-    Ok((compared, as_written))
+    })
 }
 
 /// The facts that determine documents and prompts. `--limit` takes the first documents of a task, so two

@@ -81,13 +81,17 @@ impl ListedRun {
                 None if begun.busy => RunState::Running,
                 None => RunState::Unfinished { hint: begun.hint(), how: begun.how.clone() },
             };
-            return Some(Self::new(folder, begun.identity, begun.started.unwrap_or_default(), state));
+            let mut listed = Self::new(folder, begun.identity, begun.started.unwrap_or_default(), state);
+            if let Some(model) = begun.model {
+                listed.model = model;
+            }
+            return Some(listed);
         }
         match RecordedRun::open(folder) {
             Ok(run) => {
                 let state = match run.unfinished() {
                     None => RunState::Finished,
-                    Some(how) => RunState::Unfinished { how, hint: go_on(run.command().as_deref()) },
+                    Some(how) => RunState::Unfinished { how, hint: go_on(run.command().as_ref()) },
                 };
                 let started = run.text(&["started"]).unwrap_or_default().to_string();
                 let mut listed = Self::new(folder, run.get(&["identity"]).clone(), started, state);
@@ -101,14 +105,19 @@ impl ListedRun {
             }
             Err(error) => {
                 let identity = peek(&folder.join(JOURNAL)).map(|(identity, _)| identity);
-                let hint = match &error {
-                    RecordedError::Damaged { hint, .. } => hint.clone(),
-                    _ => "check that it may be read".into(),
-                };
-                let state = RunState::Damaged { what: error.to_string(), hint };
-                Some(Self::new(folder, identity.unwrap_or_default(), String::new(), state))
+                Some(Self::new(folder, identity.unwrap_or_default(), String::new(), damaged(&error)))
             }
         }
+    }
+
+    /// The run, as damaged where it is finished and one of its files is missing, or not as it was written. Reads all of them.
+    pub fn checked(mut self) -> Self {
+        if self.state == RunState::Finished
+            && let Err(error) = RecordedRun::open(&self.path).and_then(|run| run.check_as_written())
+        {
+            self.state = damaged(&error);
+        }
+        self
     }
 
     fn new(folder: &Path, identity: Value, started: String, state: RunState) -> Self {
@@ -134,6 +143,14 @@ impl ListedRun {
             && self.identity == other.identity
             && [self, other].iter().all(|run| run.state == RunState::Finished)
     }
+}
+
+fn damaged(error: &RecordedError) -> RunState {
+    let hint = match error {
+        RecordedError::Damaged { hint, .. } | RecordedError::Altered { hint, .. } => hint.clone(),
+        _ => "check that it is there and may be read; the command that made the run writes it again".into(),
+    };
+    RunState::Damaged { what: error.to_string(), hint }
 }
 
 /// The folders below `parent`, at most two deep, that hold a run or its results, in the order of their names.

@@ -21,6 +21,7 @@ mod response_cache;
 mod run_folder;
 mod run_json;
 mod samples;
+mod typed_command;
 
 pub use cache_files::{CachedModel, Pruned, cached_models, prune};
 pub use compared_folder::{ComparedError, Detail, compared_folder};
@@ -43,3 +44,4 @@ pub use response_cache::{Key, ResponseCache};
 pub use run_folder::{RunFolder, StoreError};
 pub use run_json::{Answers, RunRecord, results_json, rfc3339, run_json, seal_of, split_json};
 pub use samples::{Sample, TaskSamples, samples_file};
+pub use typed_command::TypedCommand;

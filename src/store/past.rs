@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use miette::Diagnostic;
+use rayon::prelude::*;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -97,10 +98,15 @@ pub fn published(columns: &[String]) -> Result<Vec<Line>, PastError> {
 /// goes on with them. Of finished runs of the same model, tasks and settings the newest stands for all.
 pub fn past_runs(folder: &Path, suite: &str, columns: &[String]) -> Vec<Result<Line, PastError>> {
     let mut found: Vec<(Option<ListedRun>, Result<Line, PastError>)> = Vec::new();
-    for folder in run_folders(folder) {
-        let listed = ListedRun::read(&folder);
+    let folders = run_folders(folder);
+    let listed: Vec<Option<ListedRun>> =
+        folders.par_iter().map(|folder| ListedRun::read(folder).map(ListedRun::checked)).collect();
+    for (folder, listed) in folders.iter().zip(listed) {
         let file = folder.join("results.json");
-        let line = if file.is_file() { past_run(&file, suite, columns).transpose() } else { None };
+        // What a damaged file says is no score.
+        let is_damaged = listed.as_ref().is_some_and(|run| matches!(run.state, RunState::Damaged { .. }));
+        let line =
+            if file.is_file() && !is_damaged { past_run(&file, suite, columns).transpose() } else { None };
         let line = line.map(|line| line.map(|line| named(line, listed.as_ref())));
         match listed {
             Some(run) if run.state != RunState::Finished => {

@@ -11,11 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::begun_run::{BegunRun, typed_again, write_again};
+use super::begun_run::{BegunRun, write_again};
 use super::chat_record::chat_options;
+use super::run_json::seal_of;
+use super::typed_command::TypedCommand;
 use crate::prompt::{ChatOptions, PromptOptions};
 use crate::task::ChatTemplateError;
-use crate::vocabulary::{AddBosToken, TaskLimits};
+use crate::vocabulary::{AddBosToken, Fingerprint, TaskLimits, shell_words};
 
 /// A run cannot be read back.
 #[derive(Debug, Error, Diagnostic)]
@@ -42,6 +44,16 @@ pub enum RecordedError {
         /// Why it counts as unfinished.
         how: String,
         /// The command that goes on.
+        hint: String,
+    },
+    /// A file has another content than the run wrote.
+    #[error("{path}: not as the run wrote it: {what}")]
+    #[diagnostic(code(assay::input), help("{hint}"))]
+    Altered {
+        path: String,
+        /// What it does not agree with.
+        what: &'static str,
+        /// How to learn what differs, and to write it again.
         hint: String,
     },
     /// A file is not the expected JSON.
@@ -99,6 +111,31 @@ impl RecordedRun {
         Ok(Self { path: folder.to_path_buf(), run, limits: limit, chat })
     }
 
+    /// Whether all its files are as the run wrote them: `run.json` by its seal, the others by the hashes in it.
+    ///
+    /// # Errors
+    /// [`RecordedError::Altered`] for the first that is not, or [`RecordedError::Unreadable`].
+    pub fn check_as_written(&self) -> Result<(), RecordedError> {
+        let altered = |file: &str, what| RecordedError::Altered {
+            path: self.path.join(file).display().to_string(),
+            what,
+            hint: format!(
+                "`assay verify {}` says what differs; {}",
+                shell_words(&[self.path.display().to_string()]),
+                write_again(&self.path)
+            ),
+        };
+        if self.text(&["seal"]) != Some(seal_of(&self.run).to_string().as_str()) {
+            return Err(altered("run.json", "its seal is of another content"));
+        }
+        for (file, hash) in self.hashes(&["files"]) {
+            if Fingerprint::of(&self.read(file)?).to_string() != hash {
+                return Err(altered(file, "run.json has another hash of it"));
+            }
+        }
+        Ok(())
+    }
+
     /// Why it counts as unfinished; `None` if it is finished.
     pub fn unfinished(&self) -> Option<String> {
         if let Some(error) = self.text(&["failed"]) {
@@ -117,9 +154,9 @@ impl RecordedRun {
         self.tasks().next().is_none().then(|| "it has no task".to_string())
     }
 
-    /// The command line of its last session, as it can be typed again.
-    pub fn command(&self) -> Option<String> {
-        typed_again(self.get(&["arguments"]))
+    /// The command of its last session.
+    pub fn command(&self) -> Option<TypedCommand> {
+        TypedCommand::of(self.get(&["arguments"]), self.get(&["directory"]))
     }
 
     /// The value at a path of keys in `run.json`; null if there is none.

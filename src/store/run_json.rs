@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::chat_record::chat_json;
 use super::journal::{Session, SessionWork};
 use super::model_record::ModelRecord;
+use super::typed_command::TypedCommand;
 use crate::evaluate::Digests;
 use crate::prompt::ChatOptions;
 use crate::vocabulary::{
@@ -22,8 +23,7 @@ pub struct RunRecord<'a> {
     pub name: String,
     /// The recipe in the model's folder.
     pub merge: Option<MergeRecipe>,
-    /// The command line.
-    pub arguments: Vec<String>,
+    pub command: TypedCommand,
     pub model: ModelRecord,
     pub tasks: &'a [TaskRecord],
     /// Digests of the tasks' prompts and tokens, by task name; may include tasks without a finished document.
@@ -194,11 +194,13 @@ pub fn split_json(split: &SplitRecord) -> Value {
 /// `run.json`: what was run, on what, and what it cost.
 pub fn run_json(run: &RunRecord<'_>) -> Value {
     let engine = &run.model.engine;
+    let command = run.command.fields();
     let mut record = json!({
         "assay": env!("CARGO_PKG_VERSION"),
         "name": run.name,
         "numerics": engine.numerics.code,
-        "arguments": run.arguments,
+        "arguments": command["arguments"],
+        "directory": command["directory"],
         "started": rfc3339(run.started),
         "interrupted": run.interrupted,
         "failed": run.failed,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::compared_runs::{FAMILY, compare, copy_of, evaluate};
+use super::compared_runs::{FAMILY, compare, copy_of, evaluate, record_again};
 use super::{stderr, stdout};
 
 fn as_json(arguments: &[&str]) -> Value {
@@ -276,6 +276,7 @@ fn a_worse_merge_fails_where_that_is_asked_for() {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("\"acc_norm\":1.0}", "\"acc_norm\":0.0}")).unwrap();
     }
+    record_again(&copy);
     let copy = copy.to_str().unwrap();
     let code = |arguments: &[&str]| compare(arguments).status.code();
     assert_eq!(code(&[copy, "runs/a"]), Some(0));

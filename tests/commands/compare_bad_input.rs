@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::compared_runs::{FAMILY, compare, copy_of, evaluate};
+use super::compared_runs::{FAMILY, compare, copy_of, evaluate, record_again};
 use super::{stderr, stdout};
 
 /// The error of comparing the merge's run with another run.
@@ -23,9 +23,8 @@ fn change(run: &Path, place: &str, value: Value) {
     let path = run.join("run.json");
     let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     *record.pointer_mut(place).unwrap_or_else(|| panic!("no {place}")) = value;
-    let seal = assay::store::seal_of(record.as_object().unwrap());
-    record["seal"] = seal.to_string().into();
     std::fs::write(&path, format!("{record:#}\n")).unwrap();
+    record_again(run);
 }
 
 /// The error of comparing with a copy of parent `a`'s run whose record is changed.
@@ -140,17 +139,25 @@ fn damaged_samples_are_refused_with_their_line() {
 }
 
 #[test]
-fn edits_that_can_be_read_are_told() {
+fn edits_that_can_be_read_are_refused() {
     let (_folder, copy) = copy_of("runs/a");
     let path = copy.join("samples/arc_challenge.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"acc_norm\":1.0}", "\"acc_norm\":0.0}", 1)).unwrap();
-    let output = compare(&["runs/merge", copy.to_str().unwrap()]);
-    assert!(output.status.success());
-    let told = "samples of 1 tasks are not those that run.json recorded, arc_challenge the first";
-    assert!(stderr(&output).contains(told), "{}", stderr(&output));
-    std::fs::write(&path, text.replacen("\"gold\":", "\"gold\":1", 1)).unwrap();
-    assert!(refused(&copy).contains(" of arc_challenge has another right answer"));
+    let altered = "not as the run wrote it: ";
+    let of_samples =
+        format!("error: OTHER/samples/arc_challenge.jsonl: {altered}run.json has another hash of it");
+    assert_eq!(refused(&copy), of_samples);
+    std::fs::write(&path, text).unwrap();
+    let path = copy.join("results.json");
+    let results = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, results.replacen("\"unranked_because\"", "\"unranked_because_\"", 1)).unwrap();
+    assert!(refused(&copy).starts_with(&format!("error: OTHER/results.json: {altered}")));
+    std::fs::write(&path, results).unwrap();
+    let path = copy.join("run.json");
+    let record = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, record.replacen("\"dtype\": \"float32\"", "\"dtype\": \"float64\"", 1)).unwrap();
+    assert_eq!(refused(&copy), format!("error: OTHER/run.json: {altered}its seal is of another content"));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::process::Output;
 use std::sync::LazyLock;
 
 use assay::statistics::Random;
+use assay::vocabulary::Fingerprint;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{assay, repository, stderr};
@@ -78,4 +80,17 @@ fn copy_folder(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Makes a run's record one of its files as they are now, as if the run had written them.
+pub fn record_again(run: &Path) {
+    let path = run.join("run.json");
+    let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    for file in record["files"].as_array_mut().unwrap() {
+        let bytes = std::fs::read(run.join(file["path"].as_str().unwrap())).unwrap();
+        file["blake3"] = Fingerprint::of(&bytes).to_string().into();
+    }
+    let seal = assay::store::seal_of(record.as_object().unwrap());
+    record["seal"] = seal.to_string().into();
+    std::fs::write(&path, format!("{record:#}\n")).unwrap();
 }

@@ -106,3 +106,63 @@ fn a_damaged_record_is_said_with_its_place_and_written_again() {
     assert!(assay_(&JOB).status.success());
     assert_eq!(assay_(&["verify", "results/one"]).status.code(), Some(0));
 }
+
+/// What was edited is no score of the run: nothing shows or computes from it, and its command writes it again.
+#[test]
+fn an_edited_or_missing_file_is_no_finished_run() {
+    let folder = finished();
+    let place = folder.path().join("results/one");
+    let assay_ = |arguments: &[&str]| assay(folder.path()).args(arguments).output().unwrap();
+    let column = |row: &serde_json::Value| (row["Winogrande"].clone(), row["Not ranked"].clone());
+    let row = || {
+        let rows: serde_json::Value =
+            serde_json::from_str(&stdout(&assay_(&["leaderboard", "--json"]))).unwrap();
+        column(rows.as_array().unwrap().last().unwrap())
+    };
+    assert!(row().0.is_number());
+    for (file, from, to) in [
+        ("results.json", "\"Winogrande\": ", "\"Winogrande\": 1"),
+        ("samples/winogrande.jsonl", "\"acc\":", "\"acc\": "),
+        ("run.json", "\"threads\": ", "\"threads\": 1"),
+        ("samples/winogrande.jsonl", "", ""),
+        ("results.json", "", ""),
+    ] {
+        let path = place.join(file);
+        match from {
+            "" => std::fs::remove_file(&path).unwrap(),
+            from => {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(text.contains(from), "{file}");
+                std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            }
+        }
+        let (score, why) = row();
+        assert!(score.is_null(), "{file}: {score}");
+        let why = why.as_str().unwrap();
+        assert!(why.starts_with(&format!("damaged: results/one/{file}: ")), "{why}");
+        let runs: serde_json::Value = serde_json::from_str(&stdout(&assay_(&["runs", "--json"]))).unwrap();
+        assert_eq!(runs[0]["state"], "damaged", "{file}");
+        assert_eq!(assay_(&["compare", "results/one", "results/one/"]).status.code(), Some(2));
+        assert!(assay_(&JOB).status.success());
+        assert!(row().0.is_number() && assay_(&["verify", "results/one"]).status.success(), "{file}");
+    }
+}
+
+/// The names and the folder that a reader of another place needs.
+#[test]
+fn a_killed_run_elsewhere_is_gone_on_with_where_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().canonicalize().unwrap();
+    let job = ["eval", "--tasks", "winogrande", "--limit", "3", "--output", "results/one", "--name", "mine"];
+    assert!(assay(&place).args(job).output().unwrap().status.success());
+    killed(&place);
+    let output = assay(std::path::Path::new("/"))
+        .args(["runs", "--json", "--results"])
+        .arg(place.join("results"))
+        .output();
+    let runs: serde_json::Value = serde_json::from_str(&stdout(&output.unwrap())).unwrap();
+    assert_eq!((runs[0]["name"].as_str(), runs[0]["model"].as_str()), (Some("mine"), Some("sample_model")));
+    let advice = runs[0]["advice"].as_str().unwrap();
+    assert!(advice.contains(&format!("; go on with: cd {} && ", place.display())), "{advice}");
+    assert!(advice.ends_with(&format!("assay {}", job.join(" "))), "{advice}");
+}

@@ -56,6 +56,31 @@ fn both_spellings_say_the_same() {
     let outside = with(json!({"rope_parameters": {"rope_type": "default"}}));
     assert_eq!(parse(&outside).unwrap(), parse(&config()).unwrap());
     assert!(matches!(old.rope.scaling, RopeScaling::Llama3 { factor: 8.0, .. }));
+    let base_alone = with(json!({"rope_theta": "absent", "rope_parameters": {"rope_theta": 10000.0}}));
+    assert_eq!(parse(&base_alone).unwrap(), parse(&config()).unwrap());
+}
+
+/// The right values are those of `LlamaConfig` of transformers 5.24.
+#[test]
+fn the_original_length_is_the_one_that_transformers_takes() {
+    let length = |beside: Value, inside: Value| {
+        let mut scaling =
+            json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0});
+        if !inside.is_null() {
+            scaling["original_max_position_embeddings"] = inside;
+        }
+        let changes = json!({
+            "max_position_embeddings": 2048, "original_max_position_embeddings": beside, "rope_scaling": scaling
+        });
+        match parse(&with(changes)).unwrap().rope.scaling {
+            RopeScaling::Llama3 { original_max_positions, .. } => original_max_positions,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(length(json!("absent"), json!(256)), 256.0);
+    assert_eq!(length(json!(512), json!(256)), 512.0);
+    assert_eq!(length(json!(512), Value::Null), 512.0);
+    assert_eq!(length(json!("absent"), Value::Null), 2048.0);
 }
 
 #[test]

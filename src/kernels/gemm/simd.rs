@@ -274,10 +274,15 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     unsafe fn load_pairs(at: *const u8) -> (Pair, Pair) {
         // SAFETY: the caller guarantees 64 bytes.
-        let bits = unsafe { [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())] };
+        let (low, high) = unsafe { (_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())) };
+        // Not by `array::map`: where that is not inlined, as in the test profile, it is called, with its vectors in memory.
         let mask = _mm256_set1_epi32(0xffff_0000_u32 as i32);
-        let even = bits.map(|half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(half)));
-        (even, bits.map(|half| _mm256_castsi256_ps(_mm256_and_si256(half, mask))))
+        let [even_low, even_high] = [_mm256_slli_epi32::<16>(low), _mm256_slli_epi32::<16>(high)];
+        let [odd_low, odd_high] = [_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)];
+        (
+            [_mm256_castsi256_ps(even_low), _mm256_castsi256_ps(even_high)],
+            [_mm256_castsi256_ps(odd_low), _mm256_castsi256_ps(odd_high)],
+        )
     }
 
     #[inline]
