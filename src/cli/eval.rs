@@ -9,7 +9,7 @@ use super::eval_arguments::{EvalArguments, VIEWS};
 use super::failure::{self, Failure};
 use super::forecast::ShownForecast;
 use super::interrupt::Interrupt;
-use super::notices::{say_notice, say_task_notes};
+use super::notices::{say_notice, say_task_notes, say_whose_tasks};
 use super::output::{detail, note, say, write_stdout};
 use super::preparing::PreparingBar;
 use super::progress::Progress;
@@ -28,12 +28,19 @@ use crate::task::{Selection, Task, TaskIndex};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::shell_words;
 
-/// Scores a model and writes the run's folder.
-pub fn run(arguments: &EvalArguments, command_line: Vec<String>) -> Result<ExitCode, Failure> {
+/// Scores a model and writes the run's folder. `is_foreign`: the command line is one of lm_eval.
+pub fn run(
+    arguments: &EvalArguments,
+    command_line: Vec<String>,
+    is_foreign: bool,
+) -> Result<ExitCode, Failure> {
     let (began, started) = (Instant::now(), SystemTime::now());
     let interrupt = Interrupt::listen();
     let command = shell_words(&command_line);
     let run = Run::choose(arguments, command_line, began, started, interrupt)?;
+    if is_foreign {
+        say_whose_tasks(&run.selection, &run.index);
+    }
     if arguments.dry_run {
         return run.forecast();
     }

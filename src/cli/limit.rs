@@ -6,6 +6,7 @@ use std::str::FromStr;
 use miette::Diagnostic;
 
 use super::failure::Failure;
+use super::output::note;
 use crate::task::{Selection, TaskIndex};
 use crate::vocabulary::{Limit, TaskLimits};
 
@@ -16,6 +17,8 @@ pub struct LimitArgument {
     default: Option<Limit>,
     /// Names as `--tasks` takes them, with their numbers, in the order of typing.
     named: Vec<(String, Limit)>,
+    /// Entries whose number lost a fraction, and what is left.
+    cut: Vec<(String, Limit)>,
 }
 
 impl FromStr for LimitArgument {
@@ -25,6 +28,12 @@ impl FromStr for LimitArgument {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut read = Self::default();
         for entry in text.split(',').map(str::trim) {
+            let typed = entry.rsplit_once('=').map_or(entry, |(_, number)| number);
+            if let Some(number) =
+                typed.parse::<f64>().ok().filter(|number| *number > 1.0 && number.fract() > 0.0)
+            {
+                read.cut.push((entry.to_string(), Limit::First(number as usize)));
+            }
             let fault = |what: &str| Err(format!("`{entry}` {what}\ntip: {TIP}"));
             let Some((name, limit)) = entry.rsplit_once('=') else {
                 let limit = match entry {
@@ -81,6 +90,9 @@ impl LimitArgument {
     /// # Errors
     /// An entry names none of them.
     pub fn of(&self, index: &TaskIndex, selection: &Selection) -> Result<TaskLimits, Failure> {
+        for (entry, limit) in &self.cut {
+            note!("note: --limit {entry}: taken as {limit}, as lm_eval takes it; a share is below 1");
+        }
         let chosen: Vec<&str> = selection.tasks.iter().map(|task| &*task.name).collect();
         let mut limits: BTreeMap<&str, Option<Limit>> =
             chosen.iter().map(|name| (*name, self.default)).collect();
@@ -157,6 +169,8 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_lm_eval_reads_them() {
+        let cut = |typed: &str| typed.parse::<LimitArgument>().unwrap().cut;
+        assert_eq!(cut("3,gsm8k=2.7,arc=1.0,winogrande=0.5"), [("gsm8k=2.7".to_string(), Limit::First(2))]);
         for (typed, expected) in [
             ("0.1", Limit::Share(0.1)),
             ("1.0", Limit::First(1)),

@@ -21,6 +21,8 @@ pub struct Translation {
     pub words: Vec<OsString>,
     /// What was dropped, and why it changes nothing.
     pub dropped: Vec<String>,
+    /// Whether it is a line of lm_eval, and would be none of assay's.
+    pub is_foreign: bool,
     /// The file of `--config`, which flags came from that were not typed.
     pub config: Option<String>,
 }
@@ -37,6 +39,9 @@ enum Part {
     },
 }
 
+/// What `lm_eval ls` lists.
+const LISTS: [&str; 4] = ["tasks", "groups", "subtasks", "tags"];
+
 /// What a command knows of flags: the command, and a flag with hyphens and without dashes.
 pub type Knows<'k> = &'k dyn Fn(&str, &str) -> bool;
 
@@ -52,6 +57,15 @@ pub fn translate(typed: &[OsString], knows: Knows<'_>) -> Result<Translation, Fa
     let (command, from) = match word {
         "eval" | "run" => ("eval", at + 1),
         "plan" | "requests" => (word, at + 1),
+        // `lm_eval ls tasks`, and its groups, subtasks and tags: one list here.
+        "ls" => {
+            let of_ls = |word: &OsString| LISTS.iter().any(|list| word == list);
+            let rest = typed[at + 1..].iter().enumerate().filter(|(place, word)| *place > 0 || !of_ls(word));
+            let mut words: Vec<OsString> = typed[..at].iter().map(|word| with_hyphens(word)).collect();
+            words.push("tasks".into());
+            words.extend(rest.map(|(_, word)| with_hyphens(word)));
+            return Ok(Translation { words, ..Translation::default() });
+        }
         // lm_eval inserts `run` where a flag stands in its place.
         _ if word.starts_with('-') => ("eval", at),
         _ => {
@@ -65,6 +79,7 @@ pub fn translate(typed: &[OsString], knows: Knows<'_>) -> Result<Translation, Fa
     done.words.push(command.into());
     add_config(&mut parts, command, knows, &mut done)?;
     emit(parts, command, knows, &mut done)?;
+    done.is_foreign |= word == "run" || !done.dropped.is_empty();
     Ok(done)
 }
 
@@ -362,9 +377,21 @@ fn emit(parts: Vec<Part>, command: &str, knows: Knows<'_>, done: &mut Translatio
             },
         }
     }
+    done.is_foreign = model.is_some();
     let arguments = model.as_ref().map(|(pairs, said)| (pairs.as_slice(), said.as_str()));
     let ModelFlags { flags, idle } = model_flags(kind.as_deref(), arguments)?;
     for (name, value) in flags {
+        let typed = format!("--{name}");
+        let is_typed = |word: &OsString| {
+            let word = word.to_string_lossy();
+            word.strip_prefix(&typed).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        if done.words.iter().any(is_typed) {
+            return Err(Failure::bad_input(
+                format!("{typed}: --model_args gives it too, as {value}"),
+                "give it in one of the two places",
+            ));
+        }
         push(done, name, Some(OsStr::new(&value)));
     }
     if !idle.is_empty() {

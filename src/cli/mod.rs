@@ -145,7 +145,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let command_line = typed.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let outcome = match parsed.command {
-        Command::Eval(arguments) => eval::run(&arguments, command_line),
+        Command::Eval(arguments) => eval::run(&arguments, command_line, translated.is_foreign),
         Command::Requests(arguments) => requests::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),

@@ -4,13 +4,31 @@ use indicatif::HumanBytes;
 
 use super::output::{note, say};
 use crate::session::Notice;
-use crate::task::TaskIndex;
+use crate::task::{Selection, TaskIndex};
 
 /// Warns of what is odd about the task files. Called once what is asked for is found: an error about it comes first.
 pub fn say_task_notes(index: &TaskIndex) {
     for note in index.notes() {
         say!("warning: {note}");
     }
+}
+
+/// Tells those who typed a line of lm_eval that its names of tasks mean the leaderboard's here.
+pub fn say_whose_tasks(selection: &Selection, index: &TaskIndex) {
+    let names: Vec<&str> =
+        selection.tasks.iter().filter(|task| !task.included).map(|task| task.name.as_ref()).collect();
+    let named = match names.as_slice() {
+        [] => return,
+        [one] => one.to_string(),
+        [one, other] => format!("{one} and {other}"),
+        [one, more @ ..] => format!("{one} and {} more", more.len()),
+    };
+    let (is, these) =
+        if names.len() == 1 { ("is a task", "this name") } else { ("are tasks", "these names") };
+    let suite = index.suites().first().map_or("the leaderboard", |suite| suite.title.as_str());
+    note!(
+        "note: {named} {is} of {suite} here, with its prompts and few-shot examples; lm_eval's files of {these} give other numbers, and run with --include FOLDER"
+    );
 }
 
 /// Prints a notice.

@@ -32,11 +32,11 @@ pub fn run(arguments: &RunsArguments) -> Result<ExitCode, Failure> {
     let runs = arguments.results.list()?;
     let text = match format {
         Format::Json => format!("{:#}", Value::Array(runs.iter().map(as_json).collect())),
-        Format::Csv => table(runs.iter().map(|run| (run, 1))).render(format),
+        Format::Csv => table(runs.iter().map(|run| (run, 1)), |tasks| tasks.join(", ")).render(format),
         Format::Table | Format::Markdown => {
             let listed =
                 if arguments.all { runs.iter().map(|run| (run, 1)).collect() } else { grouped(&runs) };
-            let mut parts = vec![table(listed.into_iter()).render_on(format, paper(), &[])];
+            let mut parts = vec![table(listed.into_iter(), few).render_on(format, paper(), &[])];
             for run in &runs {
                 parts.extend(advice(run));
             }
@@ -82,7 +82,7 @@ fn grouped(runs: &[ListedRun]) -> Vec<(&ListedRun, usize)> {
     groups
 }
 
-fn table<'a>(runs: impl Iterator<Item = (&'a ListedRun, usize)>) -> Table {
+fn table<'a>(runs: impl Iterator<Item = (&'a ListedRun, usize)>, tasks: fn(&[String]) -> String) -> Table {
     let head = ["Name", "Model", "Tasks", "Limit", "When", "State", "Runs", "Folder"];
     let rows = runs.map(|(run, count)| {
         vec![
@@ -99,7 +99,8 @@ fn table<'a>(runs: impl Iterator<Item = (&'a ListedRun, usize)>) -> Table {
     Table { head: head.map(str::to_string).to_vec(), rows: rows.collect() }
 }
 
-fn tasks(tasks: &[String]) -> String {
+/// The first tasks of many.
+fn few(tasks: &[String]) -> String {
     match tasks {
         [first, second, _, more @ ..] if !more.is_empty() => {
             format!("{first}, {second} and {} more", more.len() + 1)

@@ -44,15 +44,16 @@ pub struct VerifyArguments {
 pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let format = format_of(arguments.format, TableOrJson::Json)?;
     let run = RecordedRun::open(&arguments.results.find(&arguments.run)?)?;
-    if let Some(how) = run.unfinished() {
-        let command =
-            run.command().map(|command| format!("; go on with: {}", command.again())).unwrap_or_default();
-        say!("note: {}: the run is not finished: {how}{command}", run.path.display());
-    }
     let mut findings = Findings::default();
     match &arguments.against {
         Some(other) => {
-            verify_against::compare(&run, &RecordedRun::open(&arguments.results.find(other)?)?, &mut findings)
+            let other = RecordedRun::open(&arguments.results.find(other)?)?;
+            for side in [&run, &other] {
+                if let Some(how) = side.unfinished() {
+                    say!("note: {}: the run is not finished: {how}", side.path.display());
+                }
+            }
+            verify_against::compare(&run, &other, &mut findings)
         }
         None => {
             let include = verify_inputs::include(&arguments.places, &run);
@@ -65,6 +66,11 @@ pub fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
             };
             check_files(&run, &mut findings);
             verify_record::check(&run, &mut findings);
+            if let Some(how) = run.unfinished() {
+                let command = run.command().map(|command| format!("; go on with: {}", command.again()));
+                let how = format!("it is not finished: {how}{}", command.unwrap_or_default());
+                findings.add("the rest of the run", Verdict::Unchecked(how));
+            }
             let samples = check_samples(&run, &index, &mut findings)?;
             verify_record::check_journal(&run, &samples, &mut findings);
             verify_inputs::check(&arguments.places, &run, &index, &samples, &mut findings);
@@ -188,7 +194,8 @@ fn check_samples(
         }
         let entry = Value::Object(checked.results);
         if let Some(difference) = differences(&record["near_ties"], &json!(checked.near_ties)).first() {
-            faults.push(format!("near-ties in run.json: {difference}"));
+            let difference = difference.between("run.json", "the samples");
+            faults.push(format!("near-ties: {difference}"));
         }
         for difference in differences(recorded(name), &entry) {
             let (left, right) = (shown(difference.left.as_ref()), shown(difference.right.as_ref()));

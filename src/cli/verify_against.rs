@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::findings::{Findings, Verdict, same_or};
 use super::verify_record::check_files;
-use crate::store::{RecordedRun, differences, samples_file, shown};
+use crate::store::{Difference, RecordedRun, differences, samples_file};
 
 /// Lists the differences between two runs: in their records and samples first, then in their scores.
 pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) {
+    let between = |found: &Difference| found.between(run.path.display(), other.path.display());
     let identity = |run: &RecordedRun| by_task(run.get(&["identity"]));
     let (left, right) = (identity(run), identity(other));
     let names: Vec<&String> =
@@ -21,19 +22,7 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
         let null = Value::Null;
         let (a, b) = (left.get(name).unwrap_or(&null), right.get(name).unwrap_or(&null));
         let found = differences(a, b);
-        let how: Vec<String> = found
-            .iter()
-            .map(|d| {
-                let path = if d.path.is_empty() { String::new() } else { format!("{} ", d.path) };
-                format!(
-                    "{path}{} in {}, {} in {}",
-                    shown(d.left.as_ref()),
-                    run.path.display(),
-                    shown(d.right.as_ref()),
-                    other.path.display()
-                )
-            })
-            .collect();
+        let how: Vec<String> = found.iter().map(between).collect();
         let verdict = same_or(how.is_empty(), || how.join("; "));
         findings.add(
             name.as_str(),
@@ -74,7 +63,7 @@ pub fn compare(run: &RecordedRun, other: &RecordedRun, findings: &mut Findings) 
         (Some(a), Some(b)) => {
             let found = differences(&a, &b);
             let how = || {
-                let first = found.first().map(ToString::to_string).unwrap_or_default();
+                let first = found.first().map(between).unwrap_or_default();
                 format!("{} values, the first: {first}", found.len())
             };
             findings.add(what, pointed(same_or(found.is_empty(), how), other_model));

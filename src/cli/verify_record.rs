@@ -98,7 +98,7 @@ pub fn check_journal(run: &RecordedRun, samples: &[TaskSamples], findings: &mut 
         "the run that the journal is of",
         match differences(&identity, run.get(&["identity"])).first() {
             None => Verdict::Same,
-            Some(difference) => Verdict::Differs(difference.to_string()),
+            Some(difference) => Verdict::Differs(difference.between(JOURNAL, "run.json")),
         },
     );
     check_sessions(run, &history, findings);

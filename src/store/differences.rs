@@ -9,15 +9,24 @@ use serde_json::Value;
 pub struct Difference {
     /// Its location: keys and list indices, joined by dots.
     pub path: String,
-    /// In the left record, called "there" in messages.
+    /// In the left record, called "there" in messages that do not name it.
     pub left: Option<Value>,
-    /// In the right record, called "here" in messages.
+    /// In the right record, called "here".
     pub right: Option<Value>,
+}
+
+impl Difference {
+    /// In words, with the names of both records.
+    pub fn between(&self, left: impl fmt::Display, right: impl fmt::Display) -> String {
+        let path = if self.path.is_empty() { String::new() } else { format!("{} ", self.path) };
+        format!("{path}{} in {left}, {} in {right}", shown(self.left.as_ref()), shown(self.right.as_ref()))
+    }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} there, {} here", self.path, shown(self.left.as_ref()), shown(self.right.as_ref()))
+        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
+        write!(f, "{path}{} there, {} here", shown(self.left.as_ref()), shown(self.right.as_ref()))
     }
 }
 

@@ -57,6 +57,9 @@ fn a_line_of_lm_eval_is_a_run() {
     ];
     let line = [&LINE[..], &more].concat();
     let said = passed(folder.path(), &line);
+    let whose =
+        "note: winogrande and arc_challenge are tasks of Open LLM Leaderboard (v1) here, with its prompts";
+    assert_eq!(said.lines().filter(|line| line.starts_with(whose)).count(), 1, "{said}");
     let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: --")).collect();
     assert_eq!(notes.len(), 1, "{said}");
     for flag in ["--batch_size: ", "--log_samples: ", "--trust_remote_code: "] {
@@ -251,4 +254,25 @@ fn a_flag_in_the_command_s_place_begins_a_run() {
     assert!(output.status.success());
     let output = eval(folder.path(), &["tasks", "--no_such"]);
     assert!(stderr(&output).contains("--no-such"), "{}", stderr(&output));
+}
+
+#[test]
+fn its_list_of_tasks_is_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = eval(folder.path(), &["tasks"]);
+    for words in [&["ls", "tasks"][..], &["ls", "groups"], &["ls"]] {
+        let theirs = eval(folder.path(), words);
+        assert!(theirs.status.success(), "{words:?}: {}", stderr(&theirs));
+        assert_eq!(theirs.stdout, ours.stdout);
+    }
+}
+
+#[test]
+fn what_is_said_in_two_places_is_refused() {
+    let folder = place();
+    let output = eval(folder.path(), &[&LINE[..], &["--tasks", "winogrande", "--dtype", "float32"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let expected =
+        "error: --dtype: --model_args gives it too, as float32\nhint: give it in one of the two places\n";
+    assert_eq!(stderr(&output), expected);
 }

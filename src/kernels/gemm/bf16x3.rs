@@ -76,11 +76,13 @@ pub unsafe fn split_block_avx512(block: &[f32; TILE_K * NR], to: &mut [u32; BLOC
                 let load = |at: usize| _mm512_loadu_ps(pair.as_ptr().add(at + column));
                 let mut rests = [load(0), load(NR)];
                 for part in 0..PARTS {
-                    let mut bits = rests.map(|rest| _mm512_castps_si512(rest));
+                    // Written out, not by `array::map`: see `load_pairs` in simd.rs.
+                    let mut bits = [_mm512_castps_si512(rests[0]), _mm512_castps_si512(rests[1])];
                     if part + 1 < PARTS {
-                        bits = bits.map(|bits| _mm512_add_epi32(bits, half));
-                        let upper = bits.map(|bits| _mm512_castsi512_ps(_mm512_and_si512(bits, mask)));
-                        rests = [0, 1].map(|i| _mm512_sub_ps(rests[i], upper[i]));
+                        for (bits, rest) in bits.iter_mut().zip(&mut rests) {
+                            *bits = _mm512_add_epi32(*bits, half);
+                            *rest = _mm512_sub_ps(*rest, _mm512_castsi512_ps(_mm512_and_si512(*bits, mask)));
+                        }
                     }
                     let both = _mm512_mask_blend_epi16(ODD, _mm512_srli_epi32::<16>(bits[0]), bits[1]);
                     let at = part * BLOCK_PART + number * NR + column;
@@ -145,10 +147,12 @@ fn row_avx512(numbers: &[f32], to: &mut [u16]) {
             let uppers = _mm512_loadu_si512(uppers.as_ptr().cast());
             let mut rests = [_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers.as_ptr().add(16))];
             for part in 0..PARTS {
-                let mut bits = rests.map(|rest| _mm512_castps_si512(rest));
+                let mut bits = [_mm512_castps_si512(rests[0]), _mm512_castps_si512(rests[1])];
                 if part + 1 < PARTS {
-                    bits = bits.map(|bits| _mm512_and_si512(_mm512_add_epi32(bits, half), mask));
-                    rests = [0, 1].map(|i| _mm512_sub_ps(rests[i], _mm512_castsi512_ps(bits[i])));
+                    for (bits, rest) in bits.iter_mut().zip(&mut rests) {
+                        *bits = _mm512_and_si512(_mm512_add_epi32(*bits, half), mask);
+                        *rest = _mm512_sub_ps(*rest, _mm512_castsi512_ps(*bits));
+                    }
                 }
                 let both = _mm512_permutex2var_epi16(bits[0], uppers, bits[1]);
                 _mm512_storeu_si512(to.as_mut_ptr().add(part * TILE_K).cast(), both);
