@@ -45,6 +45,18 @@ fn goldens() -> Option<Goldens> {
     Some(goldens)
 }
 
+/// Every third document of each task. A pass over all of them is minutes of computing; single precision has it, and what other files and
+/// number formats add shows in a part. All are taken with `ASSAY_TEST_WHOLE=1`.
+fn a_third(mut goldens: Goldens) -> Goldens {
+    if std::env::var_os("ASSAY_TEST_WHOLE").is_none() {
+        for documents in goldens.values_mut() {
+            let mut at = 0..;
+            documents.retain(|_, _| at.next().is_some_and(|at: usize| at.is_multiple_of(3)));
+        }
+    }
+    goldens
+}
+
 /// The goldens' documents only, answered and scored.
 fn outcomes(
     goldens: &Goldens,
@@ -95,8 +107,8 @@ fn argmax(values: impl Iterator<Item = f64>) -> (usize, f64) {
 }
 
 /// Every score is within the tolerance; every greedy flag, every decision that rounding cannot flip and every
-/// text is equal.
-fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>) {
+/// text is equal. Returns how many scores, decisions and texts there are.
+fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>) -> [usize; 3] {
     let (mut scores, mut worst, mut decisions, mut texts) = (0, 0.0f64, 0, 0);
     let mut faults = Vec::new();
     for (task, documents) in goldens {
@@ -144,7 +156,9 @@ fn assert_equal(goldens: &Goldens, outcomes: &HashMap<(String, usize), Outcome>)
         "{scores} scores, the worst at {worst:.3} of its tolerance; {decisions} decisions; {texts} texts"
     );
     assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
-    assert!(scores > 900 && decisions > 200 && texts == 10);
+    let asked: usize = goldens.values().flat_map(BTreeMap::values).map(Vec::len).sum();
+    assert_eq!(scores + texts, asked);
+    [scores, decisions, texts]
 }
 
 fn reference_folder() -> Option<(Goldens, std::path::PathBuf)> {
@@ -156,21 +170,25 @@ fn single_precision_agrees_with_the_reference_engine() {
     let Some((goldens, weights)) = reference_folder() else { return };
     let tokenizer = Tokenizer::from_file(&weights.join("tokenizer.json")).unwrap();
     let Some(outcomes) = outcomes(&goldens, &weights, &tokenizer, DtypeChoice::F32, true) else { return };
-    assert_equal(&goldens, &outcomes);
+    let [scores, decisions, texts] = assert_equal(&goldens, &outcomes);
+    assert!(scores > 900 && decisions > 200 && texts == 10);
 }
 
 #[test]
 fn a_gguf_file_agrees_with_the_reference_engine() {
     let (Some(goldens), Some(file)) = (goldens(), model("SmolLM2-135M-Instruct.Q4_1.gguf")) else { return };
     let tokenizer = Tokenizer::new(gguf_tokenizer(&file).unwrap(), file.clone(), Fingerprint::of(b""));
+    let goldens = a_third(goldens);
     let Some(outcomes) = outcomes(&goldens, &file, &tokenizer, DtypeChoice::Auto, true) else { return };
-    assert_equal(&goldens, &outcomes);
+    let [scores, decisions, texts] = assert_equal(&goldens, &outcomes);
+    assert!(scores > 300 && decisions > 65 && texts > 2);
 }
 
 #[test]
 fn bfloat16_takes_nine_of_ten_decisions_as_single_precision_does() {
     let (Some(goldens), Some(weights)) = (goldens(), model("smollm2-135m-bf16")) else { return };
     let tokenizer = Tokenizer::from_file(&weights.join("tokenizer.json")).unwrap();
+    let goldens = a_third(goldens);
     let Some(outcomes) = outcomes(&goldens, &weights, &tokenizer, DtypeChoice::Auto, false) else { return };
     let (mut same, mut all, mut marked, mut marked_others) = (0, 0, 0, 0);
     for ((task, doc_id), outcome) in &outcomes {
