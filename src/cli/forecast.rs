@@ -10,7 +10,7 @@ use super::failure::{self, Failure};
 use super::notices::say_notice;
 use super::output::{say, write_stdout};
 use super::screen::paper;
-use crate::evaluate::{AnsweredTask, Plan, RunCosts, run_costs};
+use crate::evaluate::{AnsweredTask, FittedTask, Plan, RunCosts, run_costs};
 use crate::report::{Format, PLAN_DISPENSABLE, PlanRow, plan_table, row_name, wrapped};
 use crate::session::{Forecast, ForecastInputs, ForecastModel, MemoryNeeds, forecast};
 
@@ -164,7 +164,12 @@ impl Cost<'_> {
                 needs.device
             ),
             Some(free) if memory.total() <= free => {
-                format!("Memory: about {total} of the {} that are free: {parts}.", HumanBytes(free))
+                let least = self.found.kv_bytes.map(|bytes| {
+                    let mebibytes = bytes.div_ceil(1 << 20);
+                    format!(" The longest request takes more than the half of it that a run takes for keys and values: give --kv-memory {mebibytes}MiB.")
+                });
+                let least = least.unwrap_or_default();
+                format!("Memory: about {total} of the {} that are free: {parts}.{least}", HumanBytes(free))
             }
             Some(free) => format!(
                 "Memory: IT DOES NOT FIT: about {total} are needed, and {} are free: {parts}. {}",
@@ -178,7 +183,10 @@ impl Cost<'_> {
     fn remedy(&self, memory: MemoryNeeds, free: u64) -> String {
         let rest = memory.weights.saturating_add(memory.passes.unwrap_or(0));
         match &self.found.model {
-            Some(_) if free.saturating_sub(rest) >= LEAST_FOR_KEYS => {
+            Some(_)
+                if free.saturating_sub(rest) >= LEAST_FOR_KEYS
+                    && free.saturating_sub(rest) / 2 >= self.longest_kv() =>
+            {
                 format!("It fits with --kv-memory {}MiB.", (free - rest) >> 21)
             }
             Some(needs) if needs.dtype.size() > 2 => {
@@ -186,6 +194,12 @@ impl Cost<'_> {
             }
             _ => "It takes a machine with more memory.".into(),
         }
+    }
+
+    /// Bytes that keys and values of the longest request take.
+    fn longest_kv(&self) -> u64 {
+        let longest = self.found.tasks.iter().map(FittedTask::longest).max().unwrap_or(0);
+        longest as u64 * self.found.limits.kv_bytes_per_token
     }
 
     fn json(&self, name: Option<&str>) -> Value {

@@ -71,13 +71,55 @@ pub fn align(
         if having.iter().flatten().count() < 2 {
             continue;
         }
-        aligned.push(align_task(runs, &having, allowances, notes)?);
+        aligned.push(align_task(runs, &having, allowances)?);
     }
+    note_common(runs, &aligned, notes);
     for parent in parents.iter().filter(|parent| !parent.tasks.is_empty() && !merge.tasks.is_empty()) {
         note_missing(merge, parent, notes);
         note_missing(parent, merge, notes);
     }
     Ok(aligned)
+}
+
+/// Notes the tasks of which runs have other documents: each, or, where they are many, all of the same runs in one line.
+fn note_common(runs: &[ComparedRun], aligned: &[Aligned], notes: &mut Vec<String>) {
+    const FEW: usize = 4;
+    struct Counts<'a> {
+        task: &'a str,
+        common: usize,
+        /// Documents of each run.
+        has: Vec<usize>,
+    }
+    let mut by_runs: BTreeMap<Vec<&str>, Vec<Counts<'_>>> = BTreeMap::new();
+    for task in aligned {
+        let with = runs.iter().zip(&task.places).filter_map(|(run, places)| {
+            Some((run.source.as_str(), run.task(&task.task)?.documents.len(), places.as_ref()?.len()))
+        });
+        let (sources, counts): (Vec<&str>, Vec<(usize, usize)>) =
+            with.map(|(source, has, common)| (source, (has, common))).unzip();
+        let common = counts.first().map_or(0, |(_, common)| *common);
+        if counts.iter().any(|(has, _)| *has != common) {
+            let has = counts.into_iter().map(|(has, _)| has).collect();
+            by_runs.entry(sources).or_default().push(Counts { task: &task.task, common, has });
+        }
+    }
+    for (sources, tasks) in by_runs {
+        let mut note = |name: &str, common: usize, has: &[usize]| {
+            let has: Vec<String> =
+                sources.iter().zip(has).map(|(source, has)| format!("{source} has {has}")).collect();
+            let documents = if common == 1 { "document" } else { "documents" };
+            notes.push(format!("{name}: {common} {documents} in common: {}", has.join(", ")));
+        };
+        match tasks.as_slice() {
+            [first, rest @ ..] if tasks.len() > FEW => {
+                let common = tasks.iter().map(|counts| counts.common).sum();
+                let has: Vec<usize> =
+                    (0..sources.len()).map(|run| tasks.iter().map(|counts| counts.has[run]).sum()).collect();
+                note(&format!("{} and {} more tasks", first.task, rest.len()), common, &has);
+            }
+            few => few.iter().for_each(|counts| note(counts.task, counts.common, &counts.has)),
+        }
+    }
 }
 
 fn note_missing(run: &ComparedRun, other: &ComparedRun, notes: &mut Vec<String>) {
@@ -97,7 +139,6 @@ fn align_task(
     runs: &[ComparedRun],
     having: &[Option<&ComparedTask>],
     allowances: Allowances,
-    notes: &mut Vec<String>,
 ) -> Result<Aligned, CompareError> {
     let with: Vec<(&ComparedRun, &ComparedTask)> =
         runs.iter().zip(having).filter_map(|(run, task)| Some((run, (*task)?))).collect();
@@ -158,11 +199,6 @@ fn align_task(
     if both == 0 {
         let (left, right) = (merge_run.source.clone(), "the others together".to_string());
         return Err(CompareError::NoDocument { left, right, task: merge.task.clone() });
-    }
-    if with.iter().any(|(_, task)| task.documents.len() != both) {
-        let counts: Vec<String> =
-            with.iter().map(|(run, task)| format!("{} has {}", run.source, task.documents.len())).collect();
-        notes.push(format!("{}: {both} documents in common: {}", merge.task, counts.join(", ")));
     }
     check_documents(&with, &places)?;
     let whole = with.iter().all(|(_, task)| task.available == Some(both));

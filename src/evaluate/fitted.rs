@@ -70,8 +70,7 @@ impl FittedTask {
                 fault(error.request().unwrap_or(first), error.to_string(), &hint)
             })?);
         }
-        let needed = sequences.iter().flatten().map(|s| (s.id, s.len() + s.request().max_new_tokens()));
-        if let Some((id, needed)) = needed.max_by_key(|(_, needed)| *needed)
+        if let Some((id, needed)) = longest(&sequences)
             && needed > limits.kv_budget
         {
             let mebibytes = (needed as u64 * limits.kv_bytes_per_token).div_ceil(1 << 20);
@@ -103,10 +102,21 @@ impl FittedTask {
         self.sequences.iter().flatten().any(|sequence| sequence.request().max_new_tokens() > 0)
     }
 
+    /// Tokens that its longest request keeps at once, with those that it may write.
+    pub fn longest(&self) -> usize {
+        longest(&self.sequences).map_or(0, |(_, tokens)| tokens)
+    }
+
     /// Number of requests.
     pub fn request_count(&self) -> usize {
         self.sequences.iter().map(Vec::len).sum()
     }
+}
+
+/// The request that keeps the most tokens at once, and how many.
+fn longest(sequences: &[Vec<Sequence>]) -> Option<(RequestId, usize)> {
+    let needed = sequences.iter().flatten().map(|s| (s.id, s.len() + s.request().max_new_tokens()));
+    needed.max_by_key(|(_, needed)| *needed)
 }
 
 /// Fits all tasks to a model's limits.

@@ -1,6 +1,6 @@
 //! Finds task files, follows their includes, and selects tasks by name.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -348,12 +348,36 @@ impl TaskIndex {
     }
 
     fn wanted(&self, name: &str) -> Result<Vec<(String, Overrides)>, TaskError> {
+        if name.contains('*') {
+            return self.matching(name);
+        }
         let Some(suite) = self.suite(name) else { return self.chosen(name, &[], 0) };
         let mut chosen = Vec::new();
         for column in &suite.columns {
             chosen.extend(self.chosen(&column.tasks, &[], 0)?);
         }
         Ok(chosen)
+    }
+
+    /// The tasks of a pattern, which names tasks, tags and groups alike. A task that a matching group has too is the group's, with the
+    /// keys that it sets: the group's score is over those.
+    fn matching(&self, pattern: &str) -> Result<Vec<(String, Overrides)>, TaskError> {
+        let mut of_groups = Vec::new();
+        for group in matched(pattern, self.groups.keys()) {
+            of_groups.extend(self.chosen(&group, &[], 0)?);
+        }
+        let tags: BTreeSet<&String> = self.tasks.values().flat_map(|task| &task.tags).collect();
+        let tags = matched(pattern, tags.into_iter());
+        let names = matched(pattern, self.order.iter());
+        let is_meant = |name: &&String| {
+            names.contains(name) || self.tasks[*name].tags.iter().any(|tag| tags.contains(tag))
+        };
+        let alone =
+            self.order.iter().filter(is_meant).filter(|name| !of_groups.iter().any(|(of, _)| of == *name));
+        let mut chosen: Vec<(String, Overrides)> = alone.map(|name| (name.clone(), Vec::new())).collect();
+        chosen.extend(of_groups);
+        // Nothing: the error has the names that are near.
+        if chosen.is_empty() { self.chosen(pattern, &[], 0) } else { Ok(chosen) }
     }
 
     /// The task names that a task, tag, group or pattern stands for.

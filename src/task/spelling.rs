@@ -28,10 +28,22 @@ pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
 
 /// At most three known names that are close to an unknown one, the closest first.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    const LEAST: f64 = 0.75;
     let name = name.to_lowercase();
+    // Other harnesses have another word before the subject: `mmlu_anatomy`.
+    let subject =
+        name.split_once(['_', '-', ':']).map(|(_, subject)| subject).filter(|subject| subject.len() > 3);
+    let similarity = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let has_subject = subject.is_some_and(|subject| {
+            candidate.strip_suffix(subject).is_some_and(|before| before.ends_with(['_', '-', ':']))
+        });
+        let similarity = strsim::jaro_winkler(&name, &candidate);
+        if has_subject { similarity.max(LEAST + 0.01) } else { similarity }
+    };
     let mut near: Vec<(f64, &str)> = known
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(similarity, _)| *similarity > 0.75)
+        .map(|candidate| (similarity(candidate), candidate))
+        .filter(|(similarity, _)| *similarity > LEAST)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     near.dedup_by_key(|(_, candidate)| *candidate);
@@ -88,6 +100,15 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_under_another_word_is_near() {
+        let names = ["hendrycksTest-anatomy", "hendrycksTest-astronomy", "gsm8k", "x-tomy"];
+        assert_eq!(nearest("mmlu_anatomy", names.into_iter()), ["hendrycksTest-anatomy"]);
+        assert_eq!(nearest("MMLU:astronomy", names.into_iter()), ["hendrycksTest-astronomy"]);
+        assert!(nearest("a_tomy", names.into_iter()).contains(&"x-tomy"));
+        assert!(nearest("mmlu_surgery", names.into_iter()).is_empty());
+    }
 
     #[test]
     fn patterns_are_shell_style() {

@@ -129,3 +129,28 @@ fn an_aggregation_that_groups_lack_is_an_error() {
     let found = stderr(&output);
     assert!(found.contains("_g.yaml:3:52: `aggregation` is `median`, expected mean"), "{found}");
 }
+
+/// As for 0.4.13, patterns are of the names of tasks, tags and groups alike.
+#[test]
+fn a_pattern_matches_groups_and_tags_with_their_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = "group: twin\ntask: [one, {task: two, num_fewshot: 0, description: 'Set by the group. '}]\n\
+        aggregate_metric_list: {metric: acc}\n";
+    write(folder.path(), &[("twin", group)]);
+    let three = folder.path().join("three.yaml");
+    fs::write(&three, format!("{}tag: other\n", fs::read_to_string(&three).unwrap())).unwrap();
+    // `tw*` is the task `two` and the group `twin`, which sets a key in it; the group's score is over the group's tasks.
+    let (results, _) = run(folder.path(), "tw*");
+    let names: Vec<&String> = results["results"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["one", "two"]);
+    let acc = |task: &str| results["results"][task]["acc"].as_f64().unwrap();
+    close(&results["groups"]["twin"]["acc"], (2.0 * acc("one") + 3.0 * acc("two")) / 5.0);
+    let asked = |tasks: &str| {
+        let output = requests(folder.path(), tasks);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert!(asked("tw*").contains("Set by the group."));
+    assert_eq!(asked("ot*"), asked("three"));
+    assert_eq!(requests(folder.path(), "nothing*").status.code(), Some(2));
+}

@@ -77,16 +77,24 @@ unsafe fn micro_tile<const ROWS: usize, const TILE_VECTORS: usize>(args: &mut Ge
             }
         }
         for pair in 0..args.k / 2 {
+            // By index: iterators over arrays are calls where they are not inlined, as in the test profile, with the vectors in memory.
             let mut pairs = [_mm512_setzero_si512(); TILE_VECTORS];
-            for (pairs, at) in pairs.iter_mut().zip(b_of) {
-                *pairs = _mm512_loadu_si512(b.add(at).cast());
+            let mut v = 0;
+            while v < TILE_VECTORS {
+                pairs[v] = _mm512_loadu_si512(b.add(b_of[v]).cast());
+                v += 1;
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
+            let mut row = 0;
+            while row < ROWS {
                 let a = a.add(row * lda + 2 * pair).cast::<i32>().read_unaligned();
                 let a: __m512bh = transmute(_mm512_set1_epi32(a));
-                for (sum, pairs) in sums.iter_mut().zip(pairs) {
-                    *sum = _mm512_dpbf16_ps(*sum, a, transmute::<__m512i, __m512bh>(pairs));
+                let mut v = 0;
+                while v < TILE_VECTORS {
+                    sums[row][v] =
+                        _mm512_dpbf16_ps(sums[row][v], a, transmute::<__m512i, __m512bh>(pairs[v]));
+                    v += 1;
                 }
+                row += 1;
             }
             b = b.wrapping_add(b_row);
         }
