@@ -10,7 +10,7 @@ use super::failure::{self, Failure};
 use super::notices::say_notice;
 use super::output::{say, write_stdout};
 use super::screen::paper;
-use crate::evaluate::{AnsweredTask, FittedTask, Plan, RunCosts, run_costs};
+use crate::evaluate::{AnsweredTask, Plan, RunCosts, run_costs};
 use crate::report::{Format, PLAN_DISPENSABLE, PlanRow, plan_table, row_name, wrapped};
 use crate::session::{Forecast, ForecastInputs, ForecastModel, MemoryNeeds, forecast};
 
@@ -164,11 +164,14 @@ impl Cost<'_> {
                 needs.device
             ),
             Some(free) if memory.total() <= free => {
-                let least = self.found.kv_bytes.map(|bytes| {
-                    let mebibytes = bytes.div_ceil(1 << 20);
-                    format!(" The longest request takes more than the half of it that a run takes for keys and values: give --kv-memory {mebibytes}MiB.")
-                });
-                let least = least.unwrap_or_default();
+                let mebibytes = self.found.longest_kv_bytes.div_ceil(1 << 20);
+                let least = if self.found.needs_kv_memory {
+                    format!(
+                        " The longest request needs --kv-memory {mebibytes}MiB: more than half of what is free beside the weights."
+                    )
+                } else {
+                    String::new()
+                };
                 format!("Memory: about {total} of the {} that are free: {parts}.{least}", HumanBytes(free))
             }
             Some(free) => format!(
@@ -185,7 +188,7 @@ impl Cost<'_> {
         match &self.found.model {
             Some(_)
                 if free.saturating_sub(rest) >= LEAST_FOR_KEYS
-                    && free.saturating_sub(rest) / 2 >= self.longest_kv() =>
+                    && free.saturating_sub(rest) / 2 >= self.found.longest_kv_bytes =>
             {
                 format!("It fits with --kv-memory {}MiB.", (free - rest) >> 21)
             }
@@ -194,12 +197,6 @@ impl Cost<'_> {
             }
             _ => "It takes a machine with more memory.".into(),
         }
-    }
-
-    /// Bytes that keys and values of the longest request take.
-    fn longest_kv(&self) -> u64 {
-        let longest = self.found.tasks.iter().map(FittedTask::longest).max().unwrap_or(0);
-        longest as u64 * self.found.limits.kv_bytes_per_token
     }
 
     fn json(&self, name: Option<&str>) -> Value {

@@ -48,8 +48,10 @@ pub struct Forecast {
     pub limits: RequestLimits,
     /// Bytes of memory that are free now; `None` if that is unknown, as of a GPU.
     pub free_memory: Option<u64>,
-    /// Bytes that keys and values of the longest request take, where a run needs `--kv-memory` for them.
-    pub kv_bytes: Option<u64>,
+    /// Bytes that the keys and values of the longest request take.
+    pub longest_kv_bytes: u64,
+    /// Whether that is more than a run takes without `--kv-memory`.
+    pub needs_kv_memory: bool,
 }
 
 /// Bytes of a token's keys and values in a 7B model of Mistral's shape: 32 layers, 8 heads of 128, two bytes
@@ -83,21 +85,14 @@ pub fn forecast(
     let free_memory = available_memory().filter(|_| model.as_ref().is_some_and(ModelNeeds::is_on_cpu));
     let limits = limits(model.as_ref(), kv_memory, free_memory);
     let Some(built) = build_all(tasks, store, prompts, &tokenizer, stop)? else { return Ok(None) };
-    if kv_memory.is_some() {
-        return Ok(Some(Forecast {
-            tasks: fit_all(built, limits)?,
-            model,
-            limits,
-            free_memory,
-            kv_bytes: None,
-        }));
-    }
-    // A forecast says what is needed where a run would end.
-    let tasks = fit_all(built, RequestLimits { kv_budget: usize::MAX, ..limits })?;
+    // Where a run would end for want of memory, a forecast says what is needed, unless it was said how much there is.
+    let kv_budget = if kv_memory.is_some() { limits.kv_budget } else { usize::MAX };
+    let tasks = fit_all(built, RequestLimits { kv_budget, ..limits })?;
     let longest = tasks.iter().map(FittedTask::longest).max().unwrap_or(0);
-    let kv_bytes = (longest > limits.kv_budget).then(|| longest as u64 * limits.kv_bytes_per_token);
+    let needs_kv_memory = longest > limits.kv_budget;
     let limits = RequestLimits { kv_budget: limits.kv_budget.max(longest), ..limits };
-    Ok(Some(Forecast { tasks, model, limits, free_memory, kv_bytes }))
+    let longest_kv_bytes = longest as u64 * limits.kv_bytes_per_token;
+    Ok(Some(Forecast { tasks, model, limits, free_memory, longest_kv_bytes, needs_kv_memory }))
 }
 
 fn limits(model: Option<&ModelNeeds>, kv_memory: Option<u64>, free_memory: Option<u64>) -> RequestLimits {

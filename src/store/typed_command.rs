@@ -50,7 +50,8 @@ impl TypedCommand {
     /// The same, for results in `folder` whatever the default would be.
     pub fn again_into(&self, folder: &Path) -> String {
         let mut typed = self.clone();
-        if !typed.words.iter().any(|word| word.starts_with("--output")) {
+        // lm_eval's `--output_path` names the parent of new folders.
+        if !typed.words.iter().any(|word| word == "--output" || word.starts_with("--output=")) {
             let folder = match self.elsewhere() {
                 Some(_) => absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
                 None => folder.to_path_buf(),
@@ -87,6 +88,9 @@ mod tests {
         assert_eq!(TypedCommand::here(words.clone()).again(), "assay eval --model m");
         let here = TypedCommand::here(words);
         assert_eq!(here.again_into(Path::new("runs/one")), "assay eval --model m --output runs/one");
+        let words = ["assay", "eval", "--output_path", "runs"].map(str::to_string).to_vec();
+        let parent = TypedCommand::here(words).again_into(Path::new("runs/one"));
+        assert_eq!(parent, "assay eval --output_path runs --output runs/one");
         let fields = typed.fields();
         assert_eq!(TypedCommand::of(&fields["arguments"], &fields["directory"]), Some(typed.clone()));
         // A folder that is no more cannot be gone to.

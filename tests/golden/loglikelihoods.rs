@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use assay::dataset::DatasetStore;
 use assay::engine::{LoadedModel, LocalEngine, RequestLimits};
@@ -65,6 +66,9 @@ fn outcomes(
     dtype: DtypeChoice,
     texts: bool,
 ) -> Option<HashMap<(String, usize), Outcome>> {
+    // One at a time: the threads of two engines wait for each other, and both are slower than one after the other.
+    static ENGINE: Mutex<()> = Mutex::new(());
+    let _alone = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
     let store = DatasetStore::new(Some(shared("datasets")?)).unwrap();
     let model =
         Model::load(weights, LoadOptions { dtype, device: DeviceChoice::Cpu, ..LoadOptions::default() })
