@@ -136,7 +136,7 @@ fn as_the_command_does(arguments: &Arguments) -> Result<Plan, Failure> {
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?;
     let store = DatasetStore::new(Some(arguments.datasets.clone()))?;
     let built = build_all(tasks()?, &store, &PromptOptions::default(), &tokenizer, &|| false)?;
-    let fitted = fit_all(built.unwrap_or_default(), LIMITS)?;
+    let fitted = fit_all(built, LIMITS)?;
     let total = run_costs(&open(&fitted), usize::MAX)?.total;
     Ok(total)
 }

@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rust_embed::Embed;
+use tempfile::TempDir;
 
+use crate::disk;
 use crate::vocabulary::Fingerprinter;
 
 #[derive(Embed)]
@@ -44,7 +46,7 @@ fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
 /// # Errors
 /// The file exists in the working folder and cannot be read.
 pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
-    match std::fs::read(path) {
+    match disk::read(path, disk::TEXT) {
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
             Ok(embedded(path))
@@ -55,7 +57,7 @@ pub fn read(path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
 
 /// Whether a file in the working folder overrides the embedded one at `path` with other bytes.
 pub fn is_replaced(path: &str) -> bool {
-    embedded(path).is_some_and(|own| std::fs::read(path).is_ok_and(|bytes| bytes != *own))
+    embedded(path).is_some_and(|own| disk::read(path, disk::TEXT).is_ok_and(|bytes| bytes != *own))
 }
 
 /// The paths of all files directly in `folder`, from the working folder and from the binary, sorted.
@@ -92,14 +94,14 @@ pub fn folders(folder: &str) -> Vec<String> {
 }
 
 /// Writes the embedded `folder` below the system's folder for temporary files, for readers that need files on
-/// disk, and returns its path; files in the working folder do not override it. All processes share one copy,
-/// so that a killed process leaves nothing behind; its bytes are compared on every call. The second value is
-/// `true` if the shared copy is not usable: then the copy is this process's own, and the caller must remove
-/// it.
+/// disk, and returns its path; files in the working folder do not override it. All processes of a user share one
+/// copy, so that a killed process leaves nothing behind; its bytes are compared on every call, and one that another
+/// user could have made is not used. The second value is this process's own copy, removed on drop, where the shared
+/// one is not usable.
 ///
 /// # Errors
 /// The temporary folder cannot be written; the error has its path.
-pub fn unpack(folder: &str) -> Result<(PathBuf, bool), (PathBuf, io::Error)> {
+pub fn unpack(folder: &str) -> Result<(PathBuf, Option<TempDir>), (PathBuf, io::Error)> {
     let files: Vec<(Cow<'static, str>, Cow<'static, [u8]>)> = SampleModel::iter()
         .filter(|path| path.starts_with(&format!("{folder}/")))
         .filter_map(|path| Some((path.clone(), embedded(&path)?)))
@@ -109,31 +111,30 @@ pub fn unpack(folder: &str) -> Result<(PathBuf, bool), (PathBuf, io::Error)> {
         hasher.part(path.as_bytes()).part(bytes);
     }
     let shared = std::env::temp_dir().join(format!("assay-{folder}-{:.16}", hasher.finish().to_string()));
-    let is_there = || files.iter().all(|(path, bytes)| same_bytes(&shared.join(&**path), bytes));
-    if is_there() {
-        return Ok((shared.join(folder), false));
-    }
-    let own = std::env::temp_dir().join(format!("assay-{}", std::process::id()));
-    let write = || -> io::Result<()> {
-        std::fs::create_dir_all(own.join(folder))?;
-        files.iter().try_for_each(|(path, bytes)| std::fs::write(own.join(&**path), bytes))
+    let is_there = || {
+        // Nobody else can change what is in a folder that only this user may write.
+        matches!(disk::stranger(&shared), Ok(None))
+            && !shared.is_symlink()
+            && files.iter().all(|(path, bytes)| same_bytes(&shared.join(&**path), bytes))
     };
-    if let Err(error) = write() {
-        // A partial copy, after a full disk for example, is of no use.
-        let _ = std::fs::remove_dir_all(&own);
-        return Err((own, error));
+    if is_there() {
+        return Ok((shared.join(folder), None));
     }
-    if std::fs::rename(&own, &shared).is_ok() {
-        return Ok((shared.join(folder), false));
+    let own = disk::scratch()?;
+    let write = || -> io::Result<()> {
+        std::fs::create_dir(own.path().join(folder))?;
+        files.iter().try_for_each(|(path, bytes)| disk::replace(&own.path().join(&**path), ".part", bytes))
+    };
+    write().map_err(|error| (own.path().to_path_buf(), error))?;
+    if std::fs::rename(own.path(), &shared).is_ok() {
+        // It has another name now: there is nothing to remove.
+        let _ = own.keep();
+        return Ok((shared.join(folder), None));
     }
     // Either another process has made the copy since, or what is there cannot be replaced.
-    if is_there() {
-        let _ = std::fs::remove_dir_all(&own);
-        return Ok((shared.join(folder), false));
-    }
-    Ok((own.join(folder), true))
+    if is_there() { Ok((shared.join(folder), None)) } else { Ok((own.path().join(folder), Some(own))) }
 }
 
 fn same_bytes(path: &Path, bytes: &[u8]) -> bool {
-    std::fs::read(path).is_ok_and(|found| found == bytes)
+    disk::read(path, bytes.len() as u64).is_ok_and(|found| found == bytes)
 }

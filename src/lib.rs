@@ -10,6 +10,7 @@ pub mod builtin;
 pub mod cli;
 pub mod compare;
 pub mod dataset;
+mod disk;
 pub mod engine;
 pub mod evaluate;
 mod kernels;

@@ -40,7 +40,7 @@ fn samples() -> (DatasetStore, PromptOptions) {
 fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
     let (store, options) = samples();
     let tokenizer = tokenizer();
-    let all = build_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
+    let all = build_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap();
     let alone: Vec<BuiltTask> = tasks()
         .into_iter()
         .map(|task| BuiltTask::build(task, &store, &options, &tokenizer).unwrap())
@@ -66,11 +66,11 @@ fn tasks_prepared_at_once_are_those_prepared_one_by_one() {
 fn preparing_stops_when_asked_and_names_the_first_fault() {
     let (store, options) = samples();
     let tokenizer = tokenizer();
-    assert!(build_all(tasks(), &store, &options, &tokenizer, &|| true).unwrap().is_none());
+    assert!(build_all(tasks(), &store, &options, &tokenizer, &|| true).unwrap().is_empty());
     let few = RequestLimits { vocab_size: 3, ..LIMITS };
     let first = tasks()[0].name.to_string();
     for _ in 0..3 {
-        let all = build_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap().unwrap();
+        let all = build_all(tasks(), &store, &options, &tokenizer, &|| false).unwrap();
         let fault = fit_all(all, few).err().unwrap().to_string();
         assert!(fault.starts_with(&format!("task `{first}`")), "{fault}");
     }

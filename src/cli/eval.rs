@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::run_names::new_name;
 use super::screen::{paper, wants_json};
 use crate::dataset::DatasetStore;
+use crate::disk;
 use crate::engine::{Engine, Forward, LoadedModel, LocalEngine, RequestLimits};
 use crate::model::{Model, ModelFacts};
 use crate::report::{self, RunSummary};
@@ -46,6 +47,7 @@ pub fn run(
     }
     let mut destination =
         Destination::find(arguments.output.as_deref(), &arguments.results.results, &run.setup.name, started)?;
+    run.interrupt.before_end(destination.remover());
     let outcome = run.score(&mut destination);
     let kept = destination.close();
     let outcome = outcome.map_err(|failure| match &kept {
@@ -132,7 +134,7 @@ impl<'a> Run<'a> {
 
     /// Says what the run would take, and leaves nothing behind.
     fn forecast(self) -> Result<ExitCode, Failure> {
-        let Self { arguments, setup, selection, store, source, interrupt, .. } = self;
+        let Self { arguments, setup, selection, store, source, .. } = self;
         let inputs = ForecastInputs {
             model: ForecastModel::Own {
                 source: &source,
@@ -146,14 +148,13 @@ impl<'a> Run<'a> {
             kv_memory: arguments.model.kv_memory,
         };
         let shown = ShownForecast { by_subject: arguments.by_subject, json: wants_json() };
-        shown.show(inputs, &|| interrupt.is_set())
+        shown.show(inputs)
     }
 
     /// Scores and writes; `None` if it was stopped before a document was finished.
     fn score(self, destination: &mut Destination) -> Result<Option<FinishedRun>, Failure> {
         let Self { arguments, setup, index, selection, store, source, interrupt } = self;
         let Selection { tasks, suite, groups } = selection;
-        let stop = || interrupt.is_set();
         let mut spans = Spans::default();
 
         // Prepare: the model is loaded while tasks are built and weights are hashed.
@@ -169,9 +170,7 @@ impl<'a> Run<'a> {
         };
         let bar = PreparingBar::new();
         let watch = |now| bar.show(now);
-        let Some(prepared) = prepare(preparation, &stop, &mut spans, &mut say_notice, &watch)? else {
-            return Ok(None);
-        };
+        let prepared = prepare(preparation, &mut spans, &mut say_notice, &watch)?;
         let Prepared { model, tokenizer, tokenizer_faults, tasks, hashes } = prepared;
 
         for path in read_files(&model, &tokenizer) {
@@ -215,7 +214,9 @@ impl<'a> Run<'a> {
 
         // Evaluate: requests are answered, answers recorded, documents scored.
         let mut progress = Progress::new(&run.plan.total);
-        let outcome = run.evaluate(&mut engine, &stop, &mut |event| progress.show(&event), &mut spans);
+        let outcome = interrupt.between_passes(|stop| {
+            run.evaluate(&mut engine, stop, &mut |event| progress.show(&event), &mut spans)
+        });
         progress.finish();
 
         for (phase, time) in spans.named() {
@@ -248,7 +249,7 @@ fn report(run: &FinishedRun, command: &str, by_subject: bool) -> Result<ExitCode
     if wants_json() {
         // What is kept of the run, as it is kept.
         let path = run.folder.join("results.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let text = disk::read_text(&path, disk::RECORDS).map_err(|error| {
             Failure::bad_input(
                 format!("{}: cannot be read: {error}", path.display()),
                 "check the run's folder",

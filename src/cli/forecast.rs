@@ -6,7 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Map, Value, json};
 
 use super::announce::{ModelFacts, say_model, say_prompts, shown_time};
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::notices::say_notice;
 use super::output::{say, write_stdout};
 use super::screen::paper;
@@ -26,11 +26,7 @@ pub struct ShownForecast {
 
 impl ShownForecast {
     /// Makes the forecast and prints it.
-    pub fn show(
-        &self,
-        inputs: ForecastInputs<'_>,
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<ExitCode, Failure> {
+    pub fn show(&self, inputs: ForecastInputs<'_>) -> Result<ExitCode, Failure> {
         let named = match &inputs.model {
             ForecastModel::Own { source, .. } => Some((source.name.clone(), source.sample)),
             ForecastModel::Assumed { .. } => None,
@@ -39,10 +35,7 @@ impl ShownForecast {
             say!("note: no --datasets: this is the plan of the built-in samples, not of the benchmarks");
         }
         let num_fewshot = inputs.prompts.num_fewshot;
-        let Some(found) = forecast(inputs, stop, &mut say_notice)? else {
-            say!("interrupted");
-            return Ok(ExitCode::from(failure::INTERRUPTED));
-        };
+        let found = forecast(inputs, &mut say_notice)?;
         if let (Some(needs), Some((name, sample))) = (&found.model, &named) {
             say_model(&ModelFacts {
                 name,

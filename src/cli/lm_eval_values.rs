@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::failure::Failure;
+use crate::disk;
 use crate::python::literal::literal_eval;
 use crate::task::{Place, Yaml, parse_yaml};
 
@@ -107,7 +108,7 @@ pub struct Entry {
 pub fn config_entries(path: &Path) -> Result<Vec<Entry>, Failure> {
     let hint = "give a YAML file with a line such as `tasks: [a, b]` for each flag";
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = disk::read_named(path, disk::TEXT)
         .map_err(|error| Failure::bad_input(format!("--config {shown}: cannot be read: {error}"), hint))?;
     let root = parse_yaml(&text, Arc::from(path))?;
     let Yaml::Map(entries) = root.yaml else {

@@ -41,6 +41,8 @@ mod verify_record;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::{Arc, atomic::AtomicBool};
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -103,6 +105,7 @@ impl Command {
 
 /// Runs the command line. Exit codes are listed in [`failure`] and in the README.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    write_errors_are_errors();
     let typed: Vec<OsString> = arguments.into_iter().collect();
     // Errors of parsing are shown too, before `--color` is parsed with the rest.
     let translated = match lm_eval::translate(&typed, &has_flag) {
@@ -159,6 +162,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Makes a write beyond the largest size that files may have (`ulimit -f`) fail as any other write: by default, it ends the process.
+fn write_errors_are_errors() {
+    #[cfg(unix)]
+    {
+        let seen = Arc::new(AtomicBool::new(false));
+        if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen) {
+            note!("note: a file that grows beyond `ulimit -f` will end the process: {error}");
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
             kv_memory: model.kv_memory,
         };
         let shown = ShownForecast { by_subject: *by_subject, json: format == TableOrJson::Json };
-        shown.show(inputs, &|| false)
+        shown.show(inputs)
     };
     if let (None, Some(tokenizer)) = (&model.model, &model.tokenizer) {
         return show(ForecastModel::Assumed { tokenizer }, tokenizer);

@@ -11,6 +11,7 @@ use super::layout::{config_folder, entries, file_name, no_split, shards};
 use super::manifest::Manifest;
 use super::{content, csv, jsonl, parquet};
 use crate::builtin;
+use crate::disk;
 use crate::task::{DatasetRef, closest};
 use crate::vocabulary::{Fingerprint, Pin, Row, SplitRecord, is_lfs_pointer};
 
@@ -228,7 +229,7 @@ fn read_files(
     for path in files {
         let unreadable = |source| DatasetError::Unreadable { path: path.clone(), source };
         let bytes: Cow<'static, [u8]> = match source {
-            Source::Disk => std::fs::read(path).map_err(unreadable)?.into(),
+            Source::Disk => disk::read(path, disk::DATA).map_err(unreadable)?.into(),
             Source::Builtin => builtin::read(path)
                 .map_err(unreadable)?
                 .ok_or_else(|| unreadable(std::io::ErrorKind::NotFound.into()))?,

@@ -66,7 +66,7 @@ impl BuiltTask {
 /// also bounds how deep tasks nest on a thread's stack.
 const AT_ONCE: usize = 16;
 
-/// Builds and encodes all tasks, several at once; `None` if `stop` returned true.
+/// Builds and encodes all tasks, several at once; only the first of them once `is_vain` returns true.
 ///
 /// # Errors
 /// That of the first task that fails.
@@ -75,17 +75,14 @@ pub fn build_all(
     store: &DatasetStore,
     options: &PromptOptions,
     tokenizer: &Tokenizer,
-    stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Option<Vec<BuiltTask>>, PrepareError> {
+    is_vain: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<BuiltTask>, PrepareError> {
     let mut all = Vec::with_capacity(tasks.len());
     let mut tasks = tasks.into_iter();
     loop {
-        if stop() {
-            return Ok(None);
-        }
         let some: Vec<Task> = tasks.by_ref().take(AT_ONCE).collect();
-        if some.is_empty() {
-            return Ok(Some(all));
+        if some.is_empty() || is_vain() {
+            return Ok(all);
         }
         let built: Vec<Result<BuiltTask, PrepareError>> = some
             .into_par_iter()

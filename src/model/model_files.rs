@@ -17,6 +17,7 @@ use super::files::gguf_value::GgufMetadata;
 use super::files::safetensors::SafetensorsError;
 use super::model_path::check_model_path;
 use super::options::DtypeChoice;
+use crate::disk;
 use crate::kernels::dtype::Dtype;
 
 /// The opened files of a model: its configuration is read, its weights are not.
@@ -195,7 +196,7 @@ pub fn hub_snapshot(folder: &Path) -> Result<Option<PathBuf>, String> {
     }
     let reference = folder.join("refs/main");
     let shown = folder.display();
-    if let Ok(commit) = std::fs::read_to_string(&reference) {
+    if let Ok(commit) = disk::read_text(&reference, disk::TEXT) {
         let commit = commit.trim();
         let snapshot = snapshots.join(commit);
         let plain = !commit.is_empty() && commit.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -1,12 +1,12 @@
 //! Paths that are given as a model and are only a part of one, or no model at all.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::error::LoadError;
+use crate::disk;
 use crate::vocabulary::{FETCH_LFS, is_lfs_pointer};
 
 const FORMATS: &str = "give a folder with config.json, tokenizer.json and safetensors, or a .gguf file";
@@ -62,7 +62,7 @@ fn folder(path: &Path) -> Found {
 
 fn file(path: &Path) -> Found {
     let mut beginning = [0; 256];
-    let length = File::open(path).and_then(|mut file| file.read(&mut beginning)).unwrap_or(0);
+    let length = disk::open(path).and_then(|mut file| file.read(&mut beginning)).unwrap_or(0);
     let beginning = &beginning[..length];
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -122,7 +122,7 @@ fn is_page(beginning: &[u8]) -> bool {
 
 /// ` to BASE`, where an adapter's configuration names its base model.
 fn base_of(config: &Path) -> String {
-    let text = std::fs::read(config).unwrap_or_default();
+    let text = disk::read(config, disk::TEXT).unwrap_or_default();
     let config: Value = serde_json::from_slice(&text).unwrap_or_default();
     let base = config.get("base_model_name_or_path").and_then(Value::as_str);
     base.map(|base| format!(" to {}", base.escape_debug())).unwrap_or_default()

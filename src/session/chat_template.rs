@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::error::SessionError;
+use crate::disk;
 use crate::model::{GgufMetadata, LoadError};
 use crate::task::ChatTemplate;
 use crate::tokenizer::TokenizerConfig;
@@ -88,7 +89,7 @@ fn beside(path: &Path) -> Result<Found, SessionError> {
     };
     let file = folder.join("chat_template.jinja");
     if file.is_file() {
-        let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, error))?;
+        let text = disk::read_text(&file, disk::TEXT).map_err(|error| unreadable(&file, error))?;
         templates.insert(DEFAULT.to_string(), (text, file));
     }
     let further = folder.join("additional_chat_templates");
@@ -99,7 +100,7 @@ fn beside(path: &Path) -> Result<Found, SessionError> {
                 continue;
             };
             let name = name.to_string();
-            let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, error))?;
+            let text = disk::read_text(&file, disk::TEXT).map_err(|error| unreadable(&file, error))?;
             templates.insert(name, (text, file));
         }
     }

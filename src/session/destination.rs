@@ -96,6 +96,16 @@ impl Destination {
         Ok(OpenedRun { folder, history, complete })
     }
 
+    /// What removes the folder again, if it was made for this run, while nothing is in it.
+    pub fn remover(&self) -> impl FnOnce() + Send + 'static {
+        let remover = self.open.as_ref().map(|(folder, _)| folder.remover());
+        || {
+            if let Some(remove) = remover {
+                remove();
+            }
+        }
+    }
+
     /// Releases the folder, and removes it if it was made for this run and has no answers. Returns its path
     /// if this process started a session there and it has answers.
     pub fn close(self) -> Option<PathBuf> {

@@ -60,15 +60,11 @@ const ASSUMED_KV_BYTES: u64 = 128 << 10;
 /// Context length of the same, in positions.
 const ASSUMED_LENGTH: usize = 32_768;
 
-/// Reads configuration and tokenizer, and builds the tasks' requests; `None` if `stop` returned true.
+/// Reads configuration and tokenizer, and builds the tasks' requests.
 ///
 /// # Errors
 /// The model's or the tokenizer's, or that of the first task that fails.
-pub fn forecast(
-    inputs: ForecastInputs<'_>,
-    stop: &(dyn Fn() -> bool + Sync),
-    notify: Notify<'_>,
-) -> Result<Option<Forecast>, SessionError> {
+pub fn forecast(inputs: ForecastInputs<'_>, notify: Notify<'_>) -> Result<Forecast, SessionError> {
     let ForecastInputs { model, tasks, store, prompts, kv_memory } = inputs;
     let (model, tokenizer) = match model {
         ForecastModel::Own { source, options, tokenizer, allow_other_tokenizer } => {
@@ -84,7 +80,7 @@ pub fn forecast(
     };
     let free_memory = available_memory().filter(|_| model.as_ref().is_some_and(ModelNeeds::is_on_cpu));
     let limits = limits(model.as_ref(), kv_memory, free_memory);
-    let Some(built) = build_all(tasks, store, prompts, &tokenizer, stop)? else { return Ok(None) };
+    let built = build_all(tasks, store, prompts, &tokenizer, &|| false)?;
     // Where a run would end for want of memory, a forecast says what is needed, unless it was said how much there is.
     let kv_budget = if kv_memory.is_some() { limits.kv_budget } else { usize::MAX };
     let tasks = fit_all(built, RequestLimits { kv_budget, ..limits })?;
@@ -92,7 +88,7 @@ pub fn forecast(
     let needs_kv_memory = longest > limits.kv_budget;
     let limits = RequestLimits { kv_budget: limits.kv_budget.max(longest), ..limits };
     let longest_kv_bytes = longest as u64 * limits.kv_bytes_per_token;
-    Ok(Some(Forecast { tasks, model, limits, free_memory, longest_kv_bytes, needs_kv_memory }))
+    Ok(Forecast { tasks, model, limits, free_memory, longest_kv_bytes, needs_kv_memory })
 }
 
 fn limits(model: Option<&ModelNeeds>, kv_memory: Option<u64>, free_memory: Option<u64>) -> RequestLimits {

@@ -1,8 +1,10 @@
 //! How much memory there is, and how much of it keys and values may take.
 
+use crate::disk;
+
 /// Bytes available without swapping, if the system reports them.
 pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let text = disk::read_text("/proc/meminfo", disk::TEXT).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kibibytes << 10)

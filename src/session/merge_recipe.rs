@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::disk;
 use crate::task::{Node, Yaml, parse_yaml};
 use crate::vocabulary::MergeRecipe;
 
@@ -22,8 +23,8 @@ pub fn merge_recipe(model: &Path) -> Result<Option<MergeRecipe>, String> {
     else {
         return Ok(None);
     };
-    let bytes =
-        std::fs::read(&path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let bytes = disk::read(&path, disk::TEXT)
+        .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     let node = parse_yaml(text, Arc::from(path.as_path())).map_err(|error| error.to_string())?;
     let Yaml::Map(entries) = &node.yaml else {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use super::error::SessionError;
 use crate::builtin;
 use crate::engine::{CODE, EngineIdentity, Numerics};
@@ -19,16 +21,7 @@ pub struct ModelSource {
     /// Whether it is the built-in sample.
     pub sample: bool,
     /// This process's own copy of the sample, removed on drop.
-    scratch: Option<PathBuf>,
-}
-
-impl Drop for ModelSource {
-    fn drop(&mut self) {
-        if let Some(scratch) = &self.scratch {
-            // Temporary copies; nothing depends on their removal.
-            let _ = std::fs::remove_dir_all(scratch);
-        }
-    }
+    _scratch: Option<TempDir>,
 }
 
 impl ModelSource {
@@ -42,7 +35,7 @@ impl ModelSource {
                 let name = name_of(path);
                 let path = snapshot.unwrap_or_else(|| path.to_path_buf());
                 check_model_path(&path)?;
-                Ok(Self { path, name, sample: false, scratch: None })
+                Ok(Self { path, name, sample: false, _scratch: None })
             }
             Some(path) => {
                 let shown = path.display();
@@ -55,14 +48,13 @@ impl ModelSource {
                 Err(SessionError::input(format!("{shown}: no such model"), hint))
             }
             None => {
-                let (path, own) = builtin::unpack("sample_model").map_err(|(scratch, error)| {
+                let (path, scratch) = builtin::unpack("sample_model").map_err(|(scratch, error)| {
                     SessionError::input(
                         format!("{}: cannot be written: {error}", scratch.display()),
                         "the built-in sample model is unpacked there: name another folder with TMPDIR",
                     )
                 })?;
-                let scratch = path.parent().filter(|_| own).map(Path::to_path_buf);
-                Ok(Self { name: name_of(&path), path, sample: true, scratch })
+                Ok(Self { name: name_of(&path), path, sample: true, _scratch: scratch })
             }
         }
     }

@@ -51,30 +51,28 @@ pub struct Prepared {
 /// Time between two calls of `watch`.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Prepares a run; `None` if `stop` returned true. `watch` is called from another thread, again and again until all is ready.
+/// Prepares a run. `watch` is called from another thread, again and again until all is ready.
 ///
 /// # Errors
 /// The model's, or else that of the first task that fails.
 pub fn prepare(
     preparation: Preparation<'_>,
-    stop: &(dyn Fn() -> bool + Sync),
     spans: &mut Spans,
     notify: Notify<'_>,
     watch: &(dyn Fn(Preparing) + Sync),
-) -> Result<Option<Prepared>, SessionError> {
+) -> Result<Prepared, SessionError> {
     let Preparation { source, options, tokenizer, allow_other_tokenizer, tasks, store, prompts, cache } =
         preparation;
     spans.begin();
     let files = ModelFiles::open(&source.path)?;
     let hashes = WeightHashes::begin(files.weight_files(), cache);
     let (failed, loaded) = (AtomicBool::new(false), AtomicBool::new(false));
-    let stop_or_failed = || stop() || failed.load(Ordering::Relaxed);
-    let build = || -> Result<Option<(ChosenTokenizer, Vec<BuiltTask>)>, SessionError> {
+    let build = || -> Result<(ChosenTokenizer, Vec<BuiltTask>), SessionError> {
         let chosen = ChosenTokenizer::find(source, tokenizer, &files)?;
         chosen.check(&files, allow_other_tokenizer, notify)?;
         let tokenizer = &chosen.tokenizer;
-        let built = build_all(tasks, store, prompts, tokenizer, &stop_or_failed)?;
-        Ok(built.map(|built| (chosen, built)))
+        let built = build_all(tasks, store, prompts, tokenizer, &|| failed.load(Ordering::Relaxed))?;
+        Ok((chosen, built))
     };
     // A thread of its own: on one of the pool's, loading would delay other jobs.
     let ((model, loading), (built, building)) = std::thread::scope(|scope| {
@@ -98,9 +96,10 @@ pub fn prepare(
         (model.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), built)
     });
     let model = model?;
-    let Some((chosen, tasks)) = built?.filter(|_| !stop()) else { return Ok(None) };
+    // It ends early only where the model failed, whose error was returned.
+    let (chosen, tasks) = built?;
     let ChosenTokenizer { tokenizer, faults: tokenizer_faults, .. } = chosen;
     spans.add("loading", loading);
     spans.add("preparing_beside_loading", building);
-    Ok(Some(Prepared { model, tokenizer, tokenizer_faults, tasks, hashes }))
+    Ok(Prepared { model, tokenizer, tokenizer_faults, tasks, hashes })
 }

@@ -9,6 +9,8 @@ use super::journal::{History, JOURNAL};
 use super::record_file::RecordError;
 use super::typed_command::TypedCommand;
 
+use crate::disk;
+
 /// What the journal of a run says before `run.json` is written.
 pub struct BegunRun {
     /// Why it counts as unfinished.
@@ -31,7 +33,7 @@ impl BegunRun {
     /// Reads the journal in `folder`; `None` if there is none.
     pub fn read(folder: &Path) -> Option<Self> {
         let path = folder.join(JOURNAL);
-        let busy = is_locked(&File::open(&path).ok()?);
+        let busy = is_locked(&disk::open(&path).ok()?);
         let (history, damage) = match History::read(&path) {
             Ok(history) => (history, None),
             Err(error) => (History::default(), Some(error)),

@@ -1,6 +1,6 @@
 //! The files of the response cache: listing them, and bounding their total size.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::record_file::{Order, RecordError, read_records, system_error};
 use super::response_cache::{Record, ResponseCache, folder_of};
+
+use crate::disk;
 
 /// One model's cache file, as `assay cache` lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +60,7 @@ fn cached_files(cache: &Path) -> Result<Vec<CachedFile>, RecordError> {
 pub fn cached_models(cache: &Path) -> Result<Vec<CachedModel>, RecordError> {
     let mut models = Vec::new();
     for CachedFile { path, bytes, used } in cached_files(cache)? {
-        let Ok(file) = File::open(&path) else { continue };
+        let Ok(file) = disk::open(&path) else { continue };
         let mut file = BufReader::new(file);
         let mut first = Vec::new();
         let unread = |source| system_error(&path, "read", source);
@@ -134,7 +136,7 @@ pub fn prune(cache: &Path, bound: u64, since: Option<SystemTime>) -> Result<Prun
 /// line is damaged or does not fit, or the file cannot be rewritten.
 fn cut_to(path: &Path, bound: u64) -> Option<u64> {
     let mut first = Vec::new();
-    BufReader::new(File::open(path).ok()?).read_until(b'\n', &mut first).ok()?;
+    BufReader::new(disk::open(path).ok()?).read_until(b'\n', &mut first).ok()?;
     let (name, identity) = header_of(&first)?;
     if first.len() as u64 >= bound {
         return None;
@@ -176,7 +178,8 @@ mod tests {
         for (n, identity) in identities.iter().enumerate() {
             let mut cache = open(folder.path(), identity);
             cache.add([(key(1), &scored(-1.0))]).unwrap();
-            let file = File::options().append(true).open(ResponseCache::path_of(folder.path(), identity));
+            let file =
+                std::fs::File::options().append(true).open(ResponseCache::path_of(folder.path(), identity));
             // The last file's time is in the future, as if the clock had since been set back.
             let used = if n == 3 {
                 now + Duration::from_secs(86400)

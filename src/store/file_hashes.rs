@@ -1,7 +1,7 @@
 //! Hashes of large files. A file is read again only if it changed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::record_file::{line_of, read_loose};
+use crate::disk;
 use crate::vocabulary::Fingerprint;
 
 /// Metadata that changes with a file's content: its change time (ctime) is set by the system and cannot be
@@ -118,7 +119,7 @@ impl FileHashes {
 
     /// The cached hashes. Lines that do not match their checksum are ignored.
     fn read(&self) -> BTreeMap<String, Known> {
-        let bytes = self.file.as_ref().and_then(|file| fs::read(file).ok()).unwrap_or_default();
+        let bytes = self.file.as_ref().and_then(|file| disk::read(file, disk::TEXT).ok()).unwrap_or_default();
         let mut known = BTreeMap::new();
         read_loose(&bytes, &mut |_, json| {
             let (path, entry): (String, Known) = serde_json::from_str(json).map_err(|e| e.to_string())?;
@@ -134,26 +135,21 @@ impl FileHashes {
         let mut known = self.read();
         known.extend(fresh);
         known.retain(|path, _| Path::new(path).exists());
-        let partial = file.with_extension(format!("{}.part", std::process::id()));
-        let written = file
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| {
-                let lines =
-                    known.iter().map(|entry| serde_json::to_string(&entry)).collect::<Result<Vec<_>, _>>()?;
-                fs::write(&partial, lines.iter().flat_map(|json| line_of(json)).collect::<Vec<u8>>())
-            })
-            .and_then(|()| fs::rename(&partial, file));
-        if written.is_err() {
-            let _ = fs::remove_file(&partial);
-        }
+        let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            let lines =
+                known.iter().map(|entry| serde_json::to_string(&entry)).collect::<Result<Vec<_>, _>>()?;
+            let partial = format!(".{}.part", std::process::id());
+            disk::replace(file, &partial, &lines.iter().flat_map(|json| line_of(json)).collect::<Vec<u8>>())
+        });
+        // It is read again if this fails.
+        let _ = written;
     }
 }
 
 /// Hashes a file's content in large blocks, on all threads.
 fn hash_file(path: &Path) -> io::Result<Fingerprint> {
     const BLOCK: usize = 8 << 20;
-    let mut file = File::open(path)?;
+    let mut file = disk::open(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut block = vec![0; BLOCK];
     loop {
@@ -195,7 +191,7 @@ mod tests {
         hashes.write(BTreeMap::from([(key, Known { stamp, blake3: marked.clone() })]));
         assert_eq!(hash(&hashes, &path), marked);
         fs::write(&path, b"two").unwrap();
-        File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
         assert_eq!(hash(&hashes, &path), Fingerprint::of(b"two"));
     }
 

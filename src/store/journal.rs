@@ -5,7 +5,6 @@
 //! is computed again.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use thiserror::Error;
 
 use super::differences::differences;
 use super::record_file::{Order, RecordError, RecordFile, damaged, read_records, system_error};
+use crate::disk;
 use crate::vocabulary::Response;
 
 /// The journal's name in a run's folder.
@@ -119,7 +119,7 @@ impl History {
     /// # Errors
     /// It cannot be read or is damaged.
     pub fn read(path: &Path) -> Result<Self, RecordError> {
-        let bytes = std::fs::read(path).map_err(|source| system_error(path, "read", source))?;
+        let bytes = disk::read(path, disk::RECORDS).map_err(|source| system_error(path, "read", source))?;
         let mut history = Self::default();
         read_records(&bytes, Order::Chained, &mut |_, json| history.take(json))
             .map_err(|(line, what)| damaged(path, line, what))?;
@@ -282,7 +282,7 @@ fn json_of(record: &Record) -> String {
 /// file; `None` if that cannot be determined.
 pub fn peek(path: &Path) -> Option<(Value, bool)> {
     const TAIL: u64 = 64 << 10;
-    let mut file = File::open(path).ok()?;
+    let mut file = disk::open(path).ok()?;
     let mut first = String::new();
     BufReader::new(&file).read_line(&mut first).ok()?;
     let mut identity = None;

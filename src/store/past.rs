@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::listed_run::{ListedRun, RunState, run_folders};
 use crate::builtin;
+use crate::disk;
 
 /// A model's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,7 +172,7 @@ fn not_finished(mut line: Line, run: &ListedRun) -> Line {
 
 fn past_run(file: &Path, suite: &str, columns: &[String]) -> Result<Option<Line>, PastError> {
     let fault = |what: String| PastError::Run { path: file.display().to_string(), what };
-    let text = std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?;
+    let text = disk::read_text(file, disk::TEXT).map_err(|e| fault(e.to_string()))?;
     let results: Value = serde_json::from_str(&text).map_err(|e| fault(e.to_string()))?;
     let record = &results["suite"];
     if record["name"] != suite {

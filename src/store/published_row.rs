@@ -6,6 +6,7 @@ use std::path::Path;
 use super::foreign::ForeignError;
 use crate::builtin;
 use crate::dataset::Manifest;
+use crate::disk;
 use crate::metric::Scorer;
 use crate::task::{Column, Suite, Task, TaskIndex, closest};
 use crate::vocabulary::{ColumnScore, ComparedRun};
@@ -103,7 +104,7 @@ fn bytes_of(file: &str) -> Result<Cow<'static, [u8]>, ForeignError> {
         )
     };
     if Path::new(file).exists() {
-        return std::fs::read(file).map(Cow::from).map_err(|error| unread(&error));
+        return disk::read(file, disk::TEXT).map(Cow::from).map_err(|error| unread(&error));
     }
     if file != PUBLISHED && !PUBLISHED.ends_with(&format!("/{file}")) {
         return Err(unread(&"there is no such file"));

@@ -6,12 +6,14 @@
 //! damaged. In a chain, each checksum also covers the one before it, so that records can be neither removed
 //! nor reordered.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use thiserror::Error;
+
+use crate::disk::{self, Access};
 
 /// A record file cannot be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -33,6 +35,10 @@ pub enum RecordError {
         /// Found and expected.
         what: String,
     },
+    /// It holds something else.
+    #[error("{path}: not written by assay: it holds no record")]
+    #[diagnostic(help("nothing was changed in it: move it elsewhere, or name another folder with --output"))]
+    NotOurs { path: String },
     /// A system call failed.
     #[error("{path}: cannot be {done}: {source}")]
     #[diagnostic(help("check that the file may be read and written, and that the disk is not full"))]
@@ -116,6 +122,13 @@ pub fn read_records<'b>(
     Ok(whole)
 }
 
+/// Whether a file without a complete record is empty, or what a kill left of the first record: only such a file may be truncated. A
+/// beginning that is too short to tell counts as somebody else's.
+fn may_be_ours(bytes: &[u8]) -> bool {
+    let Some((digits, rest)) = bytes.split_first_chunk::<CHECKSUM>() else { return bytes.is_empty() };
+    digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) && rest.starts_with(b" {\"")
+}
+
 /// A file of records, locked so that only this process appends to it.
 #[derive(Debug)]
 pub struct RecordFile {
@@ -140,9 +153,7 @@ impl RecordFile {
     ) -> Result<Self, RecordError> {
         let system = |done| move |source| system_error(path, done, source);
         let mut file = loop {
-            let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(false).open(path);
-            let file = file.map_err(system("opened"))?;
+            let file = disk::open_own(path, Access::Create).map_err(system("opened"))?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -160,6 +171,9 @@ impl RecordFile {
         file.read_to_end(&mut bytes).map_err(system("read"))?;
         let whole = read_records(&bytes, order, each).map_err(|(line, what)| damaged(path, line, what))?;
         let dropped = bytes.len() - whole.bytes;
+        if whole.records == 0 && !may_be_ours(&bytes) {
+            return Err(RecordError::NotOurs { path: path.display().to_string() });
+        }
         if dropped > 0 {
             file.set_len(whole.bytes as u64).map_err(system("written"))?;
         }
@@ -229,7 +243,7 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     let same = |open: std::fs::Metadata, there: std::fs::Metadata| {
         (open.dev(), open.ino()) == (there.dev(), there.ino())
     };
-    match (file.metadata(), std::fs::metadata(path)) {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(open), Ok(there)) => same(open, there),
         _ => false,
     }

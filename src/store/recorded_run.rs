@@ -15,6 +15,7 @@ use super::begun_run::{BegunRun, write_again};
 use super::chat_record::chat_options;
 use super::run_json::seal_of;
 use super::typed_command::TypedCommand;
+use crate::disk;
 use crate::prompt::{ChatOptions, PromptOptions};
 use crate::task::ChatTemplateError;
 use crate::vocabulary::{AddBosToken, Fingerprint, TaskLimits, shell_words};
@@ -228,7 +229,8 @@ impl RecordedRun {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RecordedError> {
-    fs::read(path).map_err(|source| RecordedError::Unreadable { path: path.display().to_string(), source })
+    disk::read(path, disk::RECORDS)
+        .map_err(|source| RecordedError::Unreadable { path: path.display().to_string(), source })
 }
 
 fn object(path: &Path) -> Result<Map<String, Value>, RecordedError> {

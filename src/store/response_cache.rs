@@ -8,7 +8,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record_file::{CHECKSUM, Order, RecordError, damaged, is_at, line_of, read_records, system_error};
+use crate::disk::{self, Access};
 use crate::tokenizer::TokenRequest;
 use crate::vocabulary::{Fingerprint, Response};
 
@@ -108,7 +109,7 @@ impl ResponseCache {
     ) -> Result<(Self, Vec<(usize, String)>), RecordError> {
         let mut opened = Self::empty(cache, name, identity);
         let mut faults = Vec::new();
-        let mut file = match File::options().read(true).append(true).open(&opened.path) {
+        let mut file = match disk::open_own(&opened.path, Access::Append) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((opened, faults)),
             Err(source) => return Err(system_error(&opened.path, "read", source)),
@@ -237,7 +238,7 @@ impl ResponseCache {
     /// one meanwhile.
     fn lock(&self) -> std::io::Result<File> {
         loop {
-            let file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
+            let file = disk::open_own(&self.path, Access::CreateToAppend)?;
             file.lock()?;
             if is_at(&file, &self.path) {
                 return Ok(file);
@@ -269,11 +270,7 @@ impl ResponseCache {
             kept.push(line);
         }
         let text: Vec<u8> = header.into_iter().chain(kept.into_iter().rev().flatten().copied()).collect();
-        let partial = self.path.with_extension(format!("{}.part", std::process::id()));
-        if let Err(error) = fs::write(&partial, &text).and_then(|()| fs::rename(&partial, &self.path)) {
-            let _ = fs::remove_file(&partial);
-            return Err(error);
-        }
+        disk::replace(&self.path, &format!(".{}.part", std::process::id()), &text)?;
         Ok((bytes.len() as u64).saturating_sub(text.len() as u64))
     }
 }

@@ -1,7 +1,7 @@
 //! A run's folder: `journal`, `results.json`, `samples/<task>.jsonl`, `run.json`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
@@ -13,6 +13,7 @@ use super::listed_run::run_folders;
 use super::record_file::RecordError;
 use super::run_json::{RunRecord, results_json, run_json, seal_of};
 use super::samples::{sample_line, samples_file};
+use crate::disk;
 use crate::vocabulary::Fingerprint;
 
 /// A run's folder cannot be created or written.
@@ -114,7 +115,7 @@ impl RunFolder {
             return Err(occupied(found));
         }
         if begun {
-            sync_folder(path);
+            disk::sync_folder(path);
         }
         Ok((Self { path: path.to_path_buf(), journal, begun, made }, history))
     }
@@ -204,6 +205,18 @@ impl RunFolder {
         &self.path
     }
 
+    /// What removes the folder again, if it was created for this run, while its journal is empty.
+    pub fn remover(&self) -> impl FnOnce() + Send + 'static {
+        let (begun, journal, made) = (self.begun, self.path.join(JOURNAL), self.made.clone());
+        move || {
+            if begun && fs::symlink_metadata(&journal).is_ok_and(|facts| facts.is_file() && facts.len() == 0)
+            {
+                let _ = fs::remove_file(&journal);
+                remove_empty(&made);
+            }
+        }
+    }
+
     /// Removes what was created for this run, if it got no answer.
     pub fn close(self) {
         if self.begun && !self.journal.has_answers && self.journal.check_path().is_ok() {
@@ -215,7 +228,7 @@ impl RunFolder {
 
     /// Whether the run's files exist as `run.json` records them, and `run.json` matches its seal.
     pub fn is_written(&self) -> bool {
-        let read = |name: &str| fs::read(self.path.join(name)).ok();
+        let read = |name: &str| disk::read(self.path.join(name), disk::RECORDS).ok();
         let Some(run) = read("run.json").and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
         else {
             return false;
@@ -273,22 +286,13 @@ impl RunFolder {
 
     fn write(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);
-        let mut partial = path.clone().into_os_string();
-        partial.push(".part");
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+        // The run's own folder may be a link, as its user's other folders may; what is in it may not.
+        if let Some(folder) = path.parent().filter(|folder| *folder != self.path) {
+            disk::own_folder(folder)?;
         }
-        let written = fs::File::create(&partial).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        if let Err(error) = written.and_then(|()| fs::rename(&partial, &path)) {
-            // On a full disk it would take the space that the journal needs.
-            let _ = fs::remove_file(&partial);
-            return Err(error);
-        }
+        disk::replace(&path, ".part", bytes)?;
         if let Some(folder) = path.parent() {
-            sync_folder(folder);
+            disk::sync_folder(folder);
         }
         Ok(())
     }
@@ -319,9 +323,4 @@ fn remove_empty(folders: &[PathBuf]) {
             return;
         }
     }
-}
-
-/// Syncs new names in a folder to disk; a file system that cannot do so on demand does it eventually.
-fn sync_folder(path: &Path) {
-    let _ = fs::File::open(path).and_then(|folder| folder.sync_all());
 }

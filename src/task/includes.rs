@@ -11,6 +11,7 @@ use super::template::{Columns, Template};
 use super::yaml::{self, Document, extent};
 use super::yaml_value::{Key, Node, Yaml};
 use crate::builtin;
+use crate::disk;
 use crate::vocabulary::row;
 
 pub fn is_yaml(path: &Path) -> bool {
@@ -38,7 +39,7 @@ fn read_source(path: &Path, included: bool) -> Result<String, TaskError> {
     let shown = path.display().to_string();
     let unreadable = |source| TaskError::Unreadable { path: shown.clone(), source };
     let bytes = if included {
-        std::fs::read(path).map_err(unreadable)?
+        disk::read(path, disk::TEXT).map_err(unreadable)?
     } else {
         let missing = || unreadable(std::io::Error::from(std::io::ErrorKind::NotFound));
         builtin::read(&shown).map_err(unreadable)?.ok_or_else(missing)?.into_owned()

@@ -8,6 +8,8 @@ use tokenizers::AddedToken;
 
 use super::error::TokenizerError;
 
+use crate::disk;
+
 /// The keys of tokens with a fixed meaning.
 const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -190,7 +192,7 @@ fn described(value: &Value, special: bool) -> Option<AddedToken> {
 }
 
 fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, TokenizerError> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match disk::read(path, disk::TEXT) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(TokenizerError::Unreadable { path: path.display().to_string(), source }),

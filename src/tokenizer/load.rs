@@ -7,6 +7,7 @@ use super::barrier::{BEFORE, Cuts};
 use super::config_files::TokenizerConfig;
 use super::error::TokenizerError;
 use super::word_cache::IdleWordCaches;
+use crate::disk;
 use crate::vocabulary::{Fingerprint, is_lfs_pointer};
 
 /// A tokenizer and where it came from.
@@ -40,7 +41,7 @@ impl Tokenizer {
     /// A file that is missing or is not a tokenizer.
     pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path)
+        let bytes = disk::read(path, disk::TOKENIZER)
             .map_err(|source| TokenizerError::Unreadable { path: shown.clone(), source })?;
         if is_lfs_pointer(&bytes) {
             return Err(TokenizerError::Pointer { path: shown });

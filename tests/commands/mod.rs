@@ -13,6 +13,8 @@ mod eval;
 mod faults;
 mod groups;
 mod harness_files;
+#[cfg(unix)]
+mod hostile_files;
 mod kills;
 mod limits;
 mod lm_eval_flags;

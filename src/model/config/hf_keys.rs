@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::ConfigError;
 use super::model_config::SizeNames;
+use crate::disk;
 use crate::kernels::dtype::Dtype;
 use crate::vocabulary::is_lfs_pointer;
 
@@ -35,7 +36,8 @@ pub fn size_names() -> SizeNames {
 /// # Errors
 /// [`ConfigError`] if the file can't be read or holds something else.
 pub fn read_object(path: &Path) -> Result<Map<String, Value>, ConfigError> {
-    let text = std::fs::read(path).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
+    let text =
+        disk::read(path, disk::TEXT).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
     if is_lfs_pointer(&text) {
         return Err(ConfigError::Pointer { path: path.to_owned() });
     }

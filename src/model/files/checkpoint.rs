@@ -9,6 +9,7 @@ use super::error::WeightsError;
 use super::gguf::GgufFile;
 use super::safetensors::SafetensorsFile;
 use super::weight_file::{WeightFile, WeightFileError};
+use crate::disk;
 use crate::kernels::dtype::Dtype;
 use crate::vocabulary::is_lfs_pointer;
 
@@ -129,7 +130,7 @@ impl Checkpoint {
 /// Reads the file name of each tensor.
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
     let wrong = |what: String| WeightsError::Index { path: path.to_owned(), what };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let bytes = disk::read(path, disk::TEXT).map_err(|error| wrong(error.to_string()))?;
     if is_lfs_pointer(&bytes) {
         return Err(WeightsError::Pointer { path: path.to_owned() });
     }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use crate::disk;
+
 /// What can go wrong with a weight file while it is read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum WeightFileError {
@@ -52,12 +54,8 @@ const PIECE: usize = 1 << 18;
 
 impl WeightFile {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = disk::open(path)?;
         let facts = file.metadata()?;
-        // Directories open as files on Unix, and fail later with an unspecific error.
-        if !facts.is_file() {
-            return Err(io::Error::other("not a file"));
-        }
         let (length, modified) = (facts.len(), facts.modified().ok());
         Ok(Self { path: path.to_owned(), file, length, modified, read: AtomicU64::new(0) })
     }

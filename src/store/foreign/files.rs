@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::run::{ForeignError, ForeignTask};
 
+use crate::disk;
+
 /// The names of a folder's files, sorted.
 pub fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -20,7 +22,7 @@ pub fn names_in(folder: &Path) -> Vec<String> {
 
 /// Opens a file.
 pub fn open(path: &Path) -> Result<BufReader<File>, ForeignError> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let file = disk::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(BufReader::with_capacity(1 << 20, file))
 }
 
