@@ -190,7 +190,7 @@ fn the_sample_is_not_unpacked_over_files_of_others() {
     assert!(again.status.success(), "{}", stderr(&again));
     assert_eq!(fs::read_to_string(folder.path().join("keys")).unwrap(), "ssh-ed25519");
     let left: Vec<_> = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left, [shared.clone()], "its own copy is removed");
+    assert_eq!(left, std::slice::from_ref(shared), "its own copy is removed");
 }
 
 #[test]
