@@ -56,6 +56,9 @@ impl Announcement<'_> {
         if tasks.iter().any(|fitted| store.is_sampled(&fitted.task.dataset)) {
             say!("note: no --datasets: the rows are built-in samples, and the numbers are not scores");
         }
+        if self.model.sample && tasks.iter().any(|fitted| !store.is_sampled(&fitted.task.dataset)) {
+            say!("note: no --model: the built-in sample model answers, and the numbers are no real model's");
+        }
         say_prompts(tasks, num_fewshot, names_end_of_text);
     }
 

@@ -112,6 +112,13 @@ pub fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
             comparison.notes.push(format!("{source}: no prompts: {why}"));
         }
     }
+    for twin in runs[1..].iter().filter(|run| !run.weights.is_empty() && run.weights == runs[0].weights) {
+        say!(
+            "warning: {} and {} are runs of the same weights: nothing of a merge can show between them",
+            runs[0].name,
+            twin.name
+        );
+    }
     for note in &comparison.notes {
         say!("note: {note}");
     }

@@ -15,6 +15,8 @@ type Last = Box<dyn FnOnce() + Send>;
 struct State {
     /// Whether passes are computed, so that the process ends by itself soon after it is asked to.
     computes: AtomicBool,
+    /// Whether they were or are computed.
+    began: AtomicBool,
     /// Whether it was asked to.
     stop: AtomicBool,
     last: Mutex<Option<Last>>,
@@ -35,6 +37,8 @@ impl Interrupt {
             }
             if let Some(last) = seen.last.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 last();
+            }
+            if !seen.began.load(Ordering::Relaxed) {
                 say!("interrupted before a request was answered; nothing was written");
             }
             std::process::exit(i32::from(failure::INTERRUPTED));
@@ -53,6 +57,7 @@ impl Interrupt {
     /// Calls `compute` with what says, between two passes, whether to stop.
     pub fn between_passes<T>(&self, compute: impl FnOnce(&dyn Fn() -> bool) -> T) -> T {
         let _ = self.0.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.began.store(true, Ordering::Relaxed);
         self.0.computes.store(true, Ordering::Relaxed);
         let outcome = compute(&|| self.0.stop.load(Ordering::Relaxed));
         self.0.computes.store(false, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use super::output::{note, say, write_stdout};
 use super::run_names::ResultsArgument;
 use super::screen::{format_of, paper};
 use crate::report::{self, Format, Table};
-use crate::store::{past_runs, published};
+use crate::store::{listed_runs, past_runs, published};
 use crate::task::TaskIndex;
 
 /// `assay leaderboard`.
@@ -52,6 +52,9 @@ pub fn run(arguments: &LeaderboardArguments) -> Result<ExitCode, Failure> {
     let columns: Vec<String> = suite.columns.iter().map(|column| column.name.clone()).collect();
     arguments.results.check()?;
     let mut lines = published(&columns)?;
+    if arguments.results.results.is_dir() && listed_runs(&arguments.results.results).is_empty() {
+        say!("note: no runs in {}: these are published scores alone", arguments.results.results.display());
+    }
     for run in past_runs(&arguments.results.results, &suite.name, &columns) {
         match run {
             Ok(line) => {

@@ -276,8 +276,9 @@ fn config_values(flag: &Flag, value: &Value, said: &str) -> Result<Option<Vec<St
     })
 }
 
-/// Without flags of one value that are typed again later: the last one counts, as for argparse. Folders of task files add up.
-fn last_of_each(parts: Vec<Part>) -> Vec<Part> {
+/// Without flags of one value that are typed again later: the last one counts, as for argparse, which is said. Folders of task files
+/// add up.
+fn last_of_each(parts: Vec<Part>, done: &mut Translation) -> Vec<Part> {
     let counts = |part: &Part| match part {
         Part::Flag { flag, .. } => match flag.becomes {
             Becomes::Own(name) if flag.takes != Takes::Nothing && name != "include" => Some(flag.name),
@@ -286,8 +287,15 @@ fn last_of_each(parts: Vec<Part>) -> Vec<Part> {
         Part::Word(_) => None,
     };
     let mut later: HashSet<&str> = HashSet::new();
-    let mut kept: Vec<Part> =
-        parts.into_iter().rev().filter(|part| counts(part).is_none_or(|name| later.insert(name))).collect();
+    let counts_still = |part: &Part| {
+        let still = counts(part).is_none_or(|name| later.insert(name));
+        if let (false, Part::Flag { said, values, .. }) = (still, part) {
+            let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
+            done.dropped.push(format!("{said} {} is left out: {said} stands again later", values.join(" ")));
+        }
+        still
+    };
+    let mut kept: Vec<Part> = parts.into_iter().rev().filter(counts_still).collect();
     kept.reverse();
     kept
 }
@@ -314,7 +322,7 @@ fn emit(parts: Vec<Part>, command: &str, knows: Knows<'_>, done: &mut Translatio
         }
         done.words.push(word);
     };
-    for part in last_of_each(parts) {
+    for part in last_of_each(parts, done) {
         let (flag, said, values) = match part {
             Part::Word(word) => {
                 done.words.push(word);

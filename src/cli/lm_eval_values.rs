@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::output::say;
 use crate::disk;
 use crate::python::literal::literal_eval;
-use crate::task::{Place, Yaml, parse_yaml};
+use crate::task::{Document, Key, Place, Yaml, parse_yaml_document};
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +111,10 @@ pub fn config_entries(path: &Path) -> Result<Vec<Entry>, Failure> {
     let shown = path.display();
     let text = disk::read_named(path, disk::TEXT)
         .map_err(|error| Failure::bad_input(format!("--config {shown}: cannot be read: {error}"), hint))?;
-    let root = parse_yaml(&text, Arc::from(path))?;
+    let Document { root, repeated } = parse_yaml_document(&text, Arc::from(path))?;
+    for Key { name, place } in repeated {
+        say!("warning: {place}: key `{name}` stands twice; the last one counts, as for PyYAML");
+    }
     let Yaml::Map(entries) = root.yaml else {
         let (place, found) = (root.place, root.yaml.kind());
         return Err(Failure::bad_input(format!("{place}: the file is {found}, expected a mapping"), hint));

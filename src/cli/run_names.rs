@@ -59,16 +59,31 @@ impl ResultsArgument {
             let folder = run.path.file_name().is_some_and(|folder| folder == name);
             run.name == name || run.model == name || folder
         };
-        let named: Vec<&ListedRun> = all.iter().filter(called).collect();
+        // A run's own name says more than that of its model.
+        let own: Vec<&ListedRun> = all.iter().filter(|run| run.name == name).collect();
+        let named = if own.is_empty() { all.iter().filter(called).collect() } else { own };
         let finished = named.iter().find(|run| run.state == RunState::Finished);
         match finished.or(named.first()) {
             Some(run) => {
-                let others = named.iter().filter(|other| other.identity != run.identity).count();
-                if others > 0 {
+                let others: Vec<_> = named.iter().filter(|other| other.identity != run.identity).collect();
+                if !others.is_empty() {
                     let path = run.path.display();
+                    let newest = if finished.is_some() { "newest finished" } else { "newest" };
+                    let weights = |run: &ListedRun| run.identity["model"]["weights"].clone();
+                    let other_weights = others.iter().any(|other| weights(other) != weights(run));
+                    let of_others = if other_weights { ", which are of different weights" } else { "" };
                     say!(
-                        "note: `{name}` is {path}, the newest finished of the {} runs of that name",
-                        others + 1
+                        "note: `{name}` is {path}, the {newest} of the {} runs of that name{of_others}",
+                        others.len() + 1
+                    );
+                }
+                // The newest is the first.
+                if let Some(newer) = named.first().filter(|newer| newer.path != run.path)
+                    && let Some(advice) = newer.state.advice()
+                {
+                    say!(
+                        "note: {}, a newer run of that name, is not finished: {advice}",
+                        newer.path.display()
                     );
                 }
                 Ok(run.path.clone())

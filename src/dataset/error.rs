@@ -48,6 +48,10 @@ pub enum DatasetError {
         /// The splits found there.
         found: String,
     },
+    /// Files of several exports.
+    #[error("{path}: split `{split}` is there more than once: {found}")]
+    #[diagnostic(code(assay::input), help("keep the files of one export"))]
+    SplitTwice { path: String, split: String, found: String },
     /// A shard of a split is missing.
     #[error("{path}: shard {missing} of {shards} is missing")]
     #[diagnostic(code(assay::input), help("download the dataset again: all shards must be there"))]

@@ -72,10 +72,22 @@ pub fn no_split(path: &str, split: &str, mut found: Vec<&str>) -> DatasetError {
 /// The files of a split, in shard order: `<split>-00000-of-00002.<ending>`, or `<split>.<ending>`.
 pub fn shards(folder: &str, split: &str, names: &[String]) -> Result<Vec<String>, DatasetError> {
     let parsed: Vec<(&str, usize, usize, &str)> = names.iter().filter_map(|name| parse_shard(name)).collect();
+    let files = || parsed.iter().filter(|(s, ..)| *s == split);
     for ending in ENDINGS {
-        let mut own: Vec<_> = parsed.iter().filter(|(s, _, _, e)| *s == split && *e == ending).collect();
+        let mut own: Vec<_> = files().filter(|(_, _, _, e)| *e == ending).collect();
         own.sort();
         let Some(&&(_, _, of, _)) = own.first() else { continue };
+        // Two exports of one split: nothing says which is meant.
+        let is_plain = |name: &String| *name == format!("{split}.{ending}");
+        let twice = of == 1 && own.len() > 1 && names.iter().any(is_plain);
+        if twice || files().any(|(_, _, other, e)| *e != ending || *other != of) {
+            let own = names.iter().filter(|name| parse_shard(name).is_some_and(|(s, ..)| s == split));
+            return Err(DatasetError::SplitTwice {
+                path: folder.into(),
+                split: split.into(),
+                found: own.cloned().collect::<Vec<_>>().join(", "),
+            });
+        }
         for index in 0..of {
             if !own.iter().any(|(_, i, _, _)| *i == index) {
                 return Err(DatasetError::NoShard { path: folder.into(), missing: index, shards: of });
@@ -120,6 +132,14 @@ mod tests {
         let error = shards("f", "test", &names(&["test-00001-of-00002.parquet"])).unwrap_err();
         assert_eq!(error.to_string(), "f: shard 0 of 2 is missing");
         assert_eq!(shards("f", "dev", &names(&["dev.csv"])).unwrap(), ["f/dev.csv"]);
+        for two in [
+            ["test-00000-of-00001.csv", "test-00000-of-00002.csv"],
+            ["test-00000-of-00001.csv", "test.csv"],
+            ["test.csv", "test.jsonl"],
+        ] {
+            let error = shards("f", "test", &names(&two)).unwrap_err().to_string();
+            assert_eq!(error, format!("f: split `test` is there more than once: {}", two.join(", ")));
+        }
         let error = shards("f", "tset", &names(&["test.csv", "train.jsonl", "README.md"])).unwrap_err();
         assert_eq!(error.to_string(), "f: no split `tset`, found test, train");
     }

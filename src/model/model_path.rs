@@ -37,21 +37,31 @@ fn found(what: &str, hint: impl Into<String>) -> Found {
 fn folder(path: &Path) -> Found {
     let has = |name: &str| path.join(name).exists();
     let weights = ["model.safetensors", "model.safetensors.index.json"];
-    if has("adapter_config.json") && !weights.into_iter().any(has) {
+    if has("adapter_config.json") {
         let base = base_of(&path.join("adapter_config.json"));
-        return found(&format!("an adapter{base}, not a model"), MERGE);
+        return match weights.into_iter().any(has) {
+            false => found(&format!("an adapter{base}, not a model"), MERGE),
+            true => found(
+                &format!("an adapter{base} lies beside the model's weights, and would be left out"),
+                "merge the adapter into its base first, or move adapter_config.json away to score the weights alone",
+            ),
+        };
     }
-    if has("config.json") {
+    if has("config.json") && weights.into_iter().any(has) {
         return None;
     }
     let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<String> = inside.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     if let Some(first) = names.iter().find(|name| has_ending(name, &["gguf"])) {
+        let lacks = if has("config.json") { "no safetensors" } else { "no config.json" };
         return found(
-            "no config.json in this folder",
+            &format!("{lacks} in this folder"),
             format!("give the .gguf file itself: {}", path.join(first).display()),
         );
+    }
+    if has("config.json") {
+        return None;
     }
     if let Some(recipe) = names.iter().find(|name| has_ending(name, &["yml", "yaml"])) {
         let hint = format!("{recipe} may be a recipe: run it, and give the folder that it writes");

@@ -149,7 +149,12 @@ pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, SessionError> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) {
         return of_metadata(&GgufMetadata::read(path).map_err(LoadError::from)?);
     }
-    Ok(Tokenizer::from_file(path)?)
+    // A folder stands for the tokenizer in it, as for lm_eval.
+    if path.is_dir() {
+        Ok(Tokenizer::from_file(&path.join("tokenizer.json"))?)
+    } else {
+        Ok(Tokenizer::from_file(path)?)
+    }
 }
 
 fn of_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, SessionError> {

@@ -100,6 +100,7 @@ pub fn compared_folder(folder: &Path, detail: Detail) -> Result<ComparedRun, Com
         source,
         model: text("name"),
         location: text("path"),
+        weights: run.weight_hashes(),
         // A record from before recipes were kept, or one that was edited, has none.
         recipe: serde_json::from_value(run.get(&["merge"]).clone()).ok(),
         numerics,

@@ -23,6 +23,10 @@ use crate::vocabulary::{AddBosToken, Fingerprint, TaskLimits, shell_words};
 /// A run cannot be read back.
 #[derive(Debug, Error, Diagnostic)]
 pub enum RecordedError {
+    /// A folder of something else.
+    #[error("{path}: not a run's folder: {what}")]
+    #[diagnostic(code(assay::input), help("give a run's folder or name: `assay runs` lists them"))]
+    NotARun { path: String, what: &'static str },
     /// A file of the run cannot be read.
     #[error("{path}: cannot be read: {source}")]
     #[diagnostic(
@@ -105,11 +109,26 @@ impl RecordedRun {
                 hint,
             });
         }
+        if !path.exists() && folder.is_dir() {
+            return Err(RecordedError::NotARun {
+                path: folder.display().to_string(),
+                what: what_it_is(folder),
+            });
+        }
         let bytes = read(&path)?;
         let Limited { limit } = parsed(&path, &bytes)?;
         let run: Map<String, Value> = parsed(&path, &bytes)?;
         let chat = chat_options(run.get("chat").unwrap_or(&Value::Null))?;
         Ok(Self { path: folder.to_path_buf(), run, limits: limit, chat })
+    }
+
+    /// The hashes of the model's weight files, sorted; empty if they are not recorded.
+    pub fn weight_hashes(&self) -> Vec<String> {
+        let files = self.get(&["model", "weights"]).as_array().into_iter().flatten();
+        let mut hashes: Vec<String> =
+            files.filter_map(|file| file["blake3"].as_str().map(str::to_string)).collect();
+        hashes.sort();
+        hashes
     }
 
     /// Whether all its files are as the run wrote them: `run.json` by its seal, the others by the hashes in it.
@@ -225,6 +244,17 @@ impl RecordedRun {
         // A `.part` file is left by an interrupted write, and is not a file of the run.
         let names: BTreeSet<String> = names.filter(|name| !name.ends_with(".part")).collect();
         names.into_iter().collect()
+    }
+}
+
+/// What a folder without a `run.json` may be.
+fn what_it_is(folder: &Path) -> &'static str {
+    if folder.join("config.json").exists() {
+        "it is a model's folder"
+    } else {
+        let mut inside = fs::read_dir(folder).into_iter().flatten().flatten();
+        let has_runs = inside.any(|entry| entry.path().join("run.json").exists());
+        if has_runs { "it is a folder of runs" } else { "there is no run.json in it" }
     }
 }
 

@@ -32,7 +32,7 @@ pub enum ChatTemplateError {
     /// The template refuses a conversation, or fails on it.
     #[error("{origin}: the chat template failed, line {line}: {what}")]
     #[diagnostic(help(
-        "templates refuse what their models were not trained on: leave --system-instruction out, or give --fewshot-as-multiturn false"
+        "templates refuse what their models were not trained on: leave --system-instruction or --apply-chat-template out, or give --fewshot-as-multiturn false"
     ))]
     Render { origin: String, line: usize, what: String },
     /// The last turn, which the model is to continue, is not in the text.

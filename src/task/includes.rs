@@ -19,6 +19,9 @@ pub fn is_yaml(path: &Path) -> bool {
 }
 
 pub fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TaskError> {
+    if folder.is_file() {
+        return Err(TaskError::NotAFolder { path: folder.display().to_string() });
+    }
     let unreadable = |source| TaskError::Unreadable { path: folder.display().to_string(), source };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

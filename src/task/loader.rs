@@ -83,6 +83,9 @@ impl TaskIndex {
             let mut files = Vec::new();
             walk(folder, &mut files)?;
             files.sort();
+            if files.is_empty() {
+                return Err(TaskError::NoFiles { path: folder.display().to_string() });
+            }
             for file in files {
                 let mut source = Vec::new();
                 match index.add(&file, true, &mut source) {
@@ -404,7 +407,8 @@ impl TaskIndex {
                 let inner = if member.inline.is_some() && self.tasks.contains_key(&inline) {
                     self.chosen(&inline, outer, depth + 1)?
                 } else {
-                    self.chosen(&member.name, &merged(&member.set, &passed), depth + 1)?
+                    let found = self.chosen(&member.name, &merged(&member.set, &passed), depth + 1);
+                    found.map_err(|error| error.of_member(&file.place, name, &member.name))?
                 };
                 // A task that a list has twice counts once.
                 let new = inner

@@ -40,5 +40,5 @@ pub use schema::{
 pub use spelling::closest;
 pub use suite::{Column, Suite};
 pub use template::{Columns, Template, TemplateError};
-pub use yaml::parse as parse_yaml;
+pub use yaml::{Document, parse as parse_yaml, parse_document as parse_yaml_document};
 pub use yaml_value::{Key, Node, Place, Yaml};

@@ -23,6 +23,8 @@ pub struct ComparedRun {
     pub model: String,
     /// Where the model was, if that is recorded.
     pub location: String,
+    /// The hashes of its weight files, sorted; empty if they are not recorded.
+    pub weights: Vec<String>,
     /// The recipe that was in the model's folder.
     pub recipe: Option<MergeRecipe>,
     /// Facts about the computation of all answers, by name, such as `dtype`. Runs that differ in a fact that

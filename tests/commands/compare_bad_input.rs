@@ -37,7 +37,12 @@ fn refused_with(place: &str, value: Value) -> String {
 #[test]
 fn what_is_no_finished_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(refused(folder.path()).starts_with("error: OTHER/run.json: cannot be read: "));
+    assert_eq!(refused(folder.path()), "error: OTHER: not a run's folder: there is no run.json in it");
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    assert_eq!(refused(folder.path()), "error: OTHER: not a run's folder: it is a model's folder");
+    std::fs::create_dir(folder.path().join("one")).unwrap();
+    std::fs::rename(folder.path().join("config.json"), folder.path().join("one/run.json")).unwrap();
+    assert_eq!(refused(folder.path()), "error: OTHER: not a run's folder: it is a folder of runs");
     assert!(refused(&folder.path().join("nowhere")).contains("OTHER/run.json: cannot be read: "));
     std::fs::write(folder.path().join("run.json"), "{\"tasks\":").unwrap();
     assert!(refused(folder.path()).starts_with("error: OTHER/run.json:1:"));

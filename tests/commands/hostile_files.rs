@@ -210,6 +210,8 @@ fn the_first_signal_ends_what_is_no_pass() {
     while !folder.path().join("out/journal").exists() {
         assert!(child.try_wait().unwrap().is_none(), "too fast to be interrupted");
     }
+    // The journal is there a moment before it is known what to remove.
+    std::thread::sleep(Duration::from_millis(300));
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let ended = child.wait_with_output().unwrap();

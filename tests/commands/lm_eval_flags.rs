@@ -221,6 +221,14 @@ fn a_config_file_gives_what_was_not_typed() {
     let record = run_json(&folder.path().join("b"));
     assert_eq!(record["limit"], 1);
     assert_eq!(record["tasks"].as_object().unwrap().len(), 1);
+    // A key that stands twice, in the file or typed: the last one counts, and that is said.
+    std::fs::write(folder.path().join("c.yaml"), config.to_string() + "limit: 1\n").unwrap();
+    let said = passed(folder.path(), &["run", "-C", "c.yaml", "--samples", "--output", "c"]);
+    assert!(said.contains("warning: c.yaml:16:1: key `limit` stands twice; the last one counts"), "{said}");
+    assert_eq!(run_json(&folder.path().join("c"))["limit"], 1);
+    let twice = ["run", "-C", "c.yaml", "--samples", "--limit", "2", "--limit", "1", "--dry-run"];
+    let said = passed(folder.path(), &twice);
+    assert!(said.contains("--limit 2 is left out: --limit stands again later"), "{said}");
     for (config, reason) in [
         ("taks: x\n", "c.yaml:1:1: `taks` is no flag of `lm_eval run` 0.4.13"),
         ("tasks: x\nseed: 7\n", "c.yaml:2:1: `seed` 7: few-shot"),

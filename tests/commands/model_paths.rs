@@ -74,6 +74,33 @@ fn recipes_pages_and_adapters_are_no_models() {
 }
 
 #[test]
+fn two_models_in_one_folder_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    copy_of_the_sample(here);
+    // An index without its shards is what an earlier way of saving left: one model is there.
+    let index = r#"{"weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}}"#;
+    write(here, "m/model.safetensors.index.json", index);
+    let plan = || {
+        assay(here).args(["plan", "--tasks", "gsm8k", "--limit", "1", "--samples", "--model", "m"]).output()
+    };
+    assert!(plan().unwrap().status.success(), "{}", stderr(&plan().unwrap()));
+    write(here, "m/model-00001-of-00001.safetensors", "");
+    refused(
+        here,
+        "m",
+        "two models: model.safetensors, and an index with model-00001",
+        "the one that is not meant",
+    );
+    std::fs::remove_file(here.join("m/model.safetensors.index.json")).unwrap();
+    write(here, "m/adapter_config.json", "{}");
+    refused(here, "m", "an adapter lies beside the model's weights", "merge the adapter into its base");
+    write(here, "g/config.json", "{}");
+    write(here, "g/x.gguf", "GGUF");
+    refused(here, "g", "no safetensors in this folder", "give the .gguf file itself: g/x.gguf");
+}
+
+#[test]
 fn pointers_of_git_lfs_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

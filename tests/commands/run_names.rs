@@ -77,6 +77,29 @@ fn runs_are_found_by_name_wherever_they_are() {
 }
 
 #[test]
+fn a_newer_run_and_the_same_weights_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    evaluated(place, &["--name", "merge"]);
+    evaluated(place, &["--name", "parent"]);
+    let compared = command(place, &["compare", "merge", "parent"]);
+    let warning =
+        "warning: merge and parent are runs of the same weights: nothing of a merge can show between them\n";
+    assert!(stderr(&compared).contains(warning), "{}", stderr(&compared));
+    let against = stdout(&command(place, &["verify", "merge", "--against", "parent"]));
+    assert!(against.contains("same         model weights and config, under another name\n"), "{against}");
+
+    // A newer run of other tasks that was killed.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    evaluated(place, &["--name", "merge", "--num-fewshot", "0"]);
+    let newest = runs(place, &[])[0]["folder"].as_str().unwrap().to_string();
+    std::fs::remove_file(place.join(&newest).join("run.json")).unwrap();
+    let said = stderr(&command(place, &["verify", "merge"]));
+    assert!(said.contains("the newest finished of the 2 runs of that name\n"), "{said}");
+    assert!(said.contains(&format!("note: {newest}, a newer run of that name, is not finished: ")), "{said}");
+}
+
+#[test]
 fn names_that_make_no_folder_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let long = "x".repeat(245);

@@ -37,6 +37,31 @@ fn nearly_right_names_lead_to_the_nearest() {
 }
 
 #[test]
+fn a_folder_without_task_files_and_a_group_without_its_task_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |include: &str| {
+        let output = super::assay(folder.path()).args(["tasks", "g", "--include", include]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        stderr(&output)
+    };
+    std::fs::write(folder.path().join("gsm8k.YAML"), "").unwrap();
+    assert!(
+        said(".").starts_with("error: .: no task files in this folder: none ends in .yaml or .yml\nhint: ")
+    );
+    assert!(
+        said("gsm8k.YAML").starts_with("error: gsm8k.YAML: a file, expected a folder of task files\nhint: ")
+    );
+    std::fs::write(folder.path().join("g.yaml"), "group: g\ntask: [cap_c]\n").unwrap();
+    assert!(
+        said(".").starts_with(
+            "error: ./g.yaml:1:1: group `g` lists `cap_c`, and there is no such task, tag or group\nhint: "
+        ),
+        "{}",
+        said(".")
+    );
+}
+
+#[test]
 fn the_page_of_a_task_is_plain_text() {
     let page = stdout(&run(&["tasks", "gsm8k"]));
     for line in [

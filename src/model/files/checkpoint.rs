@@ -31,6 +31,9 @@ impl Checkpoint {
         let single = folder.join("model.safetensors");
         let index = folder.join("model.safetensors.index.json");
         let (path, files) = if single.exists() {
+            if index.exists() {
+                check_index_beside(folder, &index)?;
+            }
             (single, None)
         } else if index.exists() {
             let files = read_index(&index)?;
@@ -124,6 +127,15 @@ impl Checkpoint {
             Checkpoint::Safetensors { shard_of, .. } => shard_of.keys().collect(),
             Checkpoint::Gguf(file) => file.tensors.keys().collect(),
         }
+    }
+}
+
+/// An error where the index beside a single file is of other shards that are there: nothing says which of the two models is meant.
+fn check_index_beside(folder: &Path, index: &Path) -> Result<(), WeightsError> {
+    let Ok(files) = read_index(index) else { return Ok(()) };
+    match files.into_values().find(|shard| shard != "model.safetensors" && folder.join(shard).exists()) {
+        None => Ok(()),
+        Some(shard) => Err(WeightsError::TwoModels { path: folder.to_owned(), shard }),
     }
 }
 

@@ -31,6 +31,13 @@ pub enum WeightsError {
         )
     )]
     NoWeights { path: PathBuf },
+    /// A single file, and an index of shards that are there too.
+    #[error("{}: two models: model.safetensors, and an index with {shard}", path.display())]
+    #[diagnostic(
+        code(assay::input),
+        help("move away the one that is not meant: model.safetensors, or the index and its shards")
+    )]
+    TwoModels { path: PathBuf, shard: String },
     /// A pointer to the index that git-lfs left in its place.
     #[error("{}: a pointer of git-lfs, not the file itself", path.display())]
     #[diagnostic(code(assay::input), help("{FETCH_LFS}"))]
