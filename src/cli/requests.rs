@@ -35,6 +35,9 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     say_task_notes(&index);
     let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?.without_contradiction()?;
+    for note in &tokenizer.notes {
+        say!("note: {note}");
+    }
     let options = arguments.tasks.prompt_options(&index, &selection, &arguments.tokenizer)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");

@@ -1,13 +1,9 @@
 //! Parquet, with the values that the hub's loader gives.
 
-use std::cell;
-use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
-use std::thread;
-
 use super::arrow_schema;
 use super::parquet_kinds::{self, Kind, kind};
 use super::parquet_layout::{check_footer, check_pages};
+use crate::bounds::quietly;
 use crate::python::calendar::{Unit, timestamp};
 use crate::vocabulary::{Cell, Row};
 use bytes::Bytes;
@@ -27,29 +23,9 @@ use parquet::schema::types::Type;
 /// The reader's own description of the fault.
 pub fn read(bytes: Bytes) -> Result<Vec<Row>, String> {
     // The reader trusts offsets and lengths in a file's pages, and may panic where they were tampered with.
-    quietly(AssertUnwindSafe(|| read_rows(bytes)))
+    quietly(|| read_rows(bytes))
         .unwrap_or_else(|_| Err(fault("the pages do not fit the file's own description")))
         .map_err(|e| e.to_string().to_lowercase())
-}
-
-/// Runs code that may panic. The message of a panic is not printed, as the fault is the file's.
-fn quietly<T>(run: impl FnOnce() -> T + UnwindSafe) -> thread::Result<T> {
-    thread_local! {
-        static QUIET: cell::Cell<bool> = const { cell::Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let loud = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                loud(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = catch_unwind(run);
-    QUIET.set(false);
-    result
 }
 
 fn fault(what: impl Into<String>) -> ParquetError {

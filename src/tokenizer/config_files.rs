@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::description::located;
 use super::error::TokenizerError;
 
 /// The keys of tokens with a fixed meaning.
@@ -198,7 +199,9 @@ fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, TokenizerError
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => Ok(Some(object)),
         Ok(_) => Err(wrong(path, "not an object")),
-        Err(error) => Err(wrong(path, &error.to_string())),
+        Err(error) => {
+            Err(TokenizerError::BesideAt { path: path.display().to_string(), what: located(&error) })
+        }
     }
 }
 

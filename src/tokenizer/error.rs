@@ -27,6 +27,10 @@ pub enum TokenizerError {
     #[error("{path}: {what}")]
     #[diagnostic(help("it belongs to the tokenizer: fetch it again, or take it away"))]
     Beside { path: String, what: String },
+    /// A file beside the tokenizer that is no JSON; `what` begins with the line and column.
+    #[error("{path}:{what}")]
+    #[diagnostic(help("it belongs to the tokenizer: fetch it again, or take it away"))]
+    BesideAt { path: String, what: String },
     /// The tokenizer's files contradict each other.
     #[error("{what}")]
     #[diagnostic(help("take the tokenizer's files from one place"))]

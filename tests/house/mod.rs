@@ -37,8 +37,9 @@ fn code(text: &str) -> String {
 }
 
 /// From the vocabulary down to the edge: a room may know those before it.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "vocabulary",
+    "bounds",
     "python",
     "builtin",
     "statistics",
@@ -101,7 +102,7 @@ fn only_the_edge_prints_parses_arguments_and_draws_bars() {
 
 #[test]
 fn only_rooms_of_input_and_output_open_files() {
-    let rooms = ["builtin", "task", "dataset", "model", "tokenizer", "store", "session", "cli"];
+    let rooms = ["bounds", "builtin", "task", "dataset", "model", "tokenizer", "store", "session", "cli"];
     only_in(&rooms, &["std::fs", "fs::read", "File::open"], "this room gets its data, it does not fetch it");
 }
 

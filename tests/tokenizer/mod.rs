@@ -1,6 +1,7 @@
 //! Token ids, compared with those of the models' own tokenizer.json.
 
 mod added;
+mod hostile;
 mod marked;
 mod pairs;
 mod real_prompts;

@@ -1,0 +1,150 @@
+//! Tokenizers' files that ask for all memory, for ever, or for a panic.
+
+use std::path::Path;
+
+use assay::tokenizer::Tokenizer;
+use serde_json::{Value, json};
+
+/// A byte-level tokenizer of a few letters with what `change` makes of it.
+fn tokenizer(folder: &Path, change: impl FnOnce(&mut Value)) -> Result<Tokenizer, String> {
+    let flags =
+        json!({"single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": false});
+    let mut added = json!({"id": 5, "content": "<x>"});
+    added.as_object_mut().unwrap().extend(flags.as_object().unwrap().clone());
+    let mut file = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [added], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "decoder": {"type": "BPEDecoder", "suffix": "_"},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": "?", "vocab": {"?": 0, "a": 1, "e": 2, " ": 3, "ae": 4},
+            "merges": [["a", "e"]],
+        },
+    });
+    change(&mut file);
+    let path = folder.join("tokenizer.json");
+    std::fs::write(&path, file.to_string()).unwrap();
+    Tokenizer::from_file(&path).map_err(|error| error.to_string())
+}
+
+fn refused(expected: &str, change: impl FnOnce(&mut Value)) {
+    let folder = tempfile::tempdir().unwrap();
+    let Err(error) = tokenizer(folder.path(), change) else { panic!("is no error, expected {expected}") };
+    assert!(error.contains("tokenizer.json: no tokenizer: "), "{error}");
+    assert!(error.contains(expected), "{error}, expected {expected}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn files_that_ask_for_too_much_are_no_tokenizers() {
+    let twice = json!({"type": "Replace", "pattern": {"String": "e"}, "content": "ee"});
+    refused("times as long", |file| {
+        file["normalizer"] = json!({"type": "Sequence", "normalizers": vec![&twice; 40]})
+    });
+    refused("times as long", |file| {
+        file["decoder"] = json!({"type": "Sequence", "decoders": vec![&twice; 40]})
+    });
+    refused("a trie of", |file| {
+        file["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "/////wAAAAAAAAAAAAAA"});
+    });
+    refused("has the id 4294967295", |file| file["model"]["vocab"]["a"] = u32::MAX.into());
+    refused("has the id -1", |file| file["model"]["vocab"]["a"] = json!(-1));
+    refused("a token has 5000 bytes", |file| file["model"]["vocab"]["e".repeat(5000)] = 6.into());
+    refused("a token has 5000 bytes", |file| file["added_tokens"][0]["content"] = "e".repeat(5000).into());
+    refused("has the id 4294967295", |file| file["added_tokens"][0]["id"] = u32::MAX.into());
+    refused("300000 added tokens", |file| {
+        file["added_tokens"] = json!(vec![file["added_tokens"][0].clone(); 300_000])
+    });
+    refused("`max_input_chars_per_word` is 1000000", |file| {
+        file["model"] = json!({
+            "type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##", "max_input_chars_per_word": 1_000_000,
+            "vocab": {"?": 0},
+        });
+    });
+    refused("`continuing_subword_prefix` has more than", |file| {
+        file["model"]["continuing_subword_prefix"] = "#".repeat(1000).into();
+    });
+    refused("tokens around a text", |file| {
+        let ids = vec![3; 100];
+        file["post_processor"] = json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "a", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"a": {"id": "a", "ids": ids, "tokens": vec!["a"; 100]}},
+        });
+    });
+}
+
+#[test]
+fn what_contradicts_itself_is_no_tokenizer() {
+    refused("out of vocabulary", |file| file["model"]["merges"] = json!([["a", "zz"]]));
+    refused("missing field", |file| file["decoder"] = json!({"type": "Strip", "content": " "}));
+    refused("`model` is missing", |file| drop(file.as_object_mut().unwrap().remove("model")));
+    refused("`model` is a list", |file| file["model"] = json!([]));
+    refused("`added_tokens` is a number", |file| file["added_tokens"] = 3.into());
+    refused("`truncation` is 3", |file| file["truncation"] = 3.into());
+    refused("`version` is 2", |file| file["version"] = 2.into());
+    refused("`dropout` is \"x\"", |file| file["model"]["dropout"] = "x".into());
+    // A merge whose second piece is shorter than the mark that is cut off it.
+    refused("", |file| file["model"]["continuing_subword_prefix"] = "####".into());
+    // Deeper than any reader goes.
+    let mut deep = json!({"type": "Lowercase"});
+    for _ in 0..150 {
+        deep = json!({"type": "Sequence", "normalizers": [deep]});
+    }
+    refused("recursion limit", |file| file["normalizer"] = deep);
+}
+
+#[test]
+fn what_takes_for_ever_is_an_error_of_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = tokenizer(folder.path(), |file| {
+        file["pre_tokenizer"] = json!({
+            "type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex": r"(?:a|aa)+(?=\d)|(?:a|aa)+(?<=b)"},
+        });
+    })
+    .unwrap();
+    assert_eq!(slow.encode("ae").unwrap(), [4]);
+    let error = slow.encode(&"a".repeat(100)).unwrap_err().to_string();
+    assert!(error.starts_with("the tokenizer cannot encode a text of 100 bytes: the pattern "), "{error}");
+}
+
+#[test]
+fn what_panics_is_an_error_of_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    // It cuts characters off the end of texts that have none.
+    let strip = tokenizer(folder.path(), |file| {
+        file["decoder"] = json!({"type": "Strip", "content": "a", "start": 0, "stop": 9});
+    })
+    .unwrap();
+    assert_eq!(strip.encode("ae").unwrap(), [4]);
+    let error = strip.decode(&[1]).unwrap_err().to_string();
+    assert!(error.starts_with("the tokenizer cannot decode 1 tokens: the library ended with "), "{error}");
+    // Decoding nothing is no reason to end.
+    let empty = tokenizer(folder.path(), |_| {}).unwrap();
+    assert!(empty.decode(&[]).is_ok_and(|text| text.is_empty()));
+}
+
+#[test]
+fn dropout_is_off_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = tokenizer(folder.path(), |file| file["model"]["dropout"] = json!(0.9)).unwrap();
+    assert!(
+        with.notes.len() == 1 && with.notes[0].contains("its dropout is switched off"),
+        "{:?}",
+        with.notes
+    );
+    for _ in 0..20 {
+        assert_eq!(with.encode("aeae").unwrap(), [4, 4]);
+    }
+    let without = tokenizer(folder.path(), |_| {}).unwrap();
+    assert!(without.notes.is_empty() && without.encodes_as(&with));
+}
+
+#[test]
+fn damaged_files_beside_a_tokenizer_have_a_place() {
+    for name in ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(name), "{\n \"a\": x}").unwrap();
+        let error = tokenizer(folder.path(), |_| {}).err().unwrap();
+        assert!(error.ends_with(&format!("{name}:2:7: expected value")), "{error}");
+    }
+}
