@@ -81,13 +81,22 @@ pub struct Claim {
 pub struct NoRoom {
     /// Bytes that were claimed.
     pub wanted: u64,
+    /// Bytes that others were promised.
+    pub others: u64,
     /// Bytes that there are for all claims together.
     pub room: u64,
 }
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes of memory, and {} are free for that", self.wanted, self.room)
+        let Self { wanted, others, room } = self;
+        match others {
+            0 => write!(f, "{wanted} bytes of memory, and {room} are free for that"),
+            _ => write!(
+                f,
+                "{wanted} bytes of memory beside {others} that are promised, and {room} are free for both"
+            ),
+        }
     }
 }
 
@@ -116,7 +125,10 @@ impl Claim {
         self.unchecked = 0;
         // The rest is for what is computed meanwhile, and for other processes.
         let room = free_memory().map_or(u64::MAX, |free| free / 4 * 3);
-        if all > room { Err(NoRoom { wanted: self.bytes, room }) } else { Ok(()) }
+        if all <= room {
+            return Ok(());
+        }
+        Err(NoRoom { wanted: self.bytes, others: all.saturating_sub(self.bytes), room })
     }
 }
 
@@ -168,7 +180,9 @@ mod tests {
         assert!(free_memory().is_some_and(|free| free > 0));
         let no_room = Claim::of(1 << 60).unwrap_err();
         assert_eq!(no_room.wanted, 1 << 60);
-        assert!(no_room.to_string().starts_with("1152921504606846976 bytes of memory, and "));
+        assert!(no_room.to_string().starts_with("1152921504606846976 bytes of memory"));
+        let shown = NoRoom { wanted: 3, others: 2, room: 4 }.to_string();
+        assert_eq!(shown, "3 bytes of memory beside 2 that are promised, and 4 are free for both");
         let mut small = Claim::of(10).unwrap();
         assert_eq!(small.grow(1 << 60).unwrap_err().wanted, (1 << 60) + 10);
         drop(small);

@@ -3,6 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::bounds::NoRoom;
 use crate::vocabulary::FETCH_LFS;
 
 /// A tokenizer cannot be loaded, or cannot encode or decode.
@@ -43,6 +44,12 @@ pub enum TokenizerError {
         bytes: usize,
         what: String,
     },
+    /// Tokens of prompts that take more memory than there is.
+    #[error("the tokens of its prompts take {no_room}")]
+    #[diagnostic(help(
+        "ask for fewer documents with --limit or for fewer shots, shorten the task's templates, or free some memory"
+    ))]
+    TooMany { no_room: NoRoom },
     /// A token that the vocabulary does not have.
     #[error("the tokenizer cannot decode {tokens} tokens: {what}")]
     #[diagnostic(help("the tokenizer may not be this model's: compare their vocabulary sizes"))]

@@ -258,6 +258,9 @@ impl Steps {
 
     fn replace(&mut self, step: &mut Value) -> Result<(), String> {
         let least = self.pattern(step)?;
+        if step["pattern"].as_object().is_some_and(|pattern| pattern.values().any(|pattern| pattern == "")) {
+            return Err("the pattern is empty".into());
+        }
         let content = text(step, "content")?.len() as f64;
         match least {
             0 => self.growth.times(1.0 + content),
@@ -279,9 +282,6 @@ impl Steps {
                 "patterns of {} bytes, expected {PATTERN} at most, and {PATTERNS} together",
                 self.patterns.max(pattern.len())
             ));
-        }
-        if pattern.is_empty() {
-            return Err("the pattern is empty".into());
         }
         if kind == "String" {
             return Ok(pattern.len());
@@ -350,6 +350,10 @@ mod tests {
             replace("▁", " "), {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0},
         ]});
         assert_eq!(check_decoding(&mut llama), Ok(()));
+        // Each character is a word.
+        let letters =
+            json!({"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": false});
+        assert!(encoding(Value::Null, letters).is_ok());
         let template = json!({"type": "TemplateProcessing", "single": [
             {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
         ], "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}});

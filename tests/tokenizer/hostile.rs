@@ -148,3 +148,90 @@ fn damaged_files_beside_a_tokenizer_have_a_place() {
         assert!(error.ends_with(&format!("{name}:2:7: expected value")), "{error}");
     }
 }
+
+/// Numbers that are the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % most
+    }
+}
+
+/// Another value in the place of one in `value`, which is of the same kind mostly, or one that is lost or stands twice.
+fn mutate(value: &mut Value, numbers: &mut Numbers) {
+    let descend = numbers.below(8) > 0;
+    match value {
+        Value::Object(entries) if descend && !entries.is_empty() => {
+            let place = numbers.below(entries.len());
+            let key = entries.keys().nth(place).unwrap().clone();
+            if numbers.below(12) == 0 {
+                let moved = entries.shift_remove(&key).unwrap();
+                if numbers.below(2) == 0 {
+                    entries.insert(format!("{key}{key}"), moved);
+                }
+            } else {
+                mutate(&mut entries[&key], numbers);
+            }
+        }
+        Value::Array(items) if descend && !items.is_empty() => {
+            let place = numbers.below(items.len());
+            match numbers.below(8) {
+                0 => drop(items.remove(place)),
+                1 => items.extend(vec![items[place].clone(); 40]),
+                _ => mutate(&mut items[place], numbers),
+            }
+        }
+        Value::String(text) => {
+            let odd = ["", "é", "ee", "▁", "##", "(?=a)", "a*", "(a|aa)+$", "$A $A", "\u{0}", "e", " "];
+            *text = match numbers.below(4) {
+                0 => text.repeat(2),
+                1 => format!("{text}{}", odd[numbers.below(odd.len())]),
+                _ => odd[numbers.below(odd.len())].to_string(),
+            };
+        }
+        Value::Bool(flag) => *flag = !*flag,
+        Value::Number(number) => {
+            let odd = [json!(0), json!(1), json!(-1), json!(7), json!(1 << 20), json!(u64::MAX), json!(0.5)];
+            if let Value::Number(odd) = &odd[numbers.below(odd.len())] {
+                *number = odd.clone();
+            }
+        }
+        other => {
+            let odd = [json!(null), json!(null), json!(0.5), json!("a"), json!([]), json!({})];
+            *other = odd[numbers.below(odd.len())].clone();
+        }
+    }
+}
+
+/// A small search for what was forgotten; `fuzz/` has the large one. `ASSAY_MUTATIONS` is their number.
+#[test]
+fn mutated_files_end_in_tokens_or_an_error() {
+    let count = std::env::var("ASSAY_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(600);
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/tokenizer");
+    let mut seeds: Vec<_> = std::fs::read_dir(seeds).unwrap().map(|entry| entry.unwrap().path()).collect();
+    seeds.sort();
+    assert!(seeds.len() >= 6);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let mut numbers = Numbers(7);
+    let mut loaded = 0;
+    for i in 0..count {
+        let mut file: Value =
+            serde_json::from_slice(&std::fs::read(&seeds[i % seeds.len()]).unwrap()).unwrap();
+        for _ in 0..1 + numbers.below(2) {
+            mutate(&mut file, &mut numbers);
+        }
+        std::fs::write(&path, file.to_string()).unwrap();
+        let Ok(tokenizer) = Tokenizer::from_file(&path) else { continue };
+        loaded += 1;
+        for text in ["", "a", "ae ea\n  é<s>a", "Is 1 < 22?"] {
+            if let Ok(tokens) = tokenizer.encode(text) {
+                let _ = (tokenizer.decode(&tokens), tokenizer.decode_with_special(&tokens));
+            }
+        }
+        let _ = tokenizer.decode(&[0, 1, 2, 3, 4, 5, 6, u32::MAX]);
+    }
+    assert!(loaded > count / 5, "{loaded} of {count} are tokenizers still");
+}
