@@ -142,7 +142,7 @@ pub(super) mod tests {
         let mut bytes = 1024u32.to_le_bytes().to_vec();
         bytes.extend(trie.iter().flat_map(|unit| unit.to_le_bytes()));
         bytes.extend(texts.bytes());
-        while bytes.len() % 3 != 0 {
+        while !bytes.len().is_multiple_of(3) {
             bytes.push(0);
         }
         encoded(&bytes)

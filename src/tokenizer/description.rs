@@ -43,9 +43,7 @@ pub struct Read {
 /// What is wrong with it.
 pub fn read(bytes: &[u8]) -> Result<Read, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let values = count_values(text);
-    let memory = values * BYTES_PER_VALUE + text.len() as u64 * BYTES_PER_BYTE;
-    let _claim = Claim::of(memory).map_err(|no_room| format!("its {values} values take {no_room}"))?;
+    let _claim = claim_json(text)?;
     let mut file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if !file.is_object() {
         return Err("not an object".into());
@@ -94,6 +92,16 @@ pub fn read(bytes: &[u8]) -> Result<Read, String> {
     })
     .map_err(|what| what.to_lowercase())?;
     Ok(Read { tokenizer: Guarded::new(library, growth), had_dropout: !dropout.is_null() })
+}
+
+/// Claims the memory of a JSON text's values.
+///
+/// # Errors
+/// There is not enough.
+pub fn claim_json(text: &str) -> Result<Claim, String> {
+    let values = count_values(text);
+    let memory = values * BYTES_PER_VALUE + text.len() as u64 * BYTES_PER_BYTE;
+    Claim::of(memory).map_err(|no_room| format!("its {values} values take {no_room}"))
 }
 
 /// A message of the JSON reader, with its place before it.
@@ -240,5 +248,17 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_without_reading_them() {
+        for (text, least) in [("1", 1), ("[1,2]", 3), ("{\"a,:[\":[]}", 3), ("[\"\\\",\",2]", 3)] {
+            assert!((least..least + 2).contains(&count_values(text)), "{text}: {}", count_values(text));
+        }
     }
 }

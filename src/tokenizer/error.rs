@@ -86,3 +86,16 @@ pub enum TokenizerError {
         path: String,
     },
 }
+
+/// Longest description of a fault, in characters.
+const LONGEST: usize = 300;
+
+/// A description of a fault in one line that is not as long as the file that it is about.
+pub fn brief(what: &str) -> String {
+    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}

@@ -20,6 +20,7 @@ use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, SplitDelimiterBe
 
 use super::barrier::{LLAMA3_WORDS, QWEN2_WORDS};
 use super::description::{LONGEST_TOKEN, check_added, check_count, check_length};
+use super::error::brief;
 use crate::bounds::{Claim, quietly};
 use crate::model::{GgufError, GgufMetadata};
 
@@ -144,7 +145,7 @@ pub fn gguf_marks(metadata: &GgufMetadata) -> Result<GgufMarks, GgufTokenizerErr
 }
 
 fn damaged(metadata: &GgufMetadata, what: String) -> GgufTokenizerError {
-    GgufTokenizerError::Damaged { path: metadata.path().to_owned(), what }
+    GgufTokenizerError::Damaged { path: metadata.path().to_owned(), what: brief(&what) }
 }
 
 /// `tokenizer.ggml.token_type`, with the values of `llama_token_type` in `llama.h`.

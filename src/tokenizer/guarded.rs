@@ -9,6 +9,7 @@ use tokenizers::{
     AddedToken, Decoder, ModelWrapper, Normalizer, PostProcessorWrapper, PreTokenizer, TokenizerImpl,
 };
 
+use super::error::brief;
 use super::steps::Growth;
 use crate::bounds::{Claim, quietly};
 
@@ -17,6 +18,10 @@ const BYTES_PER_BYTE: u64 = 64;
 /// What all texts together may take: this, and [`PER_BYTE`] more for each of their bytes. Tokenizers in use take a hundredth.
 const AT_LEAST: Duration = Duration::from_secs(10);
 const PER_BYTE: Duration = Duration::from_micros(50);
+
+/// Longest text of tokens: this, and [`TEXT_PER_TOKEN`] more for each.
+const TEXT: usize = 16 << 10;
+const TEXT_PER_TOKEN: usize = 1024;
 
 /// What is asked of a tokenizer, whatever its steps are.
 trait Library: Send + Sync {
@@ -108,7 +113,13 @@ impl Guarded {
     /// # Errors
     /// What went wrong.
     pub fn decode(&self, tokens: &[u32], skip_special: bool) -> Result<String, String> {
-        self.timed(tokens.len(), || self.library.decode(tokens, skip_special))
+        let text = self.timed(tokens.len(), || self.library.decode(tokens, skip_special))?;
+        // A generation is kept, in memory and in files.
+        let most = TEXT + TEXT_PER_TOKEN * tokens.len();
+        if text.len() > most {
+            return Err(format!("their text has {} bytes, expected {most} at most", text.len()));
+        }
+        Ok(text)
     }
 
     /// Runs what works on `bytes` of text, and counts the time that it takes.
@@ -172,10 +183,9 @@ impl Guarded {
 /// # Errors
 /// Its own, in one line.
 pub fn guard<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     match quietly(run) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(one_line(error.to_string())),
-        Err(panic) => Err(format!("the library ended with {:?}", one_line(panic))),
+        Ok(Err(error)) => Err(brief(&error.to_string())),
+        Err(panic) => Err(format!("the library ended with {:?}", brief(&panic))),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::barrier::{BEFORE, Cuts};
 use super::config_files::TokenizerConfig;
 use super::description::{self, Read, check_added};
-use super::error::TokenizerError;
+use super::error::{TokenizerError, brief};
 use super::guarded::Guarded;
 use super::steps::Growth;
 use super::word_cache::IdleWordCaches;
@@ -54,7 +54,7 @@ impl Tokenizer {
             return Err(TokenizerError::Pointer { path: shown });
         }
         let Read { tokenizer: inner, had_dropout } = description::read(&bytes)
-            .map_err(|what| TokenizerError::Corrupt { path: shown.clone(), what })?;
+            .map_err(|what| TokenizerError::Corrupt { path: shown.clone(), what: brief(&what) })?;
         let config = TokenizerConfig::beside(path)?;
         let (inner, changes) = with_added_tokens(inner, &config)?;
         // Files that are in step leave the hash of `tokenizer.json`.

@@ -30,7 +30,7 @@ fn refused(expected: &str, change: impl FnOnce(&mut Value)) {
     let Err(error) = tokenizer(folder.path(), change) else { panic!("is no error, expected {expected}") };
     assert!(error.contains("tokenizer.json: no tokenizer: "), "{error}");
     assert!(error.contains(expected), "{error}, expected {expected}");
-    assert!(!error.contains('\n'), "{error}");
+    assert!(!error.contains('\n') && error.len() < 600, "{error}");
 }
 
 #[test]
@@ -47,6 +47,7 @@ fn files_that_ask_for_too_much_are_no_tokenizers() {
     });
     refused("has the id 4294967295", |file| file["model"]["vocab"]["a"] = u32::MAX.into());
     refused("has the id -1", |file| file["model"]["vocab"]["a"] = json!(-1));
+    refused("has the id [0,0,", |file| file["model"]["vocab"]["a"] = json!(vec![0; 100_000]));
     refused("a token has 5000 bytes", |file| file["model"]["vocab"]["e".repeat(5000)] = 6.into());
     refused("a token has 5000 bytes", |file| file["added_tokens"][0]["content"] = "e".repeat(5000).into());
     refused("has the id 4294967295", |file| file["added_tokens"][0]["id"] = u32::MAX.into());
@@ -118,6 +119,15 @@ fn what_panics_is_an_error_of_the_text() {
     assert_eq!(strip.encode("ae").unwrap(), [4]);
     let error = strip.decode(&[1]).unwrap_err().to_string();
     assert!(error.starts_with("the tokenizer cannot decode 1 tokens: the library ended with "), "{error}");
+    // A generation of such tokens would be kept.
+    let long = tokenizer(folder.path(), |file| {
+        file["model"]["vocab"]["e".repeat(3000)] = 5.into();
+        file["decoder"] = json!({"type": "Replace", "pattern": {"String": "e"}, "content": "e".repeat(15)});
+    })
+    .unwrap();
+    assert_eq!(long.decode(&[2]).unwrap().len(), 15);
+    let error = long.decode(&[5]).unwrap_err().to_string();
+    assert!(error.ends_with("their text has 45000 bytes, expected 17408 at most"), "{error}");
     // Decoding nothing is no reason to end.
     let empty = tokenizer(folder.path(), |_| {}).unwrap();
     assert!(empty.decode(&[]).is_ok_and(|text| text.is_empty()));
@@ -146,6 +156,22 @@ fn damaged_files_beside_a_tokenizer_have_a_place() {
         std::fs::write(folder.path().join(name), "{\n \"a\": x}").unwrap();
         let error = tokenizer(folder.path(), |_| {}).err().unwrap();
         assert!(error.ends_with(&format!("{name}:2:7: expected value")), "{error}");
+    }
+    for (value, expected) in [
+        ("\"eos_token\": 5", "`eos_token` is 5, expected a token"),
+        (
+            "\"bos_token\": {\"content\": \"a\", \"special\": 1}",
+            "`bos_token` is {\"content\":\"a\",\"special\":1}, expected a token",
+        ),
+        ("\"additional_special_tokens\": 5", "`additional_special_tokens` is 5, expected a list"),
+        ("\"extra_special_tokens\": \"a\"", "`extra_special_tokens` is \"a\", expected a list or an object"),
+        ("\"tokenizer_class\": []", "`tokenizer_class` is [], expected a name"),
+        ("\"added_tokens_decoder\": []", "`added_tokens_decoder` is no object of ids and tokens"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), format!("{{\n {value}}}")).unwrap();
+        let error = tokenizer(folder.path(), |_| {}).err().unwrap();
+        assert!(error.ends_with(&format!("tokenizer_config.json:2:2: {expected}")), "{error}");
     }
 }
 
