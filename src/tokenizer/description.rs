@@ -13,7 +13,7 @@ use super::steps::{check_decoding, check_encoding, check_post_processor};
 use crate::bounds::Claim;
 
 /// Most tokens of a vocabulary, and its largest id. The largest in use have a million.
-pub const MOST_TOKENS: usize = 1 << 22;
+pub const MOST_TOKENS: usize = 1 << 21;
 pub const LARGEST_ID: u64 = (1 << 24) - 1;
 /// Longest token, in bytes. The longest in use are runs of white space, of some hundred.
 pub const LONGEST_TOKEN: usize = 4096;
