@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds below seeds/, which are kept in the repository. The parquet ones need pyarrow."""
 
+import base64
 import json
 import pathlib
 import struct
@@ -51,6 +52,48 @@ tensor = lambda name, shape, kind, offset: (
     word(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape) + struct.pack("<IQ", kind, offset))
 put("gguf", "tensors", gguf([], tensor("a", [4, 2], 0, 0) + tensor("b", [32], 2, 32), 2, bytes(64), 2))
 put("gguf", "huge", gguf([], tensor("a", [1 << 40, 1 << 40], 0, 0), 1))
+
+def tokenizer(**parts):
+    model = {"type": "BPE", "dropout": None, "unk_token": "?", "byte_fallback": False, "ignore_merges": False,
+             "vocab": {"?": 0, "a": 1, "e": 2, " ": 3, "ae": 4, "\u2581": 5}, "merges": [["a", "e"]]}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    file = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [{"id": 6, "content": "<s>", **flags}],
+            "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": model}
+    return json.dumps(file | parts, separators=(",", ":"))
+
+
+put_in = lambda kind, **keys: {"type": kind, **keys}
+replace = lambda pattern, content: put_in("Replace", pattern=pattern, content=content)
+put("tokenizer", "bpe", tokenizer())
+put("tokenizer", "llama", tokenizer(
+    normalizer=put_in("Sequence", normalizers=[put_in("Prepend", prepend="\u2581"), replace({"String": " "}, "\u2581")]),
+    decoder=put_in("Sequence", decoders=[replace({"String": "\u2581"}, " "), put_in("ByteFallback"), put_in("Fuse"),
+                                         put_in("Strip", content=" ", start=1, stop=0)]),
+    post_processor=put_in("TemplateProcessing", single=[{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                                        {"Sequence": {"id": "A", "type_id": 0}}],
+                          pair=[{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                          special_tokens={"<s>": {"id": "<s>", "ids": [6], "tokens": ["<s>"]}})))
+put("tokenizer", "words", tokenizer(
+    normalizer=put_in("Sequence", normalizers=[put_in("NFKC"), put_in("Lowercase"), replace({"Regex": " {2,}"}, " ")]),
+    pre_tokenizer=put_in("Sequence", pretokenizers=[
+        put_in("Split", pattern={"Regex": "\\s+(?!\\S)|\\w+"}, behavior="Isolated", invert=False),
+        put_in("Digits", individual_digits=True), put_in("ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=False)]),
+    decoder=put_in("ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True)))
+put("tokenizer", "wordpiece", tokenizer(
+    normalizer=put_in("BertNormalizer", clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True),
+    pre_tokenizer=put_in("BertPreTokenizer"), decoder=put_in("WordPiece", prefix="##", cleanup=True),
+    model={"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+           "vocab": {"[UNK]": 0, "a": 1, "##e": 2}}))
+trie = [0] * 256
+trie[97], trie[96] = 97 | 1 << 8 | 1 << 10, 1 << 31
+put("tokenizer", "unigram", tokenizer(
+    normalizer=put_in("Precompiled", precompiled_charsmap=base64.b64encode(
+        struct.pack("<257I", 1024, *trie) + b"b\0").decode()),
+    pre_tokenizer=put_in("Metaspace", replacement="\u2581", prepend_scheme="always", split=True),
+    decoder=put_in("Metaspace", replacement="\u2581", prepend_scheme="always", split=True),
+    model={"type": "Unigram", "unk_id": 0, "byte_fallback": False, "vocab": [["<unk>", 0.0], ["\u2581", -1.0], ["b", -2.5]]}))
+put("tokenizer", "wordlevel", tokenizer(
+    pre_tokenizer=put_in("WhitespaceSplit"), model={"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1}}))
 
 TASK = """task: capitals
 dataset_path: csv

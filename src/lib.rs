@@ -6,6 +6,7 @@
 //! task file -> documents -> requests -> tokens -> plan -> forward passes -> responses -> outcomes -> estimates -> run -> reports
 //! ```
 
+pub mod bounds;
 pub mod builtin;
 pub mod cli;
 pub mod compare;

@@ -38,6 +38,7 @@ pub fn say_notice(notice: Notice) {
             "warning: the tokenizer has {tokens} tokens, the model's embedding {rows} rows; a request beyond them is an error"
         ),
         Notice::OtherTokenizer(what) | Notice::SpecialTokensDiffer(what) => say!("warning: {what}"),
+        Notice::TokenizerNote(what) => say!("note: {what}"),
         Notice::NoWeights(folder) => say!(
             "warning: {}: the model's weights are not there, or not all of them; a run needs them",
             folder.display()

@@ -28,6 +28,9 @@ pub struct RequestsArguments {
     pub tokenizer: PathBuf,
 }
 
+/// Bytes that are written at once: the requests of a task may be more than memory holds twice.
+const PIECE: usize = 1 << 20;
+
 /// Prints one object per document.
 pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     let index = TaskIndex::load(&arguments.tasks.data.include)?;
@@ -35,6 +38,9 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
     say_task_notes(&index);
     let store = arguments.tasks.data.store()?;
     let tokenizer = Tokenizer::from_file(&arguments.tokenizer)?.without_contradiction()?;
+    for note in &tokenizer.notes {
+        say!("note: {note}");
+    }
     let options = arguments.tasks.prompt_options(&index, &selection, &arguments.tokenizer)?;
     if selection.tasks.iter().any(|task| store.is_sampled(&task.dataset)) {
         say!("note: no --datasets: these requests are of the built-in samples, not of the benchmarks");
@@ -48,6 +54,10 @@ pub fn run(arguments: &RequestsArguments) -> Result<ExitCode, Failure> {
         for document in 0..built.tokens.len() {
             lines.push_str(&line(&built, document).to_string());
             lines.push('\n');
+            if lines.len() > PIECE {
+                write_stdout(&lines)?;
+                lines.clear();
+            }
         }
         write_stdout(&lines)?;
     }

@@ -1,6 +1,10 @@
 //! CSV with a header line; columns are typed as by the hub's loader, which is pandas.
 
+use std::collections::HashSet;
+
 use super::columns::Columns;
+use super::room::{Fault, claim_table, too_large};
+use crate::bounds::Claim;
 use crate::vocabulary::{Cell, Row};
 
 /// What pandas reads as a missing value, besides an empty field.
@@ -14,14 +18,18 @@ const MISSING: [&str; 18] = [
 /// declared as text keeps its fields as written, except that empty fields are null.
 ///
 /// # Errors
-/// A description with the line of the fault.
-pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, String> {
+/// A description with the line of the fault, or that there are more values than a file of this size may have.
+pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, Fault> {
+    // A field may be a comma, and has a place in the record and in a column of texts.
+    let memory = bytes.len() as u64 * 16;
+    let _claim = Claim::of(memory).map_err(|no_room| too_large("its fields take", &no_room))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let mut header: Vec<String> = Vec::new();
+    let mut known = HashSet::new();
     for (i, name) in reader.headers().map_err(|e| e.to_string())?.iter().enumerate() {
         let name = if name.is_empty() { format!("Unnamed: {i}") } else { name.to_string() };
-        if header.contains(&name) {
-            return Err(format!("line 1: column `{name}` stands twice"));
+        if !known.insert(name.clone()) {
+            return Err(format!("line 1: column `{name}` stands twice").into());
         }
         header.push(name);
     }
@@ -29,8 +37,10 @@ pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, String> {
         reader.records().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string().to_lowercase())?;
     if let Some(long) = records.iter().find(|record| record.len() > header.len()) {
         let line = long.position().map_or(0, |position| position.line());
-        return Err(format!("line {line}: {} fields, the header has {}", long.len(), header.len()));
+        return Err(format!("line {line}: {} fields, the header has {}", long.len(), header.len()).into());
     }
+    let name_bytes = header.iter().map(String::len).sum();
+    let _table = claim_table(header.len(), records.len(), 0, name_bytes, bytes.len())?;
     let field = |record: &csv::StringRecord, column: usize, text: bool| -> Option<String> {
         record.get(column).filter(|f| !f.is_empty() && (text || !MISSING.contains(f))).map(str::to_string)
     };
@@ -142,7 +152,7 @@ mod tests {
 
     #[test]
     fn ragged_lines_and_double_columns_are_errors() {
-        assert!(read(b"a,b\n1,2,3\n", &Columns::default()).unwrap_err().contains("line"));
-        assert!(read(b"a,a\n1,2\n", &Columns::default()).unwrap_err().contains("twice"));
+        assert!(read(b"a,b\n1,2,3\n", &Columns::default()).unwrap_err().to_string().contains("line"));
+        assert!(read(b"a,a\n1,2\n", &Columns::default()).unwrap_err().to_string().contains("twice"));
     }
 }

@@ -77,6 +77,15 @@ pub enum DatasetError {
         help("the file is damaged or not of the kind that its name says: download it again")
     )]
     Corrupt { path: String, what: String },
+    /// A file whose rows take more memory than there is, or than a file of its size may.
+    #[error("{path}: {what}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "files that are made for it take all memory; if these are the rows that you want, free some or raise `ulimit -v`"
+        )
+    )]
+    TooLarge { path: String, what: String },
     /// A split has no rows.
     #[error("{path}: split `{split}` has no rows")]
     #[diagnostic(

@@ -1,20 +1,26 @@
 //! JSON as pyarrow reads it: `NaN`, `Infinity` and `-Infinity` are numbers, and values stand one after the other.
 
+use crate::bounds::{Claim, NoRoom};
 use crate::vocabulary::{Cell, Row};
 
 const MAX_DEPTH: usize = 128;
+/// Bytes of a value in a list or under a name, whose lists grow by doubling.
+const VALUE: usize = 96;
 
 /// Reads one value after the other from a text.
 pub struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// What the values take.
+    claim: Claim,
+    no_room: Option<NoRoom>,
 }
 
 impl<'a> JsonReader<'a> {
     /// A reader at the beginning of `text`.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, at: 0, depth: 0, claim: Claim::default(), no_room: None }
     }
 
     /// The next value; `None` at the end of the text.
@@ -24,6 +30,11 @@ impl<'a> JsonReader<'a> {
     pub fn next(&mut self) -> Result<Option<Cell>, String> {
         self.space();
         if self.at == self.text.len() { Ok(None) } else { self.value().map(Some) }
+    }
+
+    /// Why reading ended, if it was for want of memory.
+    pub fn no_room(&self) -> Option<&NoRoom> {
+        self.no_room.as_ref()
     }
 
     /// Where the next value begins, in bytes.
@@ -64,6 +75,24 @@ impl<'a> JsonReader<'a> {
     }
 
     fn value(&mut self) -> Result<Cell, String> {
+        self.space();
+        let from = self.at;
+        let value = self.any_value();
+        let text = match &value {
+            Ok(Cell::List(_)) | Err(_) => 0,
+            Ok(Cell::Struct(entries)) => entries.keys().map(String::len).sum(),
+            Ok(_) => self.at - from,
+        };
+        let bytes = VALUE + text;
+        if let Err(no_room) = self.claim.grow(bytes as u64) {
+            let fault = self.fault(&no_room.to_string());
+            self.no_room = Some(no_room);
+            return Err(fault);
+        }
+        value
+    }
+
+    fn any_value(&mut self) -> Result<Cell, String> {
         const WORDS: [(&str, Cell); 9] = [
             ("null", Cell::Null),
             ("true", Cell::Bool(true)),
@@ -75,7 +104,6 @@ impl<'a> JsonReader<'a> {
             ("Inf", Cell::Float(f64::INFINITY)),
             ("-Inf", Cell::Float(f64::NEG_INFINITY)),
         ];
-        self.space();
         match self.text.as_bytes().get(self.at) {
             Some(b'"') => self.string().map(Cell::Text),
             Some(b'{') => self.nested(Self::object),

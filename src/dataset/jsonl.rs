@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::columns::Columns;
 use super::json_text::JsonReader;
+use super::room::{Fault, claim_table, too_large};
 use crate::python::calendar::{Unit, parse_timestamp, timestamp};
 use crate::vocabulary::{Cell, Row};
 
@@ -12,17 +13,22 @@ use crate::vocabulary::{Cell, Row};
 /// of the manifest keeps what the file says: its type is declared.
 ///
 /// # Errors
-/// A description with the line and column of the fault.
-pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, String> {
-    let mut rows = read_rows(bytes)?;
-    complete(&mut rows, columns);
+/// A description with the line and column of the fault, or that there are more values than a file of this size may have.
+pub fn read(bytes: &[u8], columns: &Columns) -> Result<Vec<Row>, Fault> {
+    let mut reader = None;
+    let rows = read_rows(bytes, &mut reader);
+    if let Some(no_room) = reader.as_ref().and_then(JsonReader::no_room) {
+        return Err(too_large("its values take", no_room));
+    }
+    let mut rows = rows?;
+    complete(&mut rows, columns, bytes.len())?;
     Ok(rows)
 }
 
-fn read_rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
+fn read_rows<'b>(bytes: &'b [u8], reader: &mut Option<JsonReader<'b>>) -> Result<Vec<Row>, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| format!("no UTF-8 after byte {}", e.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = JsonReader::new(text);
+    let reader = reader.insert(JsonReader::new(text));
     let mut rows = Vec::new();
     loop {
         let position = reader.position();
@@ -70,7 +76,7 @@ fn rewrite(cell: &mut Cell) {
     }
 }
 
-fn complete(rows: &mut [Row], columns: &Columns) {
+fn complete(rows: &mut [Row], columns: &Columns, file: usize) -> Result<(), Fault> {
     let mut names: Vec<String> = Vec::new();
     let mut known = HashSet::new();
     for name in rows.iter().flat_map(|row| row.keys()) {
@@ -78,6 +84,10 @@ fn complete(rows: &mut [Row], columns: &Columns) {
             names.push(name.clone());
         }
     }
+    drop(known);
+    let name_bytes = names.iter().map(String::len).sum();
+    let filled = rows.iter().map(Row::len).sum();
+    let _claim = claim_table(names.len(), rows.len(), filled, name_bytes, file)?;
     for row in rows.iter_mut().filter(|row| !row.keys().eq(&names)) {
         let given = std::mem::take(row);
         row.extend(names.iter().map(|name| (name.clone(), Cell::Null)));
@@ -92,6 +102,7 @@ fn complete(rows: &mut [Row], columns: &Columns) {
             }
         }
     }
+    Ok(())
 }
 
 /// 2^63: whole numbers from here on are floats.
@@ -223,6 +234,16 @@ mod tests {
     }
 
     #[test]
+    fn a_column_a_row_is_too_large_a_table() {
+        let rows: String = (0..1500).map(|i| format!("{{\"{i}\":1}}\n")).collect();
+        let fault = read(rows.as_bytes(), &Columns::default()).unwrap_err();
+        assert!(
+            matches!(&fault, Fault::TooLarge(what) if what.starts_with("1500 columns x 1500 rows are 2250000 values")),
+            "{fault}"
+        );
+    }
+
+    #[test]
     fn what_is_no_row_is_an_error() {
         for (text, expected) in [
             ("{}\n5", "line 2: expected an object of columns, found another value"),
@@ -230,7 +251,7 @@ mod tests {
             ("[{}]\n[{}]", "line 2: more follows after the array of rows"),
             ("[{}, 1]", "row 2: expected an object of columns, found another value"),
         ] {
-            assert_eq!(read(text.as_bytes(), &Columns::default()).unwrap_err(), expected);
+            assert_eq!(read(text.as_bytes(), &Columns::default()).unwrap_err().to_string(), expected);
         }
     }
 }

@@ -12,6 +12,7 @@ mod manifest;
 mod parquet;
 mod parquet_kinds;
 mod parquet_layout;
+mod room;
 mod store;
 
 pub use error::DatasetError;

@@ -1,13 +1,10 @@
 //! Parquet, with the values that the hub's loader gives.
 
-use std::cell;
-use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
-use std::thread;
-
 use super::arrow_schema;
 use super::parquet_kinds::{self, Kind, kind};
-use super::parquet_layout::{check_footer, check_pages};
+use super::parquet_layout::{Pages, check_footer, check_pages};
+use super::room::{Fault, too_large};
+use crate::bounds::{Claim, quietly};
 use crate::python::calendar::{Unit, timestamp};
 use crate::vocabulary::{Cell, Row};
 use bytes::Bytes;
@@ -25,31 +22,19 @@ use parquet::schema::types::Type;
 ///
 /// # Errors
 /// The reader's own description of the fault.
-pub fn read(bytes: Bytes) -> Result<Vec<Row>, String> {
+pub fn read(bytes: Bytes) -> Result<Vec<Row>, Fault> {
+    let mut too_large = None;
     // The reader trusts offsets and lengths in a file's pages, and may panic where they were tampered with.
-    quietly(AssertUnwindSafe(|| read_rows(bytes)))
+    quietly(|| read_rows(bytes, &mut too_large))
         .unwrap_or_else(|_| Err(fault("the pages do not fit the file's own description")))
-        .map_err(|e| e.to_string().to_lowercase())
+        .map_err(|error| too_large.unwrap_or_else(|| Fault::Damaged(error.to_string().to_lowercase())))
 }
 
-/// Runs code that may panic. The message of a panic is not printed, as the fault is the file's.
-fn quietly<T>(run: impl FnOnce() -> T + UnwindSafe) -> thread::Result<T> {
-    thread_local! {
-        static QUIET: cell::Cell<bool> = const { cell::Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let loud = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                loud(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = catch_unwind(run);
-    QUIET.set(false);
-    result
+/// Keeps a fault aside that the reader's errors have no kind for.
+fn keep(kept: &mut Option<Fault>, fault: Fault) -> ParquetError {
+    let error = ParquetError::General(fault.to_string());
+    *kept = Some(fault);
+    error
 }
 
 fn fault(what: impl Into<String>) -> ParquetError {
@@ -64,7 +49,12 @@ const VALUES: u64 = 4_000_000;
 const ROW_BYTES: usize = 256 << 20;
 const ROW_BYTES_PER_BYTE: usize = 100;
 
-fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
+/// Bytes of a value's place in a row and of its name, beside [`size_of`].
+const BESIDE_VALUE: usize = 64;
+/// Bytes of an item of a list, of which a row may have all there are.
+const ITEM: u64 = 96;
+
+fn read_rows(bytes: Bytes, kept: &mut Option<Fault>) -> Read<Vec<Row>> {
     check_footer(&bytes).map_err(fault)?;
     let reader = SerializedFileReader::new(bytes.clone())?;
     let most_values = VALUES + bytes.len() as u64;
@@ -73,15 +63,19 @@ fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
     let schema = reader.metadata().file_metadata().schema();
     let names: Vec<String> = schema.get_fields().iter().map(|column| column.name().to_string()).collect();
     let (mut values, mut size) = (0, 0);
+    let mut of_rows = Claim::default();
     let mut rows: Vec<Row> = Vec::new();
     for index in 0..reader.num_row_groups() {
         let group = reader.get_row_group(index)?;
-        values += values_of(&bytes, group.metadata())?;
+        let pages = pages_of(&bytes, group.metadata())?;
+        values += pages.values;
+        let _open = Claim::of(pages.open).map_err(|no_room| {
+            let columns = group.metadata().num_columns();
+            keep(kept, too_large(&format!("the open pages of {columns} columns together take"), &no_room))
+        })?;
         if values > most_values {
-            return Err(fault(format!(
-                "{values} values in {} bytes, expected {most_values} at most",
-                bytes.len()
-            )));
+            let what = format!("{values} values in {} bytes, expected {most_values} at most", bytes.len());
+            return Err(keep(kept, Fault::TooLarge(what)));
         }
         let group = CheckedGroup { group, most: most_values as usize };
         let first = rows.len();
@@ -89,6 +83,7 @@ fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
         for row in RowIter::from_row_group(projection, &group)? {
             let mut fields = row?.into_columns().into_iter();
             let mut columns = Row::new();
+            let before = size;
             for (name, kind) in names.iter().zip(&kinds) {
                 let value = match kind {
                     Kind::Refused(why) => Cell::Refused(why.as_str().into()),
@@ -104,8 +99,11 @@ fn read_rows(bytes: Bytes) -> Read<Vec<Row>> {
             }
             if size > most_bytes {
                 let what = format!("more than {most_bytes} bytes of rows in a file of {}", bytes.len());
-                return Err(fault(what));
+                return Err(keep(kept, Fault::TooLarge(what)));
             }
+            of_rows.grow((size - before + BESIDE_VALUE * names.len()) as u64).map_err(|no_room| {
+                keep(kept, too_large(&format!("its first {} rows take", rows.len() + 1), &no_room))
+            })?;
             rows.push(columns);
         }
         read_int96(&group, &kinds, &mut rows[first..])?;
@@ -181,10 +179,9 @@ fn read_int96(group: &CheckedGroup<'_>, kinds: &[Kind], rows: &mut [Row]) -> Rea
     Ok(())
 }
 
-/// Number of values of all columns of a group. Each column's pages must have at least as many as there are
-/// rows.
-fn values_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<u64> {
-    let mut values = 0;
+/// The pages of all columns of a group, which are read at once. Each column's must have at least as many values as there are rows.
+fn pages_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<Pages> {
+    let mut all = Pages::default();
     let rows = u64::try_from(group.num_rows()).map_err(|_| fault("a negative number of rows"))?;
     if group.num_columns() == 0 && rows > 0 {
         return Err(fault("rows without columns"));
@@ -199,9 +196,11 @@ fn values_of(bytes: &Bytes, group: &RowGroupMetaData) -> Read<u64> {
         if pages.values < rows {
             return Err(fault(format!("column {name} has {} values for {rows} rows", pages.values)));
         }
-        values += pages.values;
+        all.values += pages.values;
+        let is_list = column.column_descr().max_rep_level() > 0;
+        all.open += pages.open + if is_list { pages.values * ITEM } else { 0 };
     }
-    Ok(values)
+    Ok(all)
 }
 
 /// Approximate bytes of memory that `value` takes.
@@ -395,11 +394,5 @@ mod tests {
         assert_eq!(skip_delta_run(&[0x80, 0x01, 4, 0, 0]), Some((0, &[][..])));
         assert_eq!(skip_delta_run(&[0x80, 0x01, 0, 2, 10]), None);
         assert_eq!(skip_delta_run(&[0x80, 0x01, 4, 0xff, 0xff, 0xff, 0xff, 0x0f, 10]), None);
-    }
-
-    #[test]
-    fn a_panic_of_the_reader_is_an_error_and_others_stay_panics() {
-        assert!(quietly(|| panic!("of the reader")).is_err());
-        assert_eq!(quietly(|| 1).unwrap(), 1);
     }
 }

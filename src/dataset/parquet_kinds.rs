@@ -302,7 +302,7 @@ mod tests {
         column.close().unwrap();
         group.close().unwrap();
         writer.close().unwrap();
-        let rows = read(bytes.into())?;
+        let rows = read(bytes.into()).map_err(|fault| fault.to_string())?;
         match rows[0]["x"].clone() {
             Cell::Refused(why) => Err(why.to_string()),
             _ if rows[1]["x"] != Cell::Null => Err(format!("{:?} for a null", rows[1]["x"])),

@@ -15,7 +15,12 @@ const MAX_DEPTH: usize = 32;
 pub struct Pages {
     /// Values, nulls included.
     pub values: u64,
+    /// Most bytes that are held of it at once: a page, its values copied into a row, and the dictionary with its entries.
+    pub open: u64,
 }
+
+/// Bytes of an entry of a dictionary.
+const ENTRY: u64 = 40;
 
 /// Checks the schema in the footer of the file `bytes`.
 pub fn check_footer(bytes: &[u8]) -> Result<(), String> {
@@ -77,6 +82,7 @@ fn check_tree(schema: &[usize]) -> Result<(), String> {
 pub fn check_pages(chunk: &[u8]) -> Result<Pages, String> {
     let mut pages = Pages::default();
     let mut thrift = Thrift { bytes: chunk, at: 0 };
+    let (mut largest, mut dictionary) = (0, 0);
     while thrift.at < chunk.len() {
         let header = thrift.at;
         let page = thrift.page_header();
@@ -93,8 +99,11 @@ pub fn check_pages(chunk: &[u8]) -> Result<Pages, String> {
             return Err(format!("a dictionary of {} entries in {} bytes", page.entries, page.size));
         }
         pages.values += page.values;
+        largest = largest.max(page.size);
+        dictionary = dictionary.max(page.entries * ENTRY);
         thrift.at += page.stored as usize;
     }
+    pages.open = 2 * largest + dictionary;
     Ok(pages)
 }
 
@@ -287,7 +296,10 @@ mod tests {
     #[test]
     fn pages_must_fit_their_column() {
         let two = [page(9, 1, 5, 4), vec![7], page(9, 0, 8, 5)].concat();
-        assert_eq!(check_pages(&two).unwrap().values, 9);
+        let pages = check_pages(&two).unwrap();
+        assert_eq!((pages.values, pages.open), (9, 18));
+        let dictionary = [page(9, 0, 7, 5), page(4, 0, 5, 5)].concat();
+        assert_eq!(check_pages(&dictionary).unwrap().open, 18 + 200);
         for (page, expected) in [
             (page(1 << 30, 0, 5, 1), "a page of 1073741824 bytes, expected at most 268435456"),
             (page(9, 5, 5, 1), "a page of 5 bytes, the column has 0 left"),

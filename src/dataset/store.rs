@@ -9,6 +9,7 @@ use super::columns::Columns;
 use super::error::DatasetError;
 use super::layout::{config_folder, entries, file_name, no_split, shards};
 use super::manifest::Manifest;
+use super::room::Fault;
 use super::{content, csv, jsonl, parquet};
 use crate::builtin;
 use crate::disk;
@@ -243,9 +244,15 @@ fn read_files(
             "parquet" => parquet::read(bytes::Bytes::from(bytes.into_owned())),
             "csv" => csv::read(&bytes, columns),
             "jsonl" | "json" => jsonl::read(&bytes, columns),
-            other => Err(format!("files of kind `{other}` are not read; parquet, jsonl and csv are")),
+            other => Err(Fault::Damaged(format!(
+                "files of kind `{other}` are not read; parquet, jsonl and csv are"
+            ))),
         };
-        rows.extend(read.map_err(|what| DatasetError::Corrupt { path: path.clone(), what })?);
+        let path = path.clone();
+        rows.extend(read.map_err(|fault| match fault {
+            Fault::Damaged(what) => DatasetError::Corrupt { path, what },
+            Fault::TooLarge(what) => DatasetError::TooLarge { path, what },
+        })?);
     }
     columns.conform(&mut rows);
     Ok(ReadFiles { rows, fingerprint: hasher.finalize().into() })

@@ -73,7 +73,11 @@ pub fn build(
         .par_iter()
         .zip(&draws)
         .enumerate()
-        .map(|(doc_id, (&row, shots))| builder.document(doc_id, row, &rows.rows[row], shots))
+        .map(|(doc_id, (&row, shots))| {
+            let document = builder.document(doc_id, row, &rows.rows[row], shots)?;
+            builder.room.take_document(&document)?;
+            Ok(document)
+        })
         .collect();
     let documents = documents.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (without_system, hidden_labels) = (builder.without_system(), builder.hidden_labels());

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::choice_numbers::is_index;
 use super::error::{PromptError, hint};
 use super::right_answers::{GoldReader, choice, printed, read_gold, read_target};
+use super::room::PromptRoom;
 use super::row_columns::columns;
 use super::row_ref::RowRef;
 use super::shots::{ShotPool, Shots};
@@ -33,6 +34,8 @@ pub struct Builder<'a> {
     multiple_input: bool,
     /// Whether a list of targets means several right answers, rather than a text in brackets.
     multiple_target: bool,
+    /// What all documents take.
+    pub room: PromptRoom,
 }
 
 /// A rendered row.
@@ -60,6 +63,7 @@ impl<'a> Builder<'a> {
             hidden_labels: AtomicUsize::new(0),
             multiple_input: false,
             multiple_target: false,
+            room: PromptRoom::default(),
         };
         if let Some(first) = first {
             let rendered =
@@ -244,13 +248,15 @@ impl<'a> Builder<'a> {
                 other => Some(printed(other)),
             };
             let prefix = prefix(self.task.fewshot.gen_prefix.as_ref(), &columns, at)?;
-            Ok(question_and_answer(
+            let turns = question_and_answer(
                 question,
                 answer.as_deref(),
                 prefix.as_deref(),
                 &rendering.target_delimiter,
                 &rendering.fewshot_delimiter,
-            ))
+            );
+            self.room.take_shot(&self.task.name, &turns)?;
+            Ok(turns)
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::bounds::NoRoom;
 use crate::dataset::DatasetError;
 use crate::task::{ChatTemplateError, TemplateError};
 
@@ -47,6 +48,20 @@ pub enum PromptError {
         split: String,
         what: String,
         hint: &'static str,
+    },
+    /// Prompts that take more memory than there is.
+    #[error("task `{task}`: the prompts of {documents} documents take {no_room}")]
+    #[diagnostic(
+        code(assay::input),
+        help(
+            "ask for fewer documents with --limit or for fewer shots, shorten the task's templates, or free some memory"
+        )
+    )]
+    TooLarge {
+        task: Arc<str>,
+        /// Those that were built so far.
+        documents: usize,
+        no_room: NoRoom,
     },
     /// Fewer rows than shots.
     #[error("task `{task}`: {wanted} shots asked for, `{split}` has {found} rows to draw them from")]

@@ -7,6 +7,7 @@ mod documents;
 mod error;
 mod options;
 mod right_answers;
+mod room;
 mod row_columns;
 mod row_ref;
 mod shots;

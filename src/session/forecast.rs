@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::error::SessionError;
-use super::kv_memory::{available_memory, kv_budget_beside};
+use super::kv_memory::kv_budget_beside;
 use super::model_source::{ModelSource, tokenizer_of};
 use super::notice::{Notice, Notify};
 use super::tokenizer_choice::ChosenTokenizer;
+use crate::bounds;
 use crate::dataset::DatasetStore;
 use crate::engine::{ROWS_PER_PASS, RequestLimits};
 use crate::evaluate::{FittedTask, Plan, build_all, fit_all};
@@ -76,9 +77,13 @@ pub fn forecast(inputs: ForecastInputs<'_>, notify: Notify<'_>) -> Result<Foreca
             chosen.check(&files, allow_other_tokenizer, notify)?;
             (Some(ModelNeeds::of(&files, options)?), chosen.tokenizer)
         }
-        ForecastModel::Assumed { tokenizer } => (None, tokenizer_of(tokenizer)?),
+        ForecastModel::Assumed { tokenizer } => {
+            let tokenizer = tokenizer_of(tokenizer)?;
+            tokenizer.notes.iter().for_each(|what| notify(Notice::TokenizerNote(what.clone())));
+            (None, tokenizer)
+        }
     };
-    let free_memory = available_memory().filter(|_| model.as_ref().is_some_and(ModelNeeds::is_on_cpu));
+    let free_memory = bounds::free_memory().filter(|_| model.as_ref().is_some_and(ModelNeeds::is_on_cpu));
     let limits = limits(model.as_ref(), kv_memory, free_memory);
     let built = build_all(tasks, store, prompts, &tokenizer, &|| false)?;
     // Where a run would end for want of memory, a forecast says what is needed, unless it was said how much there is.
@@ -105,7 +110,7 @@ fn limits(model: Option<&ModelNeeds>, kv_memory: Option<u64>, free_memory: Optio
     let kv_budget = match free_memory {
         // A run takes half of what is free beside the weights.
         Some(_) => kv_budget_beside(kv_memory, kv_bytes_per_token, free_memory, needs.weight_bytes),
-        None => kv_budget_beside(kv_memory, kv_bytes_per_token, available_memory(), 0),
+        None => kv_budget_beside(kv_memory, kv_bytes_per_token, bounds::free_memory(), 0),
     };
     RequestLimits {
         max_length: needs.max_length,

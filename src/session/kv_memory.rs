@@ -1,14 +1,6 @@
-//! How much memory there is, and how much of it keys and values may take.
+//! How much of the free memory keys and values may take.
 
-use crate::disk;
-
-/// Bytes available without swapping, if the system reports them.
-pub fn available_memory() -> Option<u64> {
-    let text = disk::read_text("/proc/meminfo", disk::TEXT).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kibibytes << 10)
-}
+use crate::bounds::free_memory;
 
 /// Bytes for keys and values if the system does not report what is available.
 const DEFAULT_BYTES: u64 = 2 << 30;
@@ -16,7 +8,7 @@ const DEFAULT_BYTES: u64 = 2 << 30;
 /// Tokens whose keys and values fit into `asked` bytes, or into half of the available memory: the other half
 /// is for the passes themselves and for other processes.
 pub fn kv_budget(asked: Option<u64>, kv_bytes_per_token: u64) -> usize {
-    tokens(asked.unwrap_or_else(|| half_of(available_memory())), kv_bytes_per_token)
+    tokens(asked.unwrap_or_else(|| half_of(free_memory())), kv_bytes_per_token)
 }
 
 /// The same for a model that is not loaded yet and will take `weights` bytes of the memory that is `available` now. Where the weights alone

@@ -162,6 +162,6 @@ fn of_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, SessionError> {
     let written = inner.to_string(false).unwrap_or_default();
     let marks = gguf::gguf_marks(metadata)?;
     let fingerprint = Fingerprint::of(written.as_bytes());
-    let tokenizer = Tokenizer::new(inner, metadata.path().to_path_buf(), fingerprint);
+    let tokenizer = Tokenizer::new(inner, metadata.path().to_path_buf(), fingerprint)?;
     Ok(tokenizer.with_marks(marks.begin, marks.before, marks.after))
 }

@@ -19,6 +19,8 @@ pub enum Notice {
     },
     /// The tokenizer may not be the model's, and was allowed.
     OtherTokenizer(String),
+    /// Something in the tokenizer's file is not followed.
+    TokenizerNote(String),
     /// The model's configuration names other special tokens of the tokenizer than the tokenizer does.
     SpecialTokensDiffer(String),
     /// The weights of the model in this folder are not there, or not all of them.

@@ -61,6 +61,7 @@ impl ChosenTokenizer {
             Some(what) if !allow_other => return Err(SessionError::OtherTokenizer { what: what.clone() }),
             _ => self.faults.iter().for_each(|what| notify(Notice::OtherTokenizer(what.clone()))),
         }
+        self.tokenizer.notes.iter().for_each(|what| notify(Notice::TokenizerNote(what.clone())));
         self.doubts.iter().for_each(|what| notify(Notice::SpecialTokensDiffer(what.clone())));
         let (tokens, rows) = (self.tokenizer.vocabulary_size(), files.config().vocab_size);
         if tokens > rows {

@@ -3,6 +3,7 @@
 //! A cut is before a space or a line feed that follows a character other than white space. A part between two
 //! cuts is little more than a word, and words recur: each needs to be encoded only once.
 
+use aho_corasick::AhoCorasick;
 use serde_json::Value;
 
 use crate::python::text::is_space;
@@ -38,10 +39,8 @@ pub struct Cuts {
     line_feeds: bool,
     /// What a space becomes. No cut follows a mark in the text itself, since a space merges with it.
     mark: Option<char>,
-    /// Added tokens, which are matched in the raw text.
-    added: Vec<String>,
-    /// The first bytes of the added tokens.
-    begin_added: Vec<u8>,
+    /// Added tokens, which are matched in the raw text: all at once, since there may be many.
+    added: Option<AhoCorasick>,
 }
 
 impl Cuts {
@@ -53,8 +52,7 @@ impl Cuts {
         if model["type"] != "BPE" || !model["dropout"].is_null() || !same_everywhere {
             return None;
         }
-        let mut cuts =
-            Self { spaces: false, line_feeds: false, mark: None, added: Vec::new(), begin_added: Vec::new() };
+        let mut cuts = Self { spaces: false, line_feeds: false, mark: None, added: None };
         let normalizer = &description["normalizer"];
         match words(&description["pre_tokenizer"])? {
             Words::Gpt2 if normalizer.is_null() => (cuts.spaces, cuts.line_feeds) = (true, true),
@@ -78,6 +76,7 @@ impl Cuts {
     }
 
     fn take_added(&mut self, tokens: &[Value]) -> Option<()> {
+        let mut added = Vec::with_capacity(tokens.len());
         for token in tokens {
             let content = token["content"].as_str().filter(|content| !content.is_empty())?;
             // A stripping token swallows white space beside it.
@@ -91,18 +90,17 @@ impl Cuts {
             // A token with such a character may span a cut.
             self.spaces &= !content.contains(' ');
             self.line_feeds &= !content.contains('\n');
-            self.added.push(content.to_string());
-            self.begin_added.extend(content.bytes().next());
+            added.push(content);
         }
-        self.begin_added.sort_unstable();
-        self.begin_added.dedup();
+        if !added.is_empty() {
+            self.added = Some(AhoCorasick::new(added).ok()?);
+        }
         Some(())
     }
 
     /// Whether `text` contains an added token.
     pub fn holds_added(&self, text: &str) -> bool {
-        text.bytes().any(|byte| self.begin_added.contains(&byte))
-            && self.added.iter().any(|content| text.contains(content.as_str()))
+        self.added.as_ref().is_some_and(|added| added.is_match(text))
     }
 
     /// Whether `text` may be cut before its byte `at`.

@@ -1,12 +1,13 @@
 //! The files beside a `tokenizer.json`: what transformers reads of them when it loads a tokenizer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use super::error::TokenizerError;
+use super::description::{claim_json, located};
+use super::error::{TokenizerError, brief};
 
 use crate::disk;
 
@@ -34,6 +35,28 @@ pub struct TokenizerConfig {
     pub entries: Map<String, Value>,
     /// Tokens with the ids that the files give them.
     pub added: BTreeMap<u32, AddedToken>,
+    /// `tokenizer_config.json` itself, for messages.
+    file: ConfigFile,
+}
+
+#[derive(Debug, Default, Clone)]
+struct ConfigFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl ConfigFile {
+    /// What is wrong with a key, with its place where the file has it.
+    fn wrong(&self, key: &str, what: &str) -> TokenizerError {
+        let path = self.path.display().to_string();
+        let Some(at) = self.text.find(&format!("\"{key}\"")) else {
+            return TokenizerError::Beside { path, what: brief(what) };
+        };
+        let before = &self.text[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        TokenizerError::BesideAt { path, what: format!("{line}:{column}: {}", brief(what)) }
+    }
 }
 
 impl TokenizerConfig {
@@ -43,26 +66,32 @@ impl TokenizerConfig {
     /// A file that cannot be read, or has another shape.
     pub fn beside(tokenizer: &Path) -> Result<Self, TokenizerError> {
         let path = tokenizer.with_file_name("tokenizer_config.json");
-        let mut entries = read_object(&path)?.unwrap_or_default();
+        let (text, mut entries) = read_object(&path)?.unwrap_or_default();
+        let file = ConfigFile { path, text };
+        if let Some(class) =
+            entries.get("tokenizer_class").filter(|class| !class.is_null() && !class.is_string())
+        {
+            let key = "tokenizer_class";
+            return Err(file.wrong(key, &format!("`{key}` is {class}, expected a name")));
+        }
         let mut added = BTreeMap::new();
         if let Some(decoder) = entries.get("added_tokens_decoder") {
             let tokens = decoder.as_object();
+            let key = "added_tokens_decoder";
             let tokens = tokens
-                .ok_or_else(|| wrong(&path, "`added_tokens_decoder` is no object of ids and tokens"))?;
+                .ok_or_else(|| file.wrong(key, "`added_tokens_decoder` is no object of ids and tokens"))?;
             for (id, token) in tokens {
                 let what = || {
-                    wrong(
-                        &path,
-                        &format!(
-                            "`added_tokens_decoder` has the entry {id:?}: {token}, expected an id and a token"
-                        ),
-                    )
+                    let what = format!(
+                        "`added_tokens_decoder` has the entry {id:?}: {token}, expected an id and a token"
+                    );
+                    file.wrong(id, &what)
                 };
                 added.insert(id.parse().map_err(|_| what())?, described(token, false).ok_or_else(what)?);
             }
-            return Ok(Self { entries, added });
+            return Ok(Self { entries, added, file });
         }
-        if let Some(map) = read_object(&tokenizer.with_file_name("special_tokens_map.json"))? {
+        if let Some((_, map)) = read_object(&tokenizer.with_file_name("special_tokens_map.json"))? {
             for (key, value) in map {
                 let listed = |key: &str| entries.get(key).is_some_and(|list| *list != Value::Null);
                 let known = key == ADDITIONAL && (listed(ADDITIONAL) || listed(EXTRA));
@@ -72,8 +101,8 @@ impl TokenizerConfig {
             }
         }
         let path = tokenizer.with_file_name("added_tokens.json");
-        if let Some(tokens) = read_object(&path)? {
-            let config = Self { entries: entries.clone(), ..Self::default() };
+        if let Some((_, tokens)) = read_object(&path)? {
+            let config = Self { entries: entries.clone(), file: file.clone(), ..Self::default() };
             let (named, extra) = config.special()?;
             let special: HashSet<String> =
                 named.into_iter().chain(extra).map(|token| token.content).collect();
@@ -85,7 +114,7 @@ impl TokenizerConfig {
                 added.insert(number, AddedToken::from(content, is_special));
             }
         }
-        Ok(Self { entries, added })
+        Ok(Self { entries, added, file })
     }
 
     /// The text of a named token, such as `eos_token`; that of the tokenizer's class if the files leave it out.
@@ -128,10 +157,7 @@ impl TokenizerConfig {
     /// Tokens with a name, and those without one that are special.
     fn special(&self) -> Result<(Vec<AddedToken>, Vec<AddedToken>), TokenizerError> {
         let token = |key: &str, value: &Value| {
-            let no_token = || TokenizerError::Corrupt {
-                path: "tokenizer_config.json".into(),
-                what: format!("`{key}` is {value}, expected a token"),
-            };
+            let no_token = || self.file.wrong(key, &format!("`{key}` is {value}, expected a token"));
             described(value, true).ok_or_else(no_token)
         };
         let mut named = Vec::new();
@@ -160,14 +186,25 @@ impl TokenizerConfig {
                     extra.push(token(key, value)?);
                 }
             }
-            _ => {}
+            Some(other) => {
+                return Err(self
+                    .file
+                    .wrong(key, &format!("`{key}` is {other}, expected a list or an object")));
+            }
+            None => {}
         }
         // Its older name.
         let key = ADDITIONAL;
-        if let Some(Value::Array(tokens)) = list(key).filter(|_| extra.is_empty()) {
-            for value in tokens {
-                extra.push(token(key, value)?);
+        match list(key) {
+            Some(Value::Array(tokens)) if extra.is_empty() => {
+                for value in tokens {
+                    extra.push(token(key, value)?);
+                }
             }
+            Some(other) if !other.is_array() => {
+                return Err(self.file.wrong(key, &format!("`{key}` is {other}, expected a list")));
+            }
+            _ => {}
         }
         Ok((named, extra))
     }
@@ -179,6 +216,11 @@ fn described(value: &Value, special: bool) -> Option<AddedToken> {
         return Some(AddedToken::from(content, special));
     }
     let content = value.get("content")?.as_str()?;
+    let flags = ["special", "normalized", "lstrip", "rstrip", "single_word"];
+    let is_flag = |key: &str| value.get(key).is_none_or(|flag| flag.is_null() || flag.is_boolean());
+    if !flags.into_iter().all(is_flag) {
+        return None;
+    }
     let flag = |key: &str| value.get(key).and_then(Value::as_bool);
     let token = AddedToken::from(content, flag("special").unwrap_or(special));
     let normalized = flag("normalized").unwrap_or(token.normalized);
@@ -191,19 +233,27 @@ fn described(value: &Value, special: bool) -> Option<AddedToken> {
     )
 }
 
-fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, TokenizerError> {
+/// The text of a file, and the object in it.
+type TextAndObject = (String, Map<String, Value>);
+
+/// Reads a file; `None` if there is no such file.
+fn read_object(path: &Path) -> Result<Option<TextAndObject>, TokenizerError> {
     let bytes = match disk::read(path, disk::TEXT) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(TokenizerError::Unreadable { path: path.display().to_string(), source }),
     };
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(object)) => Ok(Some(object)),
+    let text = std::str::from_utf8(&bytes).map_err(|error| wrong(path, &error.to_string()))?;
+    let _claim = claim_json(text).map_err(|what| wrong(path, &what))?;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(Some((text.to_string(), object))),
         Ok(_) => Err(wrong(path, "not an object")),
-        Err(error) => Err(wrong(path, &error.to_string())),
+        Err(error) => {
+            Err(TokenizerError::BesideAt { path: path.display().to_string(), what: located(&error) })
+        }
     }
 }
 
 fn wrong(path: &Path, what: &str) -> TokenizerError {
-    TokenizerError::Beside { path: path.display().to_string(), what: what.to_string() }
+    TokenizerError::Beside { path: path.display().to_string(), what: brief(what) }
 }

@@ -3,6 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::bounds::NoRoom;
 use crate::vocabulary::FETCH_LFS;
 
 /// A tokenizer cannot be loaded, or cannot encode or decode.
@@ -27,6 +28,10 @@ pub enum TokenizerError {
     #[error("{path}: {what}")]
     #[diagnostic(help("it belongs to the tokenizer: fetch it again, or take it away"))]
     Beside { path: String, what: String },
+    /// A file beside the tokenizer that is no JSON; `what` begins with the line and column.
+    #[error("{path}:{what}")]
+    #[diagnostic(help("it belongs to the tokenizer: fetch it again, or take it away"))]
+    BesideAt { path: String, what: String },
     /// The tokenizer's files contradict each other.
     #[error("{what}")]
     #[diagnostic(help("take the tokenizer's files from one place"))]
@@ -39,6 +44,12 @@ pub enum TokenizerError {
         bytes: usize,
         what: String,
     },
+    /// Tokens of prompts that take more memory than there is.
+    #[error("the tokens of its prompts take {no_room}")]
+    #[diagnostic(help(
+        "ask for fewer documents with --limit or for fewer shots, shorten the task's templates, or free some memory"
+    ))]
+    TooMany { no_room: NoRoom },
     /// A token that the vocabulary does not have.
     #[error("the tokenizer cannot decode {tokens} tokens: {what}")]
     #[diagnostic(help("the tokenizer may not be this model's: compare their vocabulary sizes"))]
@@ -74,4 +85,17 @@ pub enum TokenizerError {
         /// The tokenizer's file.
         path: String,
     },
+}
+
+/// Longest description of a fault, in characters.
+const LONGEST: usize = 300;
+
+/// A description of a fault in one line that is not as long as the file that it is about.
+pub fn brief(what: &str) -> String {
+    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }

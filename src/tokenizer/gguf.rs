@@ -19,7 +19,13 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 use super::barrier::{LLAMA3_WORDS, QWEN2_WORDS};
+use super::description::{LONGEST_TOKEN, check_added, check_count, check_length};
+use super::error::brief;
+use crate::bounds::{Claim, quietly};
 use crate::model::{GgufError, GgufMetadata};
+
+/// Bytes of memory for a token while the library's tables are made.
+const BYTES_PER_TOKEN: u64 = 600;
 
 /// Why a GGUF file gives no tokenizer.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -70,6 +76,12 @@ pub fn gguf_tokenizer(path: &Path) -> Result<Tokenizer, GgufTokenizerError> {
 /// # Errors
 /// As [`gguf_tokenizer`].
 pub fn from_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, GgufTokenizerError> {
+    // What contradicts itself in ways that are not thought of here ends in a panic of the library.
+    quietly(|| made_of(metadata))
+        .unwrap_or_else(|panic| Err(damaged(metadata, format!("the library ended with {panic:?}"))))
+}
+
+fn made_of(metadata: &GgufMetadata) -> Result<Tokenizer, GgufTokenizerError> {
     const MODEL: &str = "tokenizer.ggml.model";
     let pieces = Pieces::read(metadata)?;
     let mut tokenizer = match metadata.string(MODEL)? {
@@ -90,6 +102,8 @@ pub fn from_metadata(metadata: &GgufMetadata) -> Result<Tokenizer, GgufTokenizer
             move |(_, piece)| AddedToken::from(piece, special).normalized(false),
         )
     };
+    let both: Vec<AddedToken> = added(true).chain(added(false)).collect();
+    check_added(&both).map_err(|what| damaged(metadata, what))?;
     let failed = |error: tokenizers::Error| damaged(metadata, error.to_string());
     tokenizer.add_special_tokens(added(true)).map_err(failed)?;
     tokenizer.add_tokens(added(false)).map_err(failed)?;
@@ -131,7 +145,7 @@ pub fn gguf_marks(metadata: &GgufMetadata) -> Result<GgufMarks, GgufTokenizerErr
 }
 
 fn damaged(metadata: &GgufMetadata, what: String) -> GgufTokenizerError {
-    GgufTokenizerError::Damaged { path: metadata.path().to_owned(), what }
+    GgufTokenizerError::Damaged { path: metadata.path().to_owned(), what: brief(&what) }
 }
 
 /// `tokenizer.ggml.token_type`, with the values of `llama_token_type` in `llama.h`.
@@ -159,6 +173,14 @@ impl<'a> Pieces<'a> {
         let pieces = metadata.strings(TOKENS)?.ok_or_else(missing)?;
         let types =
             metadata.wholes(TYPES)?.ok_or_else(|| metadata.wrong(TYPES, "an array of whole numbers"))?;
+        check_count(pieces.len(), "tokens").map_err(|what| damaged(metadata, what))?;
+        for piece in &pieces {
+            check_length(piece, LONGEST_TOKEN).map_err(|what| damaged(metadata, what))?;
+        }
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let memory = pieces.len() as u64 * BYTES_PER_TOKEN + 8 * bytes as u64;
+        Claim::of(memory)
+            .map_err(|no_room| damaged(metadata, format!("its {} tokens take {no_room}", pieces.len())))?;
         if types.len() != pieces.len() {
             let what = format!("{} token types for {} tokens", types.len(), pieces.len());
             return Err(damaged(metadata, what));
@@ -214,6 +236,7 @@ fn byte_level(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer, Ggu
         }
     };
     let merges = metadata.strings(MERGES)?.ok_or_else(|| metadata.wrong(MERGES, "an array of strings"))?;
+    check_count(merges.len(), "merges").map_err(|what| damaged(metadata, what))?;
     let merges: Merges = merges
         .into_iter()
         .map(|merge| match merge.split_once(' ') {
@@ -298,6 +321,8 @@ fn sentence_piece(metadata: &GgufMetadata, pieces: &Pieces) -> Result<Tokenizer,
 
 /// In characters. No vocabulary has longer pieces; trying all their splits would take forever.
 const MAX_PIECE: usize = 1024;
+/// Most bytes of the parts that are looked up. Vocabularies in use need a hundredth.
+const MAX_LOOKED_UP: usize = 4 << 30;
 
 /// All ways to make a piece of two others, best score first: `generate_merges` of transformers'
 /// `convert_slow_tokenizer.py`. Among equal scores longer left parts come first, then longer right ones, then lower ids.
@@ -315,8 +340,13 @@ fn merges_by_score(
         right_length: usize,
     }
     let mut merges = Vec::new();
+    let mut looked_up = 0;
     for (id, piece) in pieces.of(&[Kind::Normal]) {
         let length = piece.chars().count();
+        looked_up += length * piece.len();
+        if looked_up > MAX_LOOKED_UP {
+            return Err(damaged(metadata, "its tokens are too long to try all their splits".into()));
+        }
         if length > MAX_PIECE {
             return Err(damaged(metadata, format!("token {id} has {length} characters")));
         }

@@ -1,6 +1,6 @@
 //! Requests in tokens.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -8,6 +8,7 @@ use super::error::TokenizerError;
 use super::load::Tokenizer;
 use super::marks::Marks;
 use super::words::WordEncoder;
+use crate::bounds::Claim;
 use crate::python::text;
 use crate::vocabulary::{DocumentRequests, EmptyContext, Request, Stops};
 
@@ -64,12 +65,40 @@ pub fn encode_requests(
     marks: &Marks,
     documents: &[DocumentRequests],
 ) -> Result<Vec<Vec<TokenRequest>>, TokenizerError> {
+    let claim = Mutex::new(Claim::default());
     let encode = |document: &DocumentRequests| {
-        encode_document(&mut WordEncoder::new(tokenizer), tokenizer, marks, &document.requests)
+        let tokens = encode_document(&mut WordEncoder::new(tokenizer), tokenizer, marks, &document.requests)?;
+        let grown = claim.lock().unwrap_or_else(PoisonError::into_inner).grow(bytes_of(&tokens));
+        grown.map_err(|no_room| TokenizerError::TooMany { no_room })?;
+        Ok(tokens)
     };
     // Collected first, so that the first document's error is reported.
-    let encoded: Vec<Result<_, _>> = documents.par_iter().map(encode).collect();
+    let encoded: Vec<Result<_, TokenizerError>> = documents.par_iter().map(encode).collect();
     encoded.into_iter().collect()
+}
+
+/// Bytes of a document's requests, whose neighbours mostly share their context.
+fn bytes_of(requests: &[TokenRequest]) -> u64 {
+    let mut last: Option<&Arc<[u32]>> = None;
+    let mut tokens = 0;
+    for request in requests {
+        let context = request.context();
+        if !last.is_some_and(|last| Arc::ptr_eq(last, context)) {
+            tokens += context.len();
+        }
+        tokens += request.continuation().len();
+        last = Some(context);
+    }
+    (size_of_val(requests) + size_of::<u32>() * tokens) as u64
+}
+
+/// Bytes of memory for each byte of a text while it is encoded part by part: its tokens, those that they are copied from, and into what.
+const BYTES_PER_BYTE: usize = 12;
+
+/// Claims what encoding a text takes.
+fn claim(text: &str) -> Result<Claim, TokenizerError> {
+    let claim = Claim::of((text.len() * BYTES_PER_BYTE) as u64);
+    claim.map_err(|no_room| TokenizerError::Encode { bytes: text.len(), what: format!("it takes {no_room}") })
 }
 
 /// An encoded context.
@@ -154,6 +183,7 @@ fn encode_document(
     let mut last: Option<Encoded<'_>> = None;
     let mut encoded = Vec::with_capacity(requests.len());
     for request in requests {
+        let _claim = claim(request.context())?;
         encoded.push(match request {
             Request::Loglikelihood { context, continuation } if context.is_empty() => {
                 after_nothing(words.encode(continuation)?, rules)?

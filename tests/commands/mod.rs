@@ -28,6 +28,7 @@ mod same_samples;
 mod screen;
 mod tables;
 mod task_names;
+mod too_large;
 mod unfinished;
 mod verify;
 mod views;

@@ -181,7 +181,8 @@ fn single_precision_agrees_with_the_reference_engine() {
 #[test]
 fn a_gguf_file_agrees_with_the_reference_engine() {
     let (Some(goldens), Some(file)) = (goldens(), model("SmolLM2-135M-Instruct.Q4_1.gguf")) else { return };
-    let tokenizer = Tokenizer::new(gguf_tokenizer(&file).unwrap(), file.clone(), Fingerprint::of(b""));
+    let tokenizer =
+        Tokenizer::new(gguf_tokenizer(&file).unwrap(), file.clone(), Fingerprint::of(b"")).unwrap();
     let goldens = a_third(goldens);
     let Some(outcomes) = outcomes(&goldens, &file, &tokenizer, DtypeChoice::Auto, true) else { return };
     let [scores, decisions, texts] = assert_equal(&goldens, &outcomes);

@@ -38,9 +38,10 @@ fn code(text: &str) -> String {
 }
 
 /// From the vocabulary down to the edge: a room may know those before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "vocabulary",
     "disk",
+    "bounds",
     "python",
     "builtin",
     "statistics",
@@ -103,7 +104,8 @@ fn only_the_edge_prints_parses_arguments_and_draws_bars() {
 
 #[test]
 fn only_rooms_of_input_and_output_open_files() {
-    let rooms = ["disk", "builtin", "task", "dataset", "model", "tokenizer", "store", "session", "cli"];
+    let rooms =
+        ["disk", "bounds", "builtin", "task", "dataset", "model", "tokenizer", "store", "session", "cli"];
     only_in(&rooms, &["std::fs", "fs::read", "File::open"], "this room gets its data, it does not fetch it");
 }
 

@@ -90,7 +90,7 @@ fn a_damaged_file_beside_the_tokenizer_is_an_error() {
         ("added_tokens.json", json!({"<x>": -1})),
     ] {
         let Err(error) = load(&json!({name: content})) else { panic!("{name}: {content}") };
-        assert!(error.contains(".json: "), "{error}");
+        assert!(error.contains(".json:"), "{error}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Token ids, compared with those of the models' own tokenizer.json.
 
 mod added;
+mod hostile;
 mod marked;
 mod pairs;
 mod real_prompts;
@@ -141,7 +142,13 @@ fn known_rules_build_and_others_are_errors() {
         assert_eq!(ids(&from_metadata(&metadata).unwrap(), "abba"), [2, 1, 0], "{pre}");
     }
     let string = |s: &str| GgufValue::String(s.to_owned());
-    let cases: [(&str, Option<GgufValue>, &str); 8] = [
+    let cases: [(&str, Option<GgufValue>, &str); 10] = [
+        ("tokens", Some(GgufValue::Array(["a", "b", &"x".repeat(5000)].map(string).to_vec())), "5000 bytes"),
+        (
+            "merges",
+            Some(GgufValue::Array(vec![string("a b"); (1 << 21) + 1])),
+            "2097153 merges, expected 2097152",
+        ),
         ("pre", Some(string("default")), "`tokenizer.ggml.pre` is \"default\""),
         ("pre", None, "`tokenizer.ggml.pre` is missing"),
         ("model", Some(string("bert")), "`tokenizer.ggml.model` is \"bert\""),
